@@ -1,0 +1,181 @@
+package rrdcached
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	maxCreate   = 4000 // bytes of a CREATE line; rrdcached cuts what exceeds its buffer of 4,096
+	maxStep     = 86_400
+	maxBeat     = 10_000_000
+	maxArchives = 50
+	maxRows     = 1_000_000
+	maxCell     = 100_000_000 // values in one file, 800 MB
+	firstTime   = 315_360_000 // rrdcreate(1): the first entry must be after 1980
+	beforeFirst = 10          // s between a file's begin and its first sample, as rrdcreate's default start "now - 10s"
+)
+
+// NoLimit as the minimum or maximum of a Source is rrdtool's "U". NaN and the infinities mean the same.
+const NoLimit = math.MaxFloat64
+
+// Source is one data source of a file, see rrdcreate(1).
+type Source struct {
+	Name      string  // 1-19 of [A-Za-z0-9_-]
+	Type      string  // GAUGE, COUNTER, DERIVE, ABSOLUTE, DCOUNTER or DDERIVE
+	Heartbeat int     // seconds without a value after which the source is unknown
+	Min, Max  float64 // per second for all types but GAUGE; values outside become unknown; NoLimit
+}
+
+// Schema is what a file is created with.
+type Schema struct {
+	Step     int // seconds, 1-86,400
+	Sources  []Source
+	Archives []Archive
+}
+
+var (
+	sourceName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,19}$`)
+	sourceTypes = []string{"GAUGE", "COUNTER", "DERIVE", "ABSOLUTE", "DCOUNTER", "DDERIVE"}
+)
+
+// Validate says with ErrBadValue what rrdtool would refuse in the schema, or
+// what would make a file of absurd size.
+func (s Schema) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrBadValue, fmt.Sprintf(format, args...))
+	}
+	if s.Step < 1 || s.Step > maxStep {
+		return bad("step %d s, want 1 to %d", s.Step, maxStep)
+	}
+	if len(s.Sources) < 1 || len(s.Sources) > maxValues {
+		return bad("%d sources, want 1 to %d", len(s.Sources), maxValues)
+	}
+	seen := make(map[string]bool, len(s.Sources))
+	for _, source := range s.Sources {
+		if err := source.validate(); err != nil {
+			return err
+		}
+		if seen[source.Name] {
+			return bad("two sources are called %s", source.Name)
+		}
+		seen[source.Name] = true
+	}
+	if len(s.Archives) < 1 || len(s.Archives) > maxArchives {
+		return bad("%d archives, want 1 to %d", len(s.Archives), maxArchives)
+	}
+	rows := 0
+	for _, archive := range s.Archives {
+		if err := archive.validate(); err != nil {
+			return err
+		}
+		rows += archive.Rows
+	}
+	if rows*len(s.Sources) > maxCell {
+		return bad("%d rows of %d sources are a file of more than %d MB", rows, len(s.Sources), maxCell*8/1_000_000)
+	}
+	return nil
+}
+
+func (s Source) validate() error {
+	if !sourceName.MatchString(s.Name) {
+		return fmt.Errorf("%w: source name %q, want 1 to 19 of [A-Za-z0-9_-]", ErrBadValue, printable(s.Name))
+	}
+	if !slices.Contains(sourceTypes, s.Type) {
+		return fmt.Errorf("%w: source %s is of type %q", ErrBadValue, s.Name, printable(s.Type))
+	}
+	if s.Heartbeat < 1 || s.Heartbeat > maxBeat {
+		return fmt.Errorf("%w: source %s has a heartbeat of %d s", ErrBadValue, s.Name, s.Heartbeat)
+	}
+	if limited(s.Min) && limited(s.Max) && s.Min >= s.Max {
+		return fmt.Errorf("%w: source %s has a minimum of %g and a maximum of %g", ErrBadValue, s.Name, s.Min, s.Max)
+	}
+	return nil
+}
+
+// limited says whether a minimum or maximum is a number that rrdtool can keep.
+func limited(x float64) bool { return math.Abs(x) <= maxGauge }
+
+// Check says with ErrBadValue why values must not go into a file of this
+// schema: their number differs from the sources', or a fraction is meant for a
+// source of whole numbers. rrdcached accepts both and drops them, and all that is
+// queued behind them, when it writes the file.
+func (s Schema) Check(values []Value) error {
+	if len(values) != len(s.Sources) {
+		return fmt.Errorf("%w: %d values for %d sources", ErrBadValue, len(values), len(s.Sources))
+	}
+	for i, value := range values {
+		switch s.Sources[i].Type {
+		case "DERIVE":
+			if value.whole() {
+				continue
+			}
+		case "COUNTER":
+			if value.whole() && !value.negative() {
+				continue
+			}
+		default:
+			continue
+		}
+		return fmt.Errorf("%w: source %s of type %s takes whole numbers", ErrBadValue, s.Sources[i].Name, s.Sources[i].Type)
+	}
+	return nil
+}
+
+// appendCreate appends the CREATE line without its newline. With a source file
+// there is no -b: the new file then goes on where the old one ends, while a -b before that would cut history away.
+func appendCreate(dst []byte, file string, s Schema, first time.Time, source string) ([]byte, error) {
+	if err := CheckFile(file); err != nil {
+		return dst, err
+	}
+	if err := s.Validate(); err != nil {
+		return dst, err
+	}
+	line := append(dst, "CREATE "...)
+	line = append(line, file...)
+	if source != "" {
+		if err := CheckFile(source); err != nil {
+			return dst, err
+		}
+		line = append(line, " -r "...)
+		line = append(line, source...)
+	} else {
+		begin := first.Unix() - beforeFirst
+		if begin <= firstTime || begin > maxTime {
+			return dst, fmt.Errorf("%w: the first time %d of %s is not a time of measurement", ErrBadValue, first.Unix(), file)
+		}
+		line = append(line, " -b "...)
+		line = strconv.AppendInt(line, begin, 10)
+	}
+	line = append(line, " -s "...)
+	line = strconv.AppendInt(line, int64(s.Step), 10)
+	line = append(line, " -O"...) // without it an existing file and its history are erased
+	for _, source := range s.Sources {
+		line = source.appendTo(line)
+	}
+	for _, archive := range s.Archives {
+		line = archive.appendTo(line)
+	}
+	if length := len(line) - len(dst); length > maxCreate {
+		return line[:len(dst)], fmt.Errorf("%w: the CREATE line for %s has %d bytes, at most %d", ErrLimit, file, length, maxCreate)
+	}
+	return line, nil
+}
+
+func (s Source) appendTo(dst []byte) []byte {
+	dst = fmt.Appendf(dst, " DS:%s:%s:%d:", s.Name, s.Type, s.Heartbeat)
+	dst = appendLimit(dst, s.Min)
+	dst = append(dst, ':')
+	return appendLimit(dst, s.Max)
+}
+
+func appendLimit(dst []byte, x float64) []byte {
+	if !limited(x) {
+		return append(dst, 'U')
+	}
+	return appendDecimal(dst, x)
+}

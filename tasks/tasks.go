@@ -1,0 +1,91 @@
+// Package tasks holds the only words that producer and consumer share: the
+// task types, their payloads, their ids and the queues they travel in.
+//
+// It must not enqueue, run or schedule anything, and a payload must never
+// carry more than ids and times: whatever is put here can be read in Redis.
+package tasks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// The types of tasks.
+const (
+	TypePoll     = "poll"
+	TypeDiscover = "discover"
+)
+
+// The kinds of queues: the first part of a queue's name.
+const (
+	KindPoller    = "poller"
+	KindDiscovery = "discovery"
+)
+
+// maxPayload is far above what any payload of ours needs; a larger one is not ours.
+const maxPayload = 256
+
+var queueName = regexp.MustCompile(`^(poller|discovery):[0-9]+$|^billing(:[0-9]+)?$`)
+
+// ErrPayload says that a task's payload is not one that this program wrote.
+var ErrPayload = errors.New("malformed task payload")
+
+// Poll asks for one poll of a device in one slot.
+type Poll struct {
+	DeviceID int64 `json:"device_id"`
+	Slot     int64 `json:"slot"`     // Unix second at which the slot begins
+	Interval int   `json:"interval"` // seconds; the slot ends at Slot + Interval
+}
+
+// End is the Unix second at which the slot is over.
+func (p Poll) End() int64 { return p.Slot + int64(p.Interval) }
+
+// ID is the task's id: the same poll offered twice is refused the second time.
+func (p Poll) ID() string {
+	return TypePoll + ":" + strconv.FormatInt(p.DeviceID, 10) + ":" + strconv.FormatInt(p.Slot, 10)
+}
+
+// Task builds the asynq task for the queue of a poller group.
+//
+// The id holds the slot, so a failed or finished task never blocks a later
+// slot. MaxRetry is 1 because asynq archives a task with none when its node
+// dies. Timeout is the last resort only: the consumer's own deadline comes first.
+func (p Poll) Task(group int64) (*asynq.Task, error) {
+	payload, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode the poll of device %d: %w", p.DeviceID, err)
+	}
+	interval := time.Duration(p.Interval) * time.Second
+	return asynq.NewTask(TypePoll, payload,
+		asynq.TaskID(p.ID()), asynq.Queue(Queue(KindPoller, group)),
+		asynq.MaxRetry(1), asynq.Timeout(interval), asynq.Retention(interval)), nil
+}
+
+// ParsePoll reads the payload of a poll task. It trusts nothing: anybody who
+// reaches Redis can write one.
+func ParsePoll(payload []byte) (Poll, error) {
+	var p Poll
+	if len(payload) > maxPayload {
+		return Poll{}, fmt.Errorf("%w: %d bytes", ErrPayload, len(payload))
+	}
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return Poll{}, fmt.Errorf("%w: %w", ErrPayload, err)
+	}
+	if p.DeviceID <= 0 || p.Slot <= 0 || p.Interval <= 0 || p.Interval > 86_400 {
+		return Poll{}, fmt.Errorf("%w: device %d, slot %d, interval %d", ErrPayload, p.DeviceID, p.Slot, p.Interval)
+	}
+	return p, nil
+}
+
+// Queue is the name of the queue of a kind and a poller group, such as "poller:0".
+func Queue(kind string, group int64) string { return kind + ":" + strconv.FormatInt(group, 10) }
+
+// ValidQueue says whether a name is one of ours. asynq itself takes any name
+// that is not blank, and silently serves "default" when it is given none.
+func ValidQueue(name string) bool { return queueName.MatchString(name) }
