@@ -115,6 +115,9 @@ func (c *Client) openBatch(ctx context.Context) error {
 	}
 	c.out = append(c.out[:0], '.') // an empty batch is answered like a command
 	if err := c.command(ctx, textOnly); err != nil {
+		if c.broken == nil { // left inside the batch, where no other command is understood
+			err = c.fail(ctx, err)
+		}
 		return fmt.Errorf("end an empty batch: %w", err)
 	}
 	c.batches = true
@@ -128,7 +131,9 @@ func (c *Client) Update(ctx context.Context, update Update) error {
 		return err
 	}
 	err = c.command(ctx, textOnly)
-	if c.broken == nil && ctx.Err() == nil {
+	var illegal *IllegalTimeError
+	var reply *ReplyError
+	if err == nil || errors.As(err, &illegal) || errors.As(err, &reply) {
 		c.updates++
 	}
 	return err

@@ -10,7 +10,6 @@ package rrdcached
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -114,7 +113,7 @@ func (c *Client) begin(ctx context.Context, lines int) (func(), error) {
 // fail closes the connection for good and returns the error of this and all further calls.
 func (c *Client) fail(ctx context.Context, cause error) error {
 	if err := ctx.Err(); err != nil {
-		cause = errors.Join(cause, err)
+		cause = fmt.Errorf("%w: %w", cause, err)
 	}
 	c.broken = fmt.Errorf("rrdcached at %s: %w: %w", c.address, ErrConnection, cause)
 	_ = c.conn.Close() // the cause says more than what a dying connection answers to close

@@ -126,6 +126,8 @@ func Class(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
+	case errors.Is(err, ErrConnection):
+		return "connection"
 	case errors.As(err, &illegal):
 		return "duplicate"
 	case errors.Is(err, ErrNoFile):

@@ -249,5 +249,5 @@ func (w *backward) integer(value int64) {
 	w.raw(appendInteger(element[:0], value))
 }
 
-// wrap puts a header before all that was written since the message's end was at from.
+// wrap puts a header before all that was written so far.
 func (w *backward) wrap(tag byte) { w.header(tag, w.end-w.start) }

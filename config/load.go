@@ -1,0 +1,372 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+
+	"pollux/rrdcached"
+	"pollux/secret"
+)
+
+// DefaultFile is read when nothing else names a .env file and the working directory has none.
+const DefaultFile = "/etc/pollux/pollux.env"
+
+// ErrInvalid says that a variable has a value that cannot be used, or a name
+// that does not exist. Its text names the variable and never shows a secret.
+var ErrInvalid = errors.New("invalid configuration")
+
+var nodeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// raw are the variables as text, by their names in the environment. Numbers
+// are read here by hand, so that the error of a bad one is ours.
+type raw struct {
+	AppKey        string   `env:"APP_KEY"`
+	NodeID        string   `env:"NODE_ID"`
+	DBConnection  string   `env:"DB_CONNECTION"`
+	DBHost        string   `env:"DB_HOST"`
+	DBPort        string   `env:"DB_PORT"`
+	DBSocket      string   `env:"DB_SOCKET"`
+	DBDatabase    string   `env:"DB_DATABASE"`
+	DBUsername    string   `env:"DB_USERNAME"`
+	DBPassword    string   `env:"DB_PASSWORD"`
+	DBSSLMode     string   `env:"DB_SSLMODE"`
+	DBSSLCA       string   `env:"MYSQL_ATTR_SSL_CA"`
+	RRDCached     string   `env:"RRDCACHED"`
+	Groups        string   `env:"DISTRIBUTED_POLLER_GROUP"`
+	CacheDriver   string   `env:"CACHE_DRIVER"`
+	QueueDriver   string   `env:"QUEUE_CONNECTION"`
+	SessionDriver string   `env:"SESSION_DRIVER"`
+	OpsListen     string   `env:"POLLUX_OPS_LISTEN"`
+	WebListen     string   `env:"POLLUX_WEB_LISTEN"`
+	DataDir       string   `env:"POLLUX_DATA_DIR"`
+	LogLevel      string   `env:"POLLUX_LOG_LEVEL"`
+	EnvFile       string   `env:"POLLUX_ENV_FILE"`
+	Redis         rawRedis `envPrefix:"REDIS_"`
+	JournalRedis  rawRedis `envPrefix:"JOURNAL_REDIS_"`
+}
+
+type rawRedis struct {
+	Scheme           string `env:"SCHEME"`
+	Host             string `env:"HOST"`
+	Port             string `env:"PORT"`
+	Socket           string `env:"SOCKET"`
+	DB               string `env:"DB"`
+	Username         string `env:"USERNAME"`
+	Password         string `env:"PASSWORD"`
+	TLSCA            string `env:"TLS_CA"`
+	Timeout          string `env:"TIMEOUT"`
+	Sentinel         string `env:"SENTINEL"`
+	SentinelService  string `env:"SENTINEL_SERVICE"`
+	SentinelUsername string `env:"SENTINEL_USERNAME"`
+	SentinelPassword string `env:"SENTINEL_PASSWORD"`
+}
+
+// Load reads the configuration: the .env file (file, else $POLLUX_ENV_FILE,
+// else ./.env, else /etc/pollux/pollux.env; only the last two may be missing)
+// under the environment, which wins. environ has the form of os.Environ.
+func Load(file string, environ []string) (Config, error) {
+	variables, file, err := merge(file, environ)
+	if err != nil {
+		return Config{}, err
+	}
+	if err := known(variables); err != nil {
+		return Config{}, err
+	}
+	var r raw
+	if err := env.ParseWithOptions(&r, env.Options{Environment: variables}); err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c, err := r.config()
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c.File = file
+	return c, nil
+}
+
+// merge puts the environment over the file.
+func merge(file string, environ []string) (variables map[string]string, used string, err error) {
+	own := map[string]string{}
+	for _, pair := range environ {
+		if name, value, found := strings.Cut(pair, "="); found && name != "" {
+			own[name] = value
+		}
+	}
+	candidates, required := []string{".env", DefaultFile}, false
+	if file == "" {
+		file = own["POLLUX_ENV_FILE"]
+	}
+	if file != "" {
+		candidates, required = []string{file}, true
+	}
+	variables = map[string]string{}
+	for _, candidate := range candidates {
+		read, err := readFile(candidate)
+		if errors.Is(err, fs.ErrNotExist) && !required {
+			continue
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		variables = read
+		if used, err = filepath.Abs(candidate); err != nil {
+			used = candidate
+		}
+		break
+	}
+	for name, value := range own {
+		variables[name] = value
+	}
+	return variables, used, nil
+}
+
+// readFile parses a .env file. godotenv's own error texts quote the file, and with it passwords: only the place is kept.
+func readFile(name string) (map[string]string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the env file: %w", err)
+	}
+	if len(text) > 1<<20 {
+		return nil, fmt.Errorf("the env file %s is larger than 1 MiB", name)
+	}
+	read, err := godotenv.UnmarshalBytes(text)
+	if err != nil {
+		return nil, fmt.Errorf("the env file %s is malformed%s; every line is NAME=value", name, firstBadLine(string(text)))
+	}
+	return read, nil
+}
+
+// firstBadLine finds the line that does not parse by itself, " at line 3".
+func firstBadLine(text string) string {
+	for i, line := range strings.Split(text, "\n") {
+		if _, err := godotenv.Unmarshal(line); err != nil {
+			return fmt.Sprintf(" at line %d", i+1)
+		}
+	}
+	return ""
+}
+
+// known refuses names that start like ours and are none of ours: a misspelt
+// variable must not pass for a default.
+func known(variables map[string]string) error {
+	ours := []string{"POLLUX_OPS_LISTEN", "POLLUX_WEB_LISTEN", "POLLUX_DATA_DIR", "POLLUX_LOG_LEVEL", "POLLUX_ENV_FILE"}
+	var unknown []string
+	for name := range variables {
+		if strings.HasPrefix(name, "POLLUX_") && !slices.Contains(ours, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return fmt.Errorf("%w: %.100s is not a variable of this program; it knows %s", ErrInvalid, unknown[0], strings.Join(ours, ", "))
+}
+
+func (r raw) config() (Config, error) {
+	c := Config{NodeID: r.NodeID, OpsListen: r.OpsListen, WebListen: r.WebListen, DataDir: r.DataDir, LogLevel: r.LogLevel}
+	var err error
+	if r.AppKey != "" {
+		if c.AppKey, err = secret.ParseKey(secret.New(r.AppKey)); err != nil {
+			return Config{}, fmt.Errorf("APP_KEY: %w", err)
+		}
+	}
+	if r.NodeID != "" && !nodeID.MatchString(r.NodeID) {
+		return Config{}, fmt.Errorf("NODE_ID has 1 to 64 of the characters A-Z a-z 0-9 . _ -, not %.80q", r.NodeID)
+	}
+	if c.Database, err = r.database(); err != nil {
+		return Config{}, err
+	}
+	if c.Redis, err = r.Redis.config("REDIS_"); err != nil {
+		return Config{}, err
+	}
+	if c.JournalRedis = c.Redis; r.JournalRedis.Host != "" || r.JournalRedis.Socket != "" || r.JournalRedis.Sentinel != "" {
+		if c.JournalRedis, err = r.JournalRedis.config("JOURNAL_REDIS_"); err != nil {
+			return Config{}, err
+		}
+	}
+	if c.RRDCached, err = targets(r.RRDCached); err != nil {
+		return Config{}, err
+	}
+	if c.Groups, err = groups(r.Groups); err != nil {
+		return Config{}, err
+	}
+	return c, r.checkRest()
+}
+
+func (r raw) checkRest() error {
+	for name, value := range map[string]string{"CACHE_DRIVER": r.CacheDriver, "QUEUE_CONNECTION": r.QueueDriver, "SESSION_DRIVER": r.SessionDriver} {
+		if value != "" && value != "redis" {
+			return fmt.Errorf("%s: only redis is supported, not %.60q", name, value)
+		}
+	}
+	for name, value := range map[string]string{"POLLUX_OPS_LISTEN": r.OpsListen, "POLLUX_WEB_LISTEN": r.WebListen} {
+		if value == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(value)
+		if err != nil {
+			return fmt.Errorf("%s has the form host:port, not %.80q", name, value)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fmt.Errorf("%s: the port is a number from 0 to 65535, not %.60q", name, port)
+		}
+	}
+	if r.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, r.LogLevel) {
+		return fmt.Errorf("POLLUX_LOG_LEVEL is debug, info, warn or error, not %.60q", r.LogLevel)
+	}
+	return nil
+}
+
+func (r raw) database() (Database, error) {
+	d := Database{
+		Connection: r.DBConnection, Host: r.DBHost, Socket: r.DBSocket, Name: r.DBDatabase, Username: r.DBUsername,
+		Password: secret.New(r.DBPassword), SSLMode: r.DBSSLMode, SSLCA: r.DBSSLCA,
+	}
+	if d.Connection == "" {
+		d.Connection = SQLite
+		if d.Host != "" || d.Socket != "" {
+			d.Connection = MySQL
+		}
+	}
+	fallback, err := uint16(0), error(nil)
+	switch d.Connection {
+	case MySQL, "mariadb":
+		d.Connection, fallback = MySQL, 3306
+	case PostgreSQL, "postgres", "postgresql":
+		d.Connection, fallback = PostgreSQL, 5432
+	case SQLite:
+		return d, nil
+	default:
+		return Database{}, fmt.Errorf("DB_CONNECTION is mysql, pgsql or sqlite, not %.60q", r.DBConnection)
+	}
+	if d.Port, err = port("DB_PORT", r.DBPort, fallback); err != nil {
+		return Database{}, err
+	}
+	if d.Host == "" && d.Socket == "" {
+		d.Host = "localhost"
+	}
+	if d.Name == "" {
+		d.Name = "pollux"
+	}
+	if d.Username == "" {
+		d.Username = "pollux"
+	}
+	if !slices.Contains([]string{"", "DISABLED", "VERIFY_CA", "VERIFY_IDENTITY"}, d.SSLMode) {
+		return Database{}, fmt.Errorf("DB_SSLMODE is DISABLED, VERIFY_CA or VERIFY_IDENTITY, not %.60q", d.SSLMode)
+	}
+	return d, nil
+}
+
+func (r rawRedis) config(prefix string) (Redis, error) {
+	c := Redis{
+		Scheme: r.Scheme, Host: r.Host, Socket: r.Socket, Username: r.Username, Password: secret.New(r.Password), TLSCA: r.TLSCA,
+		SentinelService: r.SentinelService, SentinelUsername: r.SentinelUsername, SentinelPassword: secret.New(r.SentinelPassword),
+	}
+	if !slices.Contains([]string{"", "tcp", "tls"}, c.Scheme) {
+		return Redis{}, fmt.Errorf("%sSCHEME is tcp or tls, not %.60q", prefix, c.Scheme)
+	}
+	var err error
+	if c.Port, err = port(prefix+"PORT", r.Port, 6379); err != nil {
+		return Redis{}, err
+	}
+	if r.DB != "" {
+		if c.DB, err = strconv.Atoi(r.DB); err != nil || c.DB < 0 || c.DB > 16_383 {
+			return Redis{}, fmt.Errorf("%sDB is a number from 0 to 16383, not %.60q", prefix, r.DB)
+		}
+	}
+	c.Timeout = 60 * time.Second
+	if r.Timeout != "" {
+		seconds, err := strconv.Atoi(r.Timeout)
+		if err != nil || seconds < 0 || seconds > 86_400 {
+			return Redis{}, fmt.Errorf("%sTIMEOUT is a number of seconds from 0 to 86400, not %.60q", prefix, r.Timeout)
+		}
+		c.Timeout = time.Duration(seconds) * time.Second
+	}
+	if r.Sentinel != "" {
+		if c.Sentinels, err = addresses(prefix+"SENTINEL", r.Sentinel, "26379"); err != nil {
+			return Redis{}, err
+		}
+		if c.SentinelService == "" {
+			c.SentinelService = "mymaster"
+		}
+	}
+	return c, nil
+}
+
+func port(name, text string, fallback uint16) (uint16, error) {
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%s is a number from 1 to 65535, not %.60q", name, text)
+	}
+	return uint16(n), nil
+}
+
+func addresses(name, text, fallbackPort string) ([]string, error) {
+	var all []string
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		host, number, err := net.SplitHostPort(word)
+		if err != nil {
+			host, number = word, fallbackPort
+			if strings.Contains(word, ":") && net.ParseIP(word) == nil {
+				host = ""
+			}
+		}
+		if _, err := strconv.ParseUint(number, 10, 16); err != nil || host == "" || strings.ContainsAny(host, " /@") {
+			return nil, fmt.Errorf("%s is a list of host:port separated by commas, not %.100q", name, text)
+		}
+		all = append(all, net.JoinHostPort(host, number))
+	}
+	return all, nil
+}
+
+func targets(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var all []string
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		if _, _, err := rrdcached.ParseAddress(word); err != nil {
+			return nil, fmt.Errorf("RRDCACHED: %w", err)
+		}
+		if slices.Contains(all, word) {
+			return nil, fmt.Errorf("RRDCACHED names %.100s twice", word)
+		}
+		all = append(all, word)
+	}
+	return all, nil
+}
+
+func groups(text string) ([]int64, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	var all []int64
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(word), 10, 32)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("DISTRIBUTED_POLLER_GROUP is a list of group numbers separated by commas, not %.100q", text)
+		}
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
