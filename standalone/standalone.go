@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,71 +44,78 @@ type Config struct {
 	RRDCached bool // run an rrdcached, because none is configured
 }
 
+// Place is where the servers of a data directory are, whether they run or not.
+type Place struct {
+	Run         string // directory of sockets and pids
+	RedisSocket string
+	RRDCached   string // address of the rrdcached, "unix:/path"
+	RRDBase     string // directory of the RRD files
+}
+
+// Locate says where the servers of a data directory are.
+func Locate(dataDir string) (Place, error) {
+	dir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return Place{}, fmt.Errorf("find the data directory: %w", err)
+	}
+	run := filepath.Join(dir, "run")
+	if len(filepath.Join(run, "rrdcached.sock")) > maxSocketPath {
+		sum := sha256.Sum256([]byte(dir))
+		run = filepath.Join(os.TempDir(), "pollux-"+hex.EncodeToString(sum[:6]))
+	}
+	return Place{
+		Run: run, RedisSocket: filepath.Join(run, "redis.sock"), RRDCached: "unix:" + filepath.Join(run, "rrdcached.sock"),
+		RRDBase: filepath.Join(dir, "rrd"),
+	}, nil
+}
+
 // Children are the servers of one data directory.
 type Children struct {
 	config Config
+	place  Place
 	log    *slog.Logger
-	run    string // directory of sockets and pids
 	all    []*child
 	ready  chan struct{}
 }
 
 // New checks that the programs are there. Nothing runs and nothing is written until Run.
 func New(config Config, log *slog.Logger) (*Children, error) {
-	dir, err := filepath.Abs(config.DataDir)
+	place, err := Locate(config.DataDir)
 	if err != nil {
-		return nil, fmt.Errorf("find the data directory: %w", err)
+		return nil, err
 	}
-	config.DataDir = dir
-	c := &Children{config: config, log: log, run: filepath.Join(dir, "run"), ready: make(chan struct{})}
-	if len(filepath.Join(c.run, "rrdcached.sock")) > maxSocketPath {
-		sum := sha256.Sum256([]byte(dir))
-		c.run = filepath.Join(os.TempDir(), "pollux-"+hex.EncodeToString(sum[:6]))
-	}
+	c := &Children{config: config, place: place, log: log, ready: make(chan struct{})}
 	if config.Redis {
-		if err := c.add("redis-server", c.redisArguments()); err != nil {
+		if err := c.add("redis-server", place.RedisSocket, c.redisArguments()); err != nil {
 			return nil, err
 		}
 	}
 	if config.RRDCached {
-		if err := c.add("rrdcached", c.rrdcachedArguments()); err != nil {
+		if err := c.add("rrdcached", strings.TrimPrefix(place.RRDCached, "unix:"), c.rrdcachedArguments()); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func (c *Children) add(name string, arguments []string) error {
+func (c *Children) add(name, socket string, arguments []string) error {
 	program, err := exec.LookPath(name)
 	if err != nil {
 		return fmt.Errorf("%w: %s; install it with: apt-get install redis-server rrdcached rrdtool", ErrMissing, name)
 	}
 	c.all = append(c.all, &child{
 		name: name, program: program, arguments: arguments, log: c.log.With("child", name),
-		socket: c.socket(name), pidFile: filepath.Join(c.run, name+".child.pid"), ready: make(chan struct{}),
+		socket: socket, pidFile: filepath.Join(c.place.Run, name+".child.pid"), ready: make(chan struct{}),
 	})
 	return nil
 }
 
-// RedisSocket is the path of the redis-server's socket.
-func (c *Children) RedisSocket() string { return c.socket("redis-server") }
-
-// RRDCachedAddress is the address of the rrdcached, "unix:/path".
-func (c *Children) RRDCachedAddress() string { return "unix:" + c.socket("rrdcached") }
-
-// RRDBase is the directory of the RRD files.
-func (c *Children) RRDBase() string { return filepath.Join(c.config.DataDir, "rrd") }
-
-func (c *Children) socket(name string) string {
-	if name == "redis-server" {
-		return filepath.Join(c.run, "redis.sock")
-	}
-	return filepath.Join(c.run, "rrdcached.sock")
-}
+// Place is where the children are.
+func (c *Children) Place() Place { return c.place }
 
 func (c *Children) redisArguments() []string {
 	return []string{
-		"--port", "0", "--unixsocket", c.RedisSocket(), "--unixsocketperm", "700", "--dir", filepath.Join(c.config.DataDir, "redis"),
+		"--port", "0", "--unixsocket", c.place.RedisSocket, "--unixsocketperm", "700", "--dir", filepath.Join(c.config.DataDir, "redis"),
 		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory", "1gb", "--maxmemory-policy", "noeviction",
 		"--daemonize", "no", "--loglevel", "warning",
 	}
@@ -117,7 +125,7 @@ func (c *Children) redisArguments() []string {
 // -F writes everything out when it is stopped, so that files are whole for other tools.
 func (c *Children) rrdcachedArguments() []string {
 	return []string{
-		"-g", "-l", c.RRDCachedAddress(), "-b", c.RRDBase(), "-B", "-R", "-F", "-p", filepath.Join(c.run, "rrdcached.pid"),
+		"-g", "-l", c.place.RRDCached, "-b", c.place.RRDBase, "-B", "-R", "-F", "-p", filepath.Join(c.place.Run, "rrdcached.pid"),
 		"-w", "900", "-z", "300", "-f", "1800", "-t", "1",
 	}
 }
@@ -159,12 +167,12 @@ func (c *Children) Run(ctx context.Context) error {
 
 // prepare makes the directories and locks them against a second process.
 func (c *Children) prepare() (release func(), err error) {
-	for _, dir := range []string{c.config.DataDir, filepath.Join(c.config.DataDir, "redis"), c.RRDBase(), c.run} {
+	for _, dir := range []string{c.config.DataDir, filepath.Join(c.config.DataDir, "redis"), c.place.RRDBase, c.place.Run} {
 		if err := os.MkdirAll(dir, dirMode); err != nil {
 			return nil, fmt.Errorf("make the data directory: %w", err)
 		}
 	}
-	if err := ownAlone(c.run); err != nil {
+	if err := ownAlone(c.place.Run); err != nil {
 		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(c.config.DataDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

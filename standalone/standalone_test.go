@@ -110,10 +110,10 @@ func TestLongPathFallsBack(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(tempDir(t), strings.Repeat("x", 100))
 	c, _ := start(t, dir)
-	if len(c.RedisSocket()) > 100 {
-		t.Errorf("the socket is %s", c.RedisSocket())
+	if len(c.Place().RedisSocket) > 100 {
+		t.Errorf("the socket is %s", c.Place().RedisSocket)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(c.RedisSocket())) })
+	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(c.Place().RedisSocket)) })
 }
 
 // TestKilledParent runs this test binary again as the parent, kills it, and starts anew on what it left.
