@@ -88,11 +88,7 @@ func (c *Client) begin(ctx context.Context, lines int) (func(), error) {
 	if c.replies.pending() {
 		return nil, c.fail(ctx, fmt.Errorf("%w: a reply that nobody asked for", ErrProtocol))
 	}
-	deadline := time.Now().Add(c.timeout + time.Duration(lines)*perLine)
-	if limit, ok := ctx.Deadline(); ok && limit.Before(deadline) {
-		deadline = limit
-	}
-	if err := c.conn.SetDeadline(deadline); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(c.timeout + time.Duration(lines)*perLine)); err != nil {
 		return nil, c.fail(ctx, err)
 	}
 	if ctx.Done() == nil {

@@ -49,9 +49,13 @@ func everyCommand(t *testing.T, d *daemon) {
 	if row := series.Rows[1]; !row.Time.Equal(at(20_000)) || math.Abs(row.Values[0]-5) > 1e-9 || !math.IsNaN(row.Values[1]) {
 		t.Errorf("row %+v", row)
 	}
-	stats, err := c.Stats(ctx)
-	must(t, err)
-	if stats.UpdatesReceived != 5 || stats.UpdatesReceived != c.Updates() || stats.DataSetsWritten != 5 || stats.TreeNodesNumber != 1 || stats.FlushesReceived == 0 {
+	var stats Stats
+	eventually(t, "the daemon has counted what it wrote", func() bool {
+		stats, err = c.Stats(ctx)
+		must(t, err)
+		return stats.DataSetsWritten == 5
+	})
+	if stats.UpdatesReceived != 5 || stats.UpdatesReceived != c.Updates() || stats.UpdatesWritten != 1 || stats.TreeNodesNumber != 1 || stats.FlushesReceived == 0 {
 		t.Errorf("stats %+v, %d updates counted here", stats, c.Updates())
 	}
 	must(t, c.Forget(ctx, "sw1.example/port-id7.rrd"))
@@ -243,7 +247,7 @@ func TestCreateOfTheLargestSchema(t *testing.T) {
 	for i := range maxArchives {
 		schema.Archives = append(schema.Archives, Archive{"AVERAGE", 0.5, i + 1, 2})
 	}
-	name := strings.Repeat("d23456789/", 5) + "x"
+	name := strings.Repeat("d23456789/", 4) + "x"
 	line, err := appendCreate(nil, name, schema, at(0), "")
 	must(t, err)
 	if len(line) < 3900 {

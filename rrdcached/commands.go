@@ -22,32 +22,9 @@ type Stats struct {
 	JournalRotate   uint64
 }
 
-// Create makes the file, and directories on the way to it when the daemon runs
-// with -R. An existing file stays as it is and is ErrExists: -O is always sent.
-//
-// Without source the file begins 10 s before first, the time of its first
-// sample; older samples are refused for ever. With source, the name of an older
-// file, the new one takes over its history and goes on at its last update, and
-// first is not used; the daemon must resolve names from its base directory, as it does. The older file is flushed before.
-//
-// Other errors: ErrFile, ErrBadValue (Schema.Validate), ErrLimit (a line of
-// more than 4,000 bytes), ErrNoFile (source), ErrPermission, *ReplyError, ErrConnection.
-func (c *Client) Create(ctx context.Context, file string, schema Schema, first time.Time, source string) error {
-	line, err := appendCreate(nil, file, schema, first, source)
-	if err != nil {
-		return err
-	}
-	if source != "" {
-		if err := c.Flush(ctx, source); err != nil {
-			return fmt.Errorf("flush the source of %s: %w", file, err)
-		}
-	}
-	c.out = append(c.out[:0], line...)
-	return c.command(ctx, textOnly)
-}
-
-// Flush waits until what the daemon holds of the file is written. It says
-// success also when rrdtool refused a value at writing. ErrNoFile when there is no such file.
+// Flush waits until what the daemon holds of the file is written. It returns
+// at once, and too early, when the daemon is just writing the file, and says success
+// also when rrdtool refused a value at writing. ErrNoFile when there is no such file.
 func (c *Client) Flush(ctx context.Context, file string) error {
 	if err := c.fileCommand("FLUSH", file); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -111,6 +112,25 @@ func (d *daemon) signal(signal syscall.Signal) {
 	if err := d.process.Process.Signal(signal); err != nil {
 		d.t.Fatal(err)
 	}
+}
+
+// stop freezes the daemon and waits until each of its threads has stopped.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.signal(syscall.SIGSTOP)
+	tasks := fmt.Sprintf("/proc/%d/task", d.process.Process.Pid)
+	eventually(d.t, "rrdcached is stopped", func() bool {
+		threads, err := os.ReadDir(tasks)
+		must(d.t, err)
+		for _, thread := range threads {
+			text, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "stat"))
+			must(d.t, err)
+			if _, state, _ := strings.Cut(string(text), ") "); !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // kill ends the daemon without giving it time to write, as a crash does.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxFile      = 1000 // bytes of a file name; rrdcached 1.7.2 dies of names that exceed its own buffers
+	maxFile      = 1000 // bytes of a file name; rrdcached 1.7.2 was seen to die of a line of 20,000
 	maxComponent = 255  // bytes between two slashes, NAME_MAX of Linux
 	maxUnixPath  = 107  // bytes, sun_path of unix(7) less its NUL
 )

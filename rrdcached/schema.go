@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxCreate   = 4000 // bytes of a CREATE line; rrdcached cuts what exceeds its buffer of 4,096
+	maxCreate   = 4000 // bytes of a CREATE line; a refusal that quotes more than 4 KB overruns a buffer of rrdcached 1.7.2
 	maxStep     = 86_400
 	maxBeat     = 10_000_000
 	maxArchives = 50

@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	maxLine   = 2000 // bytes of an UPDATE line; daemons before 1.7 take 4,096
+	maxLine   = 2000 // bytes of an UPDATE line; 1.7.2 takes 8 KB, older daemons 4,096
 	maxValues = 100  // per UPDATE line
 	maxTime   = 9_999_999_999
 	maxGauge  = 1e300 // rrdtool's own parser reads the largest floats as infinite
+
+	exponentFrom = 1e21 // from here on a decimal is written with an exponent, which DERIVE and COUNTER do not take
 )
 
 type form uint8
@@ -62,7 +64,7 @@ func (v Value) whole() bool {
 		return true
 	}
 	x := math.Float64frombits(v.bits)
-	return x == math.Trunc(x) && math.Abs(x) < 1e15
+	return x == math.Trunc(x) && math.Abs(x) < exponentFrom
 }
 
 // negative says whether the value is below zero.
@@ -73,7 +75,7 @@ func appendDecimal(dst []byte, x float64) []byte {
 	if x == 0 {
 		return append(dst, '0') // not "-0"
 	}
-	if abs := math.Abs(x); abs < 1e-6 || abs >= 1e21 {
+	if abs := math.Abs(x); abs < 1e-6 || abs >= exponentFrom {
 		return strconv.AppendFloat(dst, x, 'e', -1, 64)
 	}
 	return strconv.AppendFloat(dst, x, 'f', -1, 64)
