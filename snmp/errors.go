@@ -67,6 +67,9 @@ func detail(text string) string {
 	return cleanText(text, maxDetail)
 }
 
+// shortName makes an object's name fit for an error that holds two of them.
+func shortName(name string) string { return cleanText(name, maxDetail/2) }
+
 // cleanText returns text as valid UTF-8 of at most limit bytes without control
 // or bidirectional formatting characters; line breaks and tabs become spaces.
 func cleanText(text string, limit int) string {

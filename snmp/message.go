@@ -16,14 +16,14 @@ type envelope struct {
 
 	community []byte // v1, v2c
 
-	flags      byte // v3 from here on: msgFlags (RFC 3412, section 6)
-	model      int
-	engineID   []byte // msgSecurityParameters (RFC 3414, section 2.4)
-	boots      uint32
-	time       uint32
-	user       []byte
-	mac        []byte // msgAuthenticationParameters, in place
-	encrypted  bool
+	flags     byte // v3 from here on: msgFlags (RFC 3412, section 6)
+	model     int
+	engineID  []byte // msgSecurityParameters (RFC 3414, section 2.4)
+	boots     uint32
+	time      uint32
+	user      []byte
+	mac       []byte // msgAuthenticationParameters, in place
+	encrypted bool
 }
 
 // cursor reads BER elements one after the other; once one is out of bounds, all further ones are.
@@ -167,4 +167,21 @@ func (e *envelope) checkVariables(pdu *cursor) {
 		}
 	}
 	e.sound = !pdu.bad && !list.bad && len(pdu.rest) == 0
+}
+
+// decodeName turns an encoded name into an OID; "" when it is none. It is for
+// reports only, whose names are short; all others are the decoder's work.
+func decodeName(encoded []byte) OID {
+	if len(encoded) == 0 || len(encoded) > maxArcs {
+		return ""
+	}
+	name := OID("").Append(uint32(encoded[0]/40), uint32(encoded[0]%40))
+	arc := uint32(0)
+	for _, octet := range encoded[1:] {
+		arc = arc<<7 | uint32(octet&0x7f)
+		if octet < 0x80 {
+			name, arc = name.Append(arc), 0
+		}
+	}
+	return name
 }
