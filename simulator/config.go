@@ -61,7 +61,8 @@ type Config struct {
 	Pattern string
 	// StepLength is how long a step of the pattern "steps" lasts, at least 1 ms; 0 = 1 minute.
 	StepLength time.Duration
-	// MaxMessage is the size of the largest reply in bytes, 484 to 65,507; 0 = 1472.
+	// MaxMessage is the size of the largest reply in bytes, 484 to 65,507; 0 = 1472. Only a
+	// recorded object that is longer by itself comes in a larger reply.
 	MaxMessage int
 	// Epoch is when the counters began. Zero = 2026-01-01 UTC, or the time of New if Wrap is set.
 	Epoch time.Time

@@ -111,13 +111,22 @@ func parseValue(tag, value string) ([]byte, bool) {
 	case tagNull:
 		return []byte{tagNull, 0}, true
 	case tagOID:
-		oid, ok := appendOID(nil, strings.TrimSpace(string(content)))
-		return appendBytes(nil, tagOID, oid), ok
+		return parseOIDValue(strings.TrimSpace(string(content)))
 	case tagIPAddress:
 		return parseAddress(content, decoded)
 	default:
 		return parseNumber(byte(number), strings.TrimSpace(string(content)))
 	}
+}
+
+// parseOIDValue also takes what recorded agents are known to give: a dot at the end, or one number alone.
+func parseOIDValue(text string) ([]byte, bool) {
+	text = strings.TrimSuffix(text, ".")
+	if !strings.Contains(strings.TrimPrefix(text, "."), ".") {
+		text += ".0"
+	}
+	oid, ok := appendOID(nil, text)
+	return appendBytes(nil, tagOID, oid), ok
 }
 
 // parseAddress takes an IpAddress as four bytes if it was hexadecimal or escaped, else in dotted digits.
@@ -183,7 +192,7 @@ func unescape(s string) []byte {
 		for end < len(s) && end < start+digits && isDigit(s[end], base) {
 			end++
 		}
-		value, err := strconv.ParseUint(s[start:end], base, 16)
+		value, err := strconv.ParseUint(s[start:end], base, 8)
 		if err != nil {
 			out = append(out, '\\', s[i])
 			continue

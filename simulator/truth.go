@@ -32,10 +32,11 @@ type Entry struct {
 // ErrLog says that a log is no log of answers, or ends within an entry.
 var ErrLog = errors.New("not a whole log of answered counters")
 
-// ReadLog yields the entries of a log that an Agent wrote to Config.Log, in the
-// order of the answers of each device. It stops at the first error, which wraps ErrLog or is
-// the reader's. The format is 28 bytes an entry, big-endian: version 1, column, width in bits,
-// 0, device (4), port (4), time (8), counter (8). Logs may be concatenated.
+// ReadLog yields the entries of a log that an Agent wrote to Config.Log, in the order in which
+// they were written; those of answers given at the same time may be out of order by a batch of 32.
+// It stops at the first error, which wraps ErrLog or is the reader's. The format is 28 bytes an
+// entry, big-endian: version 1, column, width in bits, 0, device (4), port (4), time (8), counter (8).
+// Logs may be concatenated.
 func ReadLog(r io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		in := bufio.NewReader(r)
