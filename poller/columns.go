@@ -1,0 +1,133 @@
+package poller
+
+import "pollux/snmp"
+
+// field is a column of the IF-MIB (RFC 2863) that is read: a text, a number of
+// the inventory, or a counter.
+type field uint8
+
+// Texts come first, then what describes a port, then counters: wide ones of 64
+// bits, shared ones that have 32 bits everywhere, narrow ones of 32 bits that
+// stand in for a missing wide one.
+const (
+	fieldDescr field = iota
+	fieldName
+	fieldAlias
+	fieldPhysAddress
+
+	fieldType
+	fieldMTU
+	fieldSpeed
+	fieldHighSpeed
+	fieldAdminStatus
+	fieldOperStatus
+	fieldLastChange
+
+	wideInOctets
+	wideInUcast
+	wideInMulticast
+	wideInBroadcast
+	wideOutOctets
+	wideOutUcast
+	wideOutMulticast
+	wideOutBroadcast
+
+	inDiscards
+	inErrors
+	inUnknownProtos
+	outDiscards
+	outErrors
+
+	narrowInOctets
+	narrowInUcast
+	narrowInNUcast
+	narrowOutOctets
+	narrowOutUcast
+	narrowOutNUcast
+	narrowInMulticast
+	narrowInBroadcast
+	narrowOutMulticast
+	narrowOutBroadcast
+
+	fieldCount = iota
+	textCount  = int(fieldType)
+)
+
+const (
+	ifEntry  snmp.OID = "1.3.6.1.2.1.2.2.1"
+	ifXEntry snmp.OID = "1.3.6.1.2.1.31.1.1.1"
+)
+
+// columns are the OIDs of the fields.
+var columns = [fieldCount]snmp.OID{
+	fieldDescr:       ifEntry + ".2",
+	fieldType:        ifEntry + ".3",
+	fieldMTU:         ifEntry + ".4",
+	fieldSpeed:       ifEntry + ".5",
+	fieldPhysAddress: ifEntry + ".6",
+	fieldAdminStatus: ifEntry + ".7",
+	fieldOperStatus:  ifEntry + ".8",
+	fieldLastChange:  ifEntry + ".9",
+	narrowInOctets:   ifEntry + ".10",
+	narrowInUcast:    ifEntry + ".11",
+	narrowInNUcast:   ifEntry + ".12",
+	inDiscards:       ifEntry + ".13",
+	inErrors:         ifEntry + ".14",
+	inUnknownProtos:  ifEntry + ".15",
+	narrowOutOctets:  ifEntry + ".16",
+	narrowOutUcast:   ifEntry + ".17",
+	narrowOutNUcast:  ifEntry + ".18",
+	outDiscards:      ifEntry + ".19",
+	outErrors:        ifEntry + ".20",
+
+	fieldName:          ifXEntry + ".1",
+	narrowInMulticast:  ifXEntry + ".2",
+	narrowInBroadcast:  ifXEntry + ".3",
+	narrowOutMulticast: ifXEntry + ".4",
+	narrowOutBroadcast: ifXEntry + ".5",
+	wideInOctets:       ifXEntry + ".6",
+	wideInUcast:        ifXEntry + ".7",
+	wideInMulticast:    ifXEntry + ".8",
+	wideInBroadcast:    ifXEntry + ".9",
+	wideOutOctets:      ifXEntry + ".10",
+	wideOutUcast:       ifXEntry + ".11",
+	wideOutMulticast:   ifXEntry + ".12",
+	wideOutBroadcast:   ifXEntry + ".13",
+	fieldHighSpeed:     ifXEntry + ".15",
+	fieldAlias:         ifXEntry + ".18",
+}
+
+// The groups of columns that are read together. The octets of a port come in
+// one PDU, with as many of its counters as the reply holds; the moment of that
+// PDU is the sample time of its file.
+var (
+	// liveFields change while a port is the same: they are read at each poll.
+	liveFields = []field{fieldName, fieldAlias, fieldHighSpeed, fieldAdminStatus, fieldOperStatus, fieldLastChange}
+	// fixedFields hardly ever change: see Context.recall for when they are read.
+	fixedFields = []field{fieldDescr, fieldType, fieldMTU, fieldPhysAddress}
+
+	// counterFields begin with what matters most: the session may split a long
+	// list into several requests, in its order.
+	counterFields = []field{
+		wideInOctets, wideOutOctets, inErrors, outErrors, inDiscards, outDiscards, wideInUcast, wideOutUcast,
+		wideInMulticast, wideOutMulticast, wideInBroadcast, wideOutBroadcast, inUnknownProtos,
+	}
+)
+
+// families pair the wide counters with the narrow ones that stand in for them.
+var families = []struct {
+	wide   []field
+	narrow []field
+}{
+	{[]field{wideInOctets, wideOutOctets}, []field{narrowInOctets, narrowOutOctets}},
+	{[]field{wideInUcast, wideOutUcast}, []field{narrowInUcast, narrowOutUcast}},
+	// Who has neither width of multicasts and broadcasts counts them together (ifInNUcastPkts, deprecated).
+	{
+		[]field{wideInMulticast, wideInBroadcast, wideOutMulticast, wideOutBroadcast},
+		[]field{
+			narrowInMulticast, narrowInBroadcast, narrowOutMulticast, narrowOutBroadcast,
+			narrowInNUcast, narrowOutNUcast,
+		},
+	},
+	{[]field{fieldHighSpeed}, []field{fieldSpeed}}, // an agent without ifXTable
+}

@@ -1,0 +1,57 @@
+package poller
+
+import (
+	"regexp"
+	"strings"
+)
+
+// operNotPresent is the ifOperStatus of a port whose hardware is missing (RFC 2863).
+const operNotPresent = 6
+
+// Rows that are no ports by LibreNMS's default configuration: its words in
+// ifDescr (without case), its patterns, and its words in the name of ifType.
+var (
+	badDescr = []string{
+		"voip-null", "virtual-", "unrouted", "eobc", "lp0", "-atm", "faith0", "container", "async", "plip", "-physical",
+		"bluetooth", "isatap", "ras", "qos", "span rp", "span sp", "sslvpn", "pppoe-", "irtual",
+	}
+	// goodDescr is a product's name at the front of each ifDescr of Extreme's VSP switches; it holds a bad word.
+	goodDescr       = "virtual services platform"
+	badDescrPattern = regexp.MustCompile(`^(ng[0-9]+$|sl[0-9])`)
+	badType         = []string{
+		"voiceencap", "voicefxo", "voicefxs", "voiceoveratm", "voiceoverframerelay", "voiceoverip", "ds0", "ds1", "ds3",
+		"sonet", "atmsubinterface", "aal5", "mpls",
+	}
+)
+
+// isPort says whether a row becomes a port. The inventory's ports have passed
+// before: only their state can take them away.
+func (r *row) isPort() bool {
+	if r.number(fieldOperStatus) == operNotPresent {
+		return false
+	}
+	if r.known >= 0 {
+		return true
+	}
+	descr := strings.ToLower(r.text(fieldDescr))
+	if descr == "" {
+		// Unlike LibreNMS's default: FortiGate, ZTE and others leave ifDescr empty where ifName says it all (RFC 2863).
+		descr = strings.ToLower(r.text(fieldName))
+	}
+	if descr == "" {
+		return false
+	}
+	if !strings.Contains(descr, goodDescr) && (badDescrPattern.MatchString(descr) || containsAny(descr, badDescr)) {
+		return false
+	}
+	return !containsAny(strings.ToLower(ifType(r.number(fieldType))), badType)
+}
+
+func containsAny(s string, words []string) bool {
+	for _, word := range words {
+		if strings.Contains(s, word) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+package poller
+
+import (
+	"strconv"
+	"time"
+
+	"pollux/device"
+	"pollux/measurement"
+)
+
+// portValues is the number of sources of a port's file.
+const portValues = 15
+
+// maxGeneration bounds the files that a change of speed may open: a device that
+// claims a higher speed at each poll must not fill the disk.
+const maxGeneration = 100
+
+// port is one port as it was read: its state, the values of its sources in
+// their order, and when its octets were read.
+type port struct {
+	state  device.PortState
+	values []measurement.Value
+	at     time.Time
+}
+
+// addPorts adds the given rows to the report. After a read of the counters that
+// ended early, rows without octets are left out.
+func (c *Context) addPorts(r *reader, rows []int, narrow, counted bool) {
+	values := make([]measurement.Value, len(rows)*portValues)
+	c.ports = make([]port, 0, len(rows))
+	states := make([]device.PortState, 0, len(rows))
+	for _, i := range rows {
+		row := &r.rows[i]
+		p := port{values: values[:portValues:portValues]}
+		p.at = row.counters(p.values, narrow)
+		if !counted && p.values[0].IsUnknown() && p.values[1].IsUnknown() {
+			clear(p.values)
+			continue
+		}
+		values = values[portValues:]
+		c.ports = append(c.ports, p)
+		states = append(states, c.state(row))
+	}
+	c.Report.Poll.Ports = make([]device.PortReading, 0, len(c.ports))
+	if r.failed != 0 {
+		c.keepUnread(r, states)
+	}
+	for i, k := range Match(c.Target.Ports, states) {
+		c.ports[i].state = states[i]
+		c.addPort(&c.ports[i], k)
+	}
+}
+
+// keepUnread leaves in place what the inventory holds of a port where a column
+// could not be read, so that a fault of the agent does not look like a change.
+func (c *Context) keepUnread(r *reader, states []device.PortState) {
+	known := make(map[int64]*device.PortState, len(c.Target.Ports))
+	for k := range c.Target.Ports {
+		if port := &c.Target.Ports[k]; !port.Vanished {
+			known[port.State.IfIndex] = &port.State
+		}
+	}
+	for i := range states {
+		s, row := &states[i], &r.rows[r.byIndex[states[i].IfIndex]]
+		lost := func(f field) bool { return r.failed&^row.seen&(1<<f) != 0 }
+		old, ok := known[s.IfIndex]
+		switch {
+		case !ok:
+			continue
+		case lost(fieldName) && old.IfDescr == s.IfDescr:
+			s.IfName = old.IfName
+		case old.IfName != s.IfName:
+			continue
+		}
+		keepLost(s, old, lost)
+		if lost(fieldDescr) && row.text(fieldAlias) == "" {
+			s.IfAlias = old.IfAlias // it was filled from ifDescr
+		}
+	}
+}
+
+func keepLost(s, old *device.PortState, lost func(field) bool) {
+	if lost(fieldDescr) {
+		s.IfDescr = old.IfDescr
+	}
+	if lost(fieldAlias) {
+		s.IfAlias = old.IfAlias
+	}
+	if lost(fieldType) {
+		s.IfType = old.IfType
+	}
+	if lost(fieldMTU) {
+		s.IfMTU = old.IfMTU
+	}
+	if lost(fieldHighSpeed) {
+		s.IfSpeed = old.IfSpeed
+	}
+	if lost(fieldAdminStatus) {
+		s.IfAdminStatus = old.IfAdminStatus
+	}
+	if lost(fieldOperStatus) {
+		s.IfOperStatus = old.IfOperStatus
+	}
+	if lost(fieldLastChange) {
+		s.IfLastChange = old.IfLastChange
+	}
+	if lost(fieldPhysAddress) {
+		s.IfPhysAddress = old.IfPhysAddress
+	}
+}
+
+// addPort adds one port, which is the k-th of the inventory or, with k < 0, a new one.
+func (c *Context) addPort(p *port, k int) {
+	reading := device.PortReading{State: p.state}
+	reading.InOctets, _ = p.values[0].AsCounter()
+	reading.OutOctets, _ = p.values[1].AsCounter()
+	if k >= 0 {
+		known := &c.Target.Ports[k]
+		reading.PortID, reading.Generation, reading.RRDMax = known.ID, known.Generation, known.RRDMax
+		if !known.Disabled && !known.Vanished && known.ID != 0 && !p.at.IsZero() {
+			reading.Generation, reading.RRDMax = file(known, p.state.IfSpeed)
+			c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
+				Kind: measurement.KindPort, Instance: known.ID, Generation: reading.Generation, Max: reading.RRDMax,
+				Time: p.at, Values: p.values,
+			})
+		}
+	}
+	c.Report.Poll.Ports = append(c.Report.Poll.Ports, reading)
+}
+
+// file says which file of a port takes its values: the one it has, or a new
+// generation when the port's speed has outgrown the maximum of that one.
+func file(known *device.Port, speed uint64) (generation int, limit uint64) {
+	limit = measurement.PortMax(speed)
+	switch {
+	case known.RRDMax == 0:
+		return known.Generation, limit
+	case limit > known.RRDMax && known.Generation < maxGeneration:
+		return known.Generation + 1, limit
+	default:
+		return known.Generation, known.RRDMax
+	}
+}
+
+// counters fills the 15 values of a port in the order of its sources. It
+// returns when its octets were read, or the other counters when it has no
+// octets; zero when it has no counter at all.
+func (r *row) counters(values []measurement.Value, narrow bool) time.Time {
+	_ = values[portValues-1]
+	pick := func(wide, stand field) measurement.Value {
+		switch {
+		case r.has(wide) && (r.number(wide) > 0 || !narrow || !r.has(stand)):
+			return measurement.Counter(r.number(wide))
+		case r.has(stand):
+			return measurement.Counter(r.number(stand))
+		}
+		return measurement.Unknown()
+	}
+	only := func(f field) measurement.Value { return pick(f, f) }
+	values[0], values[1] = pick(wideInOctets, narrowInOctets), pick(wideOutOctets, narrowOutOctets)
+	values[2], values[3] = only(inErrors), only(outErrors)
+	values[4], values[5] = pick(wideInUcast, narrowInUcast), pick(wideOutUcast, narrowOutUcast)
+	values[8], values[9] = only(inDiscards), only(outDiscards)
+	values[10] = only(inUnknownProtos)
+	values[11], values[12] = pick(wideInBroadcast, narrowInBroadcast), pick(wideOutBroadcast, narrowOutBroadcast)
+	values[13], values[14] = pick(wideInMulticast, narrowInMulticast), pick(wideOutMulticast, narrowOutMulticast)
+	// ifInNUcastPkts counts what these count: it is filed only where they are missing.
+	if values[11].IsUnknown() && values[13].IsUnknown() {
+		values[6] = only(narrowInNUcast)
+	}
+	if values[12].IsUnknown() && values[14].IsUnknown() {
+		values[7] = only(narrowOutNUcast)
+	}
+	switch {
+	case !r.narrowAt.IsZero() && (narrow || r.wideAt.IsZero()):
+		return r.narrowAt
+	case !r.wideAt.IsZero():
+		return r.wideAt
+	}
+	return r.sharedAt
+}
+
+// state is what the inventory keeps of a row. Empty names are filled from the
+// others, as LibreNMS does. A port that reports ifHighSpeed 0 has speed 0,
+// whatever its ifSpeed says.
+func (c *Context) state(r *row) device.PortState {
+	s := device.PortState{
+		IfIndex: r.index, IfName: r.text(fieldName), IfAlias: r.text(fieldAlias),
+		IfSpeed:       r.number(fieldSpeed),
+		IfAdminStatus: statusName(adminStatus[:], r.number(fieldAdminStatus)),
+		IfOperStatus:  statusName(operStatus[:], r.number(fieldOperStatus)),
+		IfLastChange:  int64(r.number(fieldLastChange) & (1<<32 - 1)),
+	}
+	if r.has(fieldHighSpeed) {
+		s.IfSpeed = min(r.number(fieldHighSpeed), 1<<32-1) * 1_000_000
+	}
+	if r.known >= 0 {
+		known := &c.Target.Ports[r.known].State
+		s.IfDescr, s.IfType, s.IfMTU, s.IfPhysAddress = known.IfDescr, known.IfType, known.IfMTU, known.IfPhysAddress
+	} else {
+		s.IfDescr, s.IfPhysAddress = r.text(fieldDescr), r.text(fieldPhysAddress)
+		s.IfMTU = int64(min(r.number(fieldMTU), 1<<31-1))
+		if r.has(fieldType) {
+			s.IfType = ifType(r.number(fieldType))
+		}
+	}
+	if s.IfDescr == "" {
+		s.IfDescr = s.IfName
+	}
+	if s.IfName == "" {
+		s.IfName = s.IfDescr
+	}
+	if s.IfAlias == "" {
+		s.IfAlias = s.IfDescr
+	}
+	return s
+}
+
+// The names of ifAdminStatus and ifOperStatus by number (RFC 2863).
+var (
+	adminStatus = [...]string{1: "up", 2: "down", 3: "testing"}
+	operStatus  = [...]string{1: "up", 2: "down", 3: "testing", 4: "unknown", 5: "dormant", 6: "notPresent", 7: "lowerLayerDown"}
+)
+
+// statusName is a status by name; a number that has none stays a number, and 0 (not read) is "".
+func statusName(names []string, n uint64) string {
+	switch {
+	case n < uint64(len(names)):
+		return names[n]
+	default:
+		return strconv.FormatUint(n, 10)
+	}
+}

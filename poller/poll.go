@@ -1,0 +1,114 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pollux/device"
+	"pollux/measurement"
+	"pollux/snmp"
+)
+
+// Session is what a poll needs of an SNMP session; *snmp.Session is one.
+type Session interface {
+	Get(ctx context.Context, oids ...snmp.OID) ([]snmp.Variable, error)
+	Probe(ctx context.Context, oid snmp.OID, tries int, timeout time.Duration) (snmp.Variable, error)
+	Table(ctx context.Context, request snmp.TableRequest, each func(snmp.Cell)) error
+}
+
+// Target is what is polled: the device and its ports as the inventory holds them.
+type Target struct {
+	Device  device.Device
+	Ports   []device.Port // all of them, disabled and vanished ones too
+	Timeout time.Duration // of one try of the first request; 1 s when it is not positive
+	Retries int           // tries of the first request after the first try
+}
+
+// Report is what one poll found.
+type Report struct {
+	// Poll is what the store keeps. The caller adds Slot and Node and corrects the clock of At and of the events.
+	// At is the time of the first answer, or of the first request when there was none.
+	Poll device.Poll
+	// Measurements hold local times: each the middle between sending and receiving the PDU that carried it.
+	Measurements []measurement.Measurement
+	// Modules are the modules that ran, in their order; none when the device did not answer.
+	Modules []device.ModuleResult
+	// FirstRequest is the local time just before the first request.
+	FirstRequest time.Time
+}
+
+// Module reads one part of a device and adds what it found to the report of
+// its Context. An error means that the part is incomplete; what the module
+// added before stays.
+type Module interface {
+	Name() string
+	Run(ctx context.Context, c *Context) error
+}
+
+// Context is what a module works on during one poll.
+type Context struct {
+	Session Session
+	Target  Target
+	Report  *Report
+	Uptime  snmp.Variable // sysUpTime.0 as the first request brought it; it need not exist
+
+	rebooted bool   // the uptime fell since the last poll
+	ports    []port // every port of the device that passed the filters, with what was read of it
+}
+
+// Poll polls one device: the first request, then the modules core and ports.
+// It ends when ctx does; what was read by then is in the report.
+func Poll(ctx context.Context, s Session, t Target) Report {
+	report, _ := poll(ctx, s, t, modules())
+	return report
+}
+
+func modules() []Module { return []Module{coreModule{}, portsModule{}} }
+
+func poll(ctx context.Context, s Session, t Target, modules []Module) (Report, *Context) {
+	start := time.Now()
+	report := Report{FirstRequest: start, Poll: device.Poll{DeviceID: t.Device.ID, At: start}}
+	c := &Context{Session: s, Target: t, Report: &report}
+	if c.alive(ctx) {
+		report.Poll.Outcome = device.OutcomeUp
+		for _, module := range modules {
+			c.runModule(ctx, module)
+		}
+	}
+	report.Poll.Duration = time.Since(start)
+	return report, c
+}
+
+// runModule runs one module apart from the others: its error, or its panic, is noted and makes the poll partial.
+func (c *Context) runModule(ctx context.Context, module Module) {
+	start := time.Now()
+	err := ctx.Err()
+	if err == nil {
+		err = guarded(ctx, module, c)
+	}
+	c.Report.Modules = append(c.Report.Modules, device.ModuleResult{
+		Name: module.Name(), Duration: time.Since(start), Err: err,
+	})
+	if err == nil {
+		return
+	}
+	reason := "module " + module.Name() + ": " + err.Error()
+	if c.Report.Poll.Outcome == device.OutcomePartial {
+		reason = c.Report.Poll.Reason + "; " + reason
+	}
+	c.Report.Poll.Outcome = device.OutcomePartial
+	c.Report.Poll.Reason = oneLine(reason)
+}
+
+// guarded turns a panic of a module into its error. The text of a panic may
+// hold what a device sent, so it is cleaned and cut as a reason is.
+func guarded(ctx context.Context, module Module, c *Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New(oneLine(fmt.Sprintf("panic: %v", r)))
+		}
+	}()
+	return module.Run(ctx, c)
+}

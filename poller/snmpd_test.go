@@ -1,0 +1,98 @@
+package poller
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pollux/device"
+	"pollux/secret"
+	"pollux/snmp"
+)
+
+// snmpd starts net-snmp's agent on a free port of 127.0.0.1 and returns the port.
+func snmpd(t *testing.T) uint16 {
+	t.Helper()
+	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "snmpd.conf")
+	if err := os.WriteFile(conf, []byte("rocommunity public 127.0.0.1\nsysName real-agent\nsysLocation here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("snmpd", "-f", "-Ln", "-C", "-c", conf, "udp:127.0.0.1:"+strconv.Itoa(int(port)))
+	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS=")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Error("snmpd ended by itself")
+		}
+	})
+	return port
+}
+
+// A poll of net-snmp's agent agrees with what the kernel says of its interfaces.
+func TestAgainstSnmpd(t *testing.T) {
+	t.Parallel()
+	s, err := snmp.Dial(t.Context(), snmp.Target{
+		Host: "127.0.0.1", Port: snmpd(t), Timeout: 200 * time.Millisecond, Retries: 50,
+		Credentials: snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	first := Poll(t.Context(), s, Target{Timeout: 200 * time.Millisecond, Retries: 50}) // snmpd takes a while to start
+	if first.Poll.Outcome != device.OutcomeUp || first.Poll.Facts.SysName != "real-agent" || first.Poll.Facts.SysLocation != "here" {
+		t.Fatalf("outcome %s %s, facts %+v", first.Poll.Outcome, first.Poll.Reason, first.Poll.Facts)
+	}
+	var got, want []string
+	for _, p := range first.Poll.Ports {
+		got = append(got, fmt.Sprint(p.State.IfIndex, " ", p.State.IfName, " ", p.State.IfMTU, " ", p.State.IfPhysAddress))
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		want = append(want, fmt.Sprintf("%d %s %d %x", i.Index, i.Name, i.MTU, []byte(i.HardwareAddr)))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	for i, line := range want {
+		if mac := "000000000000"; len(line) > len(mac) && line[len(line)-len(mac):] == mac {
+			want[i] = line[:len(line)-len(mac)]
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("snmpd says\n%q\nthe kernel\n%q", got, want)
+	}
+
+	second := Poll(t.Context(), s, polled(first, device.OutcomeUp))
+	measured := portMeasurements(second)
+	if second.Poll.Outcome != device.OutcomeUp || len(measured) != len(interfaces) {
+		t.Errorf("outcome %s %s, %d of %d ports measured", second.Poll.Outcome, second.Poll.Reason, len(measured), len(interfaces))
+	}
+	for i, p := range second.Poll.Ports {
+		if p.InOctets < first.Poll.Ports[i].InOctets || measured[p.PortID].Values[0].IsUnknown() {
+			t.Errorf("octets of %s went from %d to %d", p.State.IfName, first.Poll.Ports[i].InOctets, p.InOctets)
+		}
+	}
+}
