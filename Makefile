@@ -1,0 +1,62 @@
+# Pollux: make help lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+DEMO_PACKAGES := redis-server rrdcached rrdtool snmpd
+TEST_PACKAGES := $(DEMO_PACKAGES) snmp mariadb-server postgresql prometheus
+LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+DURATION ?=
+DEMO_DIR ?= ./demo-data
+BENCHTIME ?= 2s
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/pollux
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -tags gosnmp_nodebug -ldflags '$(LDFLAGS)' -o bin/pollux ./cmd/pollux
+
+.PHONY: demo
+demo: ## Poll 50 simulated devices every 10 s into ./demo-data; DURATION=60s ends by itself
+	@packaging/apt.sh $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory build
+	@exec ./bin/pollux demo --data-dir $(DEMO_DIR) $(if $(DURATION),--duration $(DURATION))
+
+.PHONY: test-packages
+test-packages:
+	@packaging/apt.sh $(TEST_PACKAGES)
+
+.PHONY: test
+test: test-packages ## Install what the tests need and run them all
+	go vet ./...
+	go test -timeout 20m ./...
+
+.PHONY: test-race
+test-race: test-packages ## Run all tests under the race detector
+	CGO_ENABLED=1 go test -race -timeout 40m ./...
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: lint
+lint: ## Check format, vet and golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	go run $(LINT) run ./...
+
+.PHONY: bench
+bench: test-packages ## CPU, allocations and PDUs per device
+	@$(MAKE) --no-print-directory build
+	@./packaging/bench.sh $(BENCHTIME)
+
+.PHONY: corpus
+corpus: build ## Compare ports read from recorded devices with what is expected; CORPUS=DIR
+	@[ -n "$(CORPUS)" ] || { echo "say where the recordings are: make corpus CORPUS=DIR"; exit 2; }
+	@./packaging/corpus.sh "$(CORPUS)"
