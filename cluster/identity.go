@@ -1,0 +1,47 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrOtherCluster says that this Redis belongs to another cluster than the database.
+var ErrOtherCluster = errors.New("Redis and the database belong to two clusters")
+
+// claimScript stores the id when there is none, and returns the one that stands, cut to 255 bytes.
+var claimScript = redis.NewScript(`
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GETRANGE', KEYS[1], 0, 254)`)
+
+// EnsureID compares the cluster id of the database with the one in Redis
+// (pollux:cluster), and stores it there when Redis has none yet. Two different ids
+// are ErrOtherCluster: two clusters in one Redis would poll each other's devices
+// and write each other's files.
+func EnsureID(ctx context.Context, client redis.UniversalClient, id string) error {
+	if id == "" {
+		return errors.New("check the cluster id: the database has none; run: pollux migrate")
+	}
+	found, err := claimScript.Run(ctx, client, []string{clusterKey}, id).Text()
+	if err != nil {
+		return fmt.Errorf("check the cluster id in Redis: %w", err)
+	}
+	if found != id {
+		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
+			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+
+			"if that Redis is free for this cluster, delete its key %s",
+			ErrOtherCluster, printable(id), serverOf(client), printable(found), clusterKey)
+	}
+	return nil
+}
+
+// serverOf names the server of a client for people.
+func serverOf(client redis.UniversalClient) string {
+	if single, ok := client.(*redis.Client); ok {
+		options := single.Options()
+		return fmt.Sprintf("%s database %d", options.Addr, options.DB)
+	}
+	return "its address"
+}

@@ -1,0 +1,271 @@
+package cluster_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/cluster"
+	"pollux/polluxtest"
+)
+
+// node describes a process for tests.
+func node(role, id string, pid int) cluster.NodeInfo {
+	return cluster.NodeInfo{
+		Role: role, NodeID: id, Host: "host-" + id, PID: pid, Version: "1.2.3", Started: time.Unix(1795340000, 0),
+		Groups: func() []int64 { return []int64{0, 7} }, Counts: func() map[string]int64 { return map[string]int64{"polls": 3} },
+	}
+}
+
+func registry(t testing.TB, client redis.UniversalClient, info cluster.NodeInfo) *cluster.Registry {
+	t.Helper()
+	r, err := cluster.NewRegistry(client, info, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRegistryListsLiveNodes(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	ctx := t.Context()
+	if nodes, err := cluster.List(ctx, client); err != nil || len(nodes) != 0 {
+		t.Errorf("an empty Redis has %v, %v", nodes, err)
+	}
+	first := registry(t, client, node("consumer", "b", 11))
+	for _, r := range []*cluster.Registry{first, registry(t, client, node("consumer", "a", 12)), registry(t, client, node("producer", "a", 13))} {
+		if err := r.Register(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3000 { // other keys, so that the scan needs several calls
+		if err := client.Incr(ctx, "asynq:filler:"+time.Now().String()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for key, value := range map[string]string{ // what others may have put there
+		"pollux:node:consumer:broken": "{", "pollux:node:odd": "{}", "pollux:node:consumer:sp ace": "{}",
+		"pollux:node:consumer:hostile": `{"host":"\u001b[2Jx","pid":1}`,
+	} {
+		if err := client.Set(ctx, key, value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.LPush(ctx, "pollux:node:consumer:list", "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := cluster.List(ctx, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Role+"/"+n.NodeID)
+	}
+	if want := []string{"consumer/a", "consumer/b", "consumer/hostile", "producer/a"}; !slices.Equal(names, want) {
+		t.Fatalf("got %v, want %v", names, want)
+	}
+	b := nodes[1]
+	if b.Host != "host-b" || b.PID != 11 || b.Version != "1.2.3" || !b.Started.Equal(time.Unix(1795340000, 0)) ||
+		!slices.Equal(b.Groups, []int64{0, 7}) || b.Counts["polls"] != 3 || b.Token == "" {
+		t.Errorf("got %+v", b)
+	}
+	if strings.Contains(nodes[2].Host, "\x1b") {
+		t.Errorf("a control character comes through: %q", nodes[2].Host)
+	}
+	if left := client.PTTL(ctx, "pollux:node:consumer:b").Val(); left < 10*time.Second || left > 15*time.Second {
+		t.Errorf("the entry lasts %v", left)
+	}
+}
+
+func TestRegistryRefusesATakenNodeID(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	if err := registry(t, client, node("consumer", "a", 11)).Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := registry(t, client, node("consumer", "a", 22))
+	second.Hurry(time.Second, 100*time.Millisecond)
+	err := second.Register(t.Context())
+	if !errors.Is(err, cluster.ErrTaken) || !strings.Contains(err.Error(), "host host-a, pid 11") {
+		t.Errorf("got %v", err)
+	}
+	if err := registry(t, client, node("producer", "a", 33)).Register(t.Context()); err != nil {
+		t.Errorf("the same name in another role: %v", err)
+	}
+}
+
+func TestRegistryTakesOverFromAKilledProcess(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	killed := registry(t, client, node("consumer", "a", 11))
+	if err := killed.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// It was killed some time ago: its entry still stands, but not for long.
+	if err := client.PExpire(t.Context(), "pollux:node:consumer:a", 1500*time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	restarted := registry(t, client, node("consumer", "a", 22))
+	if err := restarted.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := cluster.List(t.Context(), client)
+	if err != nil || len(nodes) != 1 || nodes[0].PID != 22 {
+		t.Errorf("nodes %+v, %v", nodes, err)
+	}
+}
+
+func TestRegistryHeartbeatsAndLeaves(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	var mu sync.Mutex
+	groups := []int64{1}
+	info := node("consumer", "a", 11)
+	info.Groups = func() []int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return groups
+	}
+	r := registry(t, client, info)
+	r.Hurry(50*time.Millisecond, time.Second)
+	if err := r.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop := background(t, r.Run)
+	mu.Lock()
+	groups = []int64{2, 3}
+	mu.Unlock()
+	is := func(want ...int64) func() bool {
+		return func() bool {
+			nodes, err := cluster.List(t.Context(), client)
+			return err == nil && len(nodes) == 1 && slices.Equal(nodes[0].Groups, want)
+		}
+	}
+	polluxtest.Eventually(t, 10*time.Second, "new groups are shown", is(2, 3))
+	if err := client.Del(t.Context(), "pollux:node:consumer:a").Err(); err != nil {
+		t.Fatal(err)
+	}
+	polluxtest.Eventually(t, 10*time.Second, "a lost entry comes back", is(2, 3))
+	stop()
+	if nodes, err := cluster.List(t.Context(), client); err != nil || len(nodes) != 0 {
+		t.Errorf("after the end there are %v, %v", nodes, err)
+	}
+}
+
+func TestRegistryEndsWhenItsNameWasTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	r := registry(t, client, node("consumer", "a", 11))
+	r.Hurry(50*time.Millisecond, time.Second)
+	if err := r.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Set(t.Context(), "pollux:node:consumer:a", `{"token":"other","host":"elsewhere","pid":99}`, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Run(t.Context()); !errors.Is(err, cluster.ErrTaken) || !strings.Contains(err.Error(), "host elsewhere, pid 99") {
+		t.Errorf("got %v", err)
+	}
+	if n := client.Exists(t.Context(), "pollux:node:consumer:a").Val(); n != 1 {
+		t.Error("it removed the entry of the other")
+	}
+}
+
+func TestRegistrySurvivesAnOutage(t *testing.T) {
+	t.Parallel()
+	s, client := server(t)
+	var book logbook
+	r, err := cluster.NewRegistry(client, node("consumer", "a", 11), book.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Hurry(50*time.Millisecond, time.Second)
+	if err := r.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	background(t, r.Run)
+	s.Kill()
+	polluxtest.Eventually(t, 20*time.Second, "the outage is logged", func() bool { return book.count("does not reach Redis") == 1 })
+	s.Start()
+	polluxtest.Eventually(t, 20*time.Second, "it is back", func() bool {
+		nodes, err := cluster.List(t.Context(), client)
+		return err == nil && len(nodes) == 1 && book.count("reaches Redis again") == 1
+	})
+}
+
+func TestRegistryFindsANameByItself(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	var mu sync.Mutex
+	var names []string
+	var group sync.WaitGroup
+	for pid := range 5 {
+		group.Go(func() {
+			r := registry(t, client, node("consumer", cluster.AutoID, pid))
+			if err := r.Register(t.Context()); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			names = append(names, r.NodeID())
+		})
+	}
+	group.Wait()
+	slices.Sort(names)
+	if want := []string{"consumer-1", "consumer-2", "consumer-3", "consumer-4", "consumer-5"}; !slices.Equal(names, want) {
+		t.Errorf("got %v", names)
+	}
+	if err := client.Del(t.Context(), "pollux:node:consumer:consumer-2").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := registry(t, client, node("consumer", cluster.AutoID, 9))
+	if err := r.Register(t.Context()); err != nil || r.NodeID() != "consumer-2" {
+		t.Errorf("the lowest free name is %s, %v", r.NodeID(), err)
+	}
+}
+
+func TestRegistryRefusesMalformedNames(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"", "a b", "a:b", "ä", strings.Repeat("x", 65), "a\n"} {
+		if _, err := cluster.NewRegistry(nil, node("consumer", id, 1), quiet()); !errors.Is(err, cluster.ErrNodeID) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	if _, err := cluster.NewRegistry(nil, node("con:sumer", "a", 1), quiet()); !errors.Is(err, cluster.ErrNodeID) {
+		t.Errorf("role: %v", err)
+	}
+}
+
+func TestEnsureIDKeepsTwoClustersApart(t *testing.T) {
+	t.Parallel()
+	s, client := server(t)
+	const mine, other = "c0123456789abcdef01", "cfedcba98765432100f"
+	for range 2 {
+		if err := cluster.EnsureID(t.Context(), client, mine); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := cluster.EnsureID(t.Context(), client, other)
+	if !errors.Is(err, cluster.ErrOtherCluster) {
+		t.Fatalf("got %v", err)
+	}
+	for _, part := range []string{mine, other, s.Address} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s is not named: %v", part, err)
+		}
+	}
+	if err := cluster.EnsureID(t.Context(), client, ""); err == nil {
+		t.Error("an empty id is accepted")
+	}
+	s.Kill()
+	if err := cluster.EnsureID(t.Context(), client, mine); err == nil || errors.Is(err, cluster.ErrOtherCluster) {
+		t.Errorf("without Redis: %v", err)
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/device"
+	"pollux/settings"
+	"pollux/store"
+)
+
+func (p *program) deviceCommand() *cobra.Command {
+	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: cobra.NoArgs, RunE: help}
+	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand())
+	return command
+}
+
+// withStore opens the inventory for one command.
+func (p *program) withStore(ctx context.Context, work func(s *store.Store, values settings.Values, log *slog.Logger) error) (err error) {
+	c, err := p.boot()
+	if err != nil {
+		return err
+	}
+	log := p.logger(c.LogLevel)
+	if err := needKey(c); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, c.Database, c.AppKey, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	stored, err := s.LoadSettings(ctx)
+	if err != nil {
+		return err
+	}
+	return work(s, settings.NewValues(stored), log)
+}
+
+// findDevice takes a hostname or an id.
+func findDevice(ctx context.Context, s *store.Store, spec string) (device.Device, error) {
+	found, err := s.DeviceByHostname(ctx, spec)
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return found, err
+	}
+	if id, parseErr := strconv.ParseInt(spec, 10, 64); parseErr == nil {
+		if found, err = s.Device(ctx, id); err == nil || !errors.Is(err, store.ErrNotFound) {
+			return found, err
+		}
+	}
+	return device.Device{}, fmt.Errorf("%w: there is no device %.100q; see: pollux device list", errNotFound, spec)
+}
+
+// deviceJSON is a device in JSON: ids are numbers, times RFC 3339 in UTC.
+type deviceJSON struct {
+	ID           int64   `json:"id"`
+	Hostname     string  `json:"hostname"`
+	Address      string  `json:"address,omitempty"`
+	Port         uint16  `json:"port"`
+	Transport    string  `json:"transport"`
+	SNMPVersion  string  `json:"snmp_version"`
+	PollerGroup  int64   `json:"poller_group"`
+	Interval     int     `json:"interval"`
+	Disabled     bool    `json:"disabled"`
+	Status       string  `json:"status"`
+	StatusReason string  `json:"status_reason,omitempty"`
+	LastPolled   *string `json:"last_polled"`
+	PollSeconds  float64 `json:"last_polled_timetaken"`
+	RRDDir       string  `json:"rrd_dir"`
+	Generation   int     `json:"generation"`
+	SysName      string  `json:"sys_name,omitempty"`
+	SysDescr     string  `json:"sys_descr,omitempty"`
+	SysObjectID  string  `json:"sys_object_id,omitempty"`
+	SysLocation  string  `json:"sys_location,omitempty"`
+	SysContact   string  `json:"sys_contact,omitempty"`
+	OS           string  `json:"os,omitempty"`
+	Uptime       int64   `json:"uptime"`
+
+	Ports []portJSON `json:"ports,omitempty"`
+}
+
+type portJSON struct {
+	ID            int64  `json:"id"`
+	IfIndex       int64  `json:"if_index"`
+	IfName        string `json:"if_name"`
+	IfDescr       string `json:"if_descr"`
+	IfAlias       string `json:"if_alias"`
+	IfType        string `json:"if_type"`
+	IfSpeed       uint64 `json:"if_speed"`
+	IfMTU         int64  `json:"if_mtu"`
+	IfAdminStatus string `json:"if_admin_status"`
+	IfOperStatus  string `json:"if_oper_status"`
+	IfPhysAddress string `json:"if_phys_address,omitempty"`
+	Disabled      bool   `json:"disabled"`
+	Vanished      bool   `json:"vanished"`
+	Generation    int    `json:"generation"`
+}
+
+func toJSON(d device.Device, ports []device.Port) deviceJSON {
+	shown := deviceJSON{
+		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
+		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Status: string(status(d)), StatusReason: d.StatusReason,
+		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Generation: d.Generation,
+		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
+		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),
+	}
+	for _, port := range ports {
+		s := port.State
+		shown.Ports = append(shown.Ports, portJSON{
+			ID: port.ID, IfIndex: s.IfIndex, IfName: s.IfName, IfDescr: s.IfDescr, IfAlias: s.IfAlias, IfType: s.IfType, IfSpeed: s.IfSpeed, IfMTU: s.IfMTU,
+			IfAdminStatus: s.IfAdminStatus, IfOperStatus: s.IfOperStatus, IfPhysAddress: s.IfPhysAddress,
+			Disabled: port.Disabled, Vanished: port.Vanished, Generation: port.Generation,
+		})
+	}
+	return shown
+}
+
+// status is disabled for a device that is not polled, whatever it was when it was.
+func status(d device.Device) device.Status {
+	if d.Disabled {
+		return device.StatusDisabled
+	}
+	return d.Status
+}
+
+// rfc3339 is a time as JSON has it, null when it never came.
+func rfc3339(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := t.UTC().Format("2006-01-02T15:04:05.000Z")
+	return &text
+}
+
+// ago is a time as people read it.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return time.Since(t).Round(time.Second).String() + " ago"
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/rrdcached"
+	"pollux/settings"
+	"pollux/store"
+)
+
+// finding is what the doctor says of one thing.
+type finding struct {
+	Name   string `json:"name"`
+	State  string `json:"status"` // ok, warning or failing
+	Detail string `json:"detail,omitempty"`
+	err    error
+}
+
+const (
+	stateFine    = "ok"
+	stateWarning = "warning"
+	stateFailing = "failing"
+)
+
+func (p *program) doctorCommand() *cobra.Command {
+	return p.jsonFlag(&cobra.Command{
+		Use: "doctor", Short: "Check everything that Pollux needs, and say what to do", Args: cobra.NoArgs,
+		RunE: do(func(command *cobra.Command, _ []string) error {
+			return p.doctor(command.Context())
+		}),
+	})
+}
+
+// doctor looks at everything, prints all findings, and fails with the first that fails.
+func (p *program) doctor(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	x := &examination{program: p}
+	x.examine(ctx)
+	if p.asJSON {
+		if err := p.printJSON(items[finding]{Items: x.findings}); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range x.findings {
+			fmt.Fprintf(p.out, "%-8s %-12s %s\n", f.State, f.Name, f.Detail)
+		}
+	}
+	for _, f := range x.findings {
+		if f.State == stateFailing {
+			return fmt.Errorf("%s: %w", f.Name, f.err)
+		}
+	}
+	return nil
+}
+
+// examination is one run of the doctor.
+type examination struct {
+	program  *program
+	config   config.Config
+	cluster  string // id of the cluster in the database
+	values   settings.Values
+	findings []finding
+}
+
+func (x *examination) fine(name, format string, args ...any) {
+	x.findings = append(x.findings, finding{Name: name, State: stateFine, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (x *examination) warn(name, format string, args ...any) {
+	x.findings = append(x.findings, finding{Name: name, State: stateWarning, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (x *examination) fail(name string, err error) {
+	x.findings = append(x.findings, finding{Name: name, State: stateFailing, Detail: strings.Join(strings.Fields(err.Error()), " "), err: err})
+}
+
+func (x *examination) examine(ctx context.Context) {
+	var err error
+	if x.config, err = x.program.boot(); err != nil {
+		x.fail("config", err)
+		return
+	}
+	x.fine("config", "%s", orDefault(x.config.File, "environment only"))
+	if err := needIdentity(x.config); err != nil {
+		x.fail("identity", err)
+		if x.config.AppKey.ID() == "" {
+			return
+		}
+	} else {
+		x.fine("identity", "NODE_ID %s, key %s", x.config.NodeID, x.config.AppKey.ID())
+	}
+	x.values = settings.NewValues(nil)
+	x.database(ctx)
+	x.redis(ctx)
+	x.rrdcached(ctx)
+	x.machine()
+}
+
+func (x *examination) database(ctx context.Context) {
+	s, err := store.Open(ctx, x.config.Database, x.config.AppKey, x.program.logger("error"))
+	if err != nil {
+		x.fail("db", err)
+		return
+	}
+	defer s.Close()
+	if x.cluster, err = s.ClusterID(ctx); err != nil {
+		x.fail("db", err)
+		return
+	}
+	if stored, err := s.LoadSettings(ctx); err == nil {
+		x.values = settings.NewValues(stored)
+	}
+	x.fine("db", "%s, schema up to date, cluster %s", x.config.Database.Connection, x.cluster)
+}
+
+func (x *examination) redis(ctx context.Context) {
+	c := x.config.Redis
+	c.Timeout = 0 // the doctor says what is, and does not wait for what may come
+	if len(c.Sentinels) > 0 && (c.Host != "" || c.Socket != "") {
+		x.warn("redis", "both REDIS_SENTINEL and REDIS_HOST are set; REDIS_SENTINEL wins")
+	}
+	client, err := cluster.Connect(ctx, c, x.program.logger("error"))
+	if err != nil {
+		x.fail("redis", err)
+		return
+	}
+	defer client.Close()
+	if x.cluster != "" {
+		if err := x.sameCluster(ctx, client); err != nil {
+			x.fail("redis", err)
+			return
+		}
+	}
+	info, err := client.Info(ctx, "memory", "persistence", "server").Result()
+	if err != nil {
+		x.fail("redis", fmt.Errorf("ask Redis about itself: %w; its user needs the command INFO", err))
+		return
+	}
+	fields := infoFields(info)
+	x.fine("redis", "version %s", fields["redis_version"])
+	if policy := fields["maxmemory_policy"]; policy != "noeviction" {
+		x.fail("redis", fmt.Errorf("maxmemory-policy is %.40s; Redis would throw away queues and measurements: set it to noeviction", policy))
+	}
+	if fields["aof_enabled"] != "1" {
+		x.warn("redis", "appendonly is off: a restart of Redis loses the measurements that are not in RRD files yet; set appendonly yes")
+	}
+	if fields["maxmemory"] == "0" {
+		x.warn("redis", "maxmemory is not set: the journal keeps at most 256 MiB")
+	}
+	x.clock(ctx, client)
+}
+
+// sameCluster compares without claiming: a doctor changes nothing.
+func (x *examination) sameCluster(ctx context.Context, client cluster.Client) error {
+	found, err := client.Get(ctx, "pollux:cluster").Result()
+	if err == nil && found != x.cluster {
+		return cluster.EnsureID(ctx, client, x.cluster)
+	}
+	return nil
+}
+
+func (x *examination) clock(ctx context.Context, client cluster.Client) {
+	now, err := client.Time(ctx).Result()
+	if err != nil {
+		x.fail("clock", fmt.Errorf("ask Redis for its time: %w", err))
+		return
+	}
+	if skew := time.Since(now); skew.Abs() > 5*time.Second {
+		x.fail("clock", fmt.Errorf("this machine's clock differs from that of Redis by %s; check its time synchronisation", skew.Round(time.Millisecond)))
+		return
+	}
+	x.fine("clock", "agrees with Redis")
+}
+
+func (x *examination) rrdcached(ctx context.Context) {
+	if len(x.config.RRDCached) == 0 {
+		x.fail("rrdcached", errNoRRDCached)
+		return
+	}
+	for _, target := range x.config.RRDCached {
+		if err := x.target(ctx, target); err != nil {
+			x.fail("rrdcached", fmt.Errorf("%s: %w", target, err))
+		}
+	}
+}
+
+func (x *examination) target(ctx context.Context, target string) error {
+	dialing, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	client, err := rrdcached.Dial(dialing, target)
+	if err != nil {
+		return fmt.Errorf("%w: %w; start rrdcached, or correct RRDCACHED", errUnreachable, err)
+	}
+	defer client.Close()
+	stats, err := client.Stats(ctx)
+	if err != nil {
+		return fmt.Errorf("it refuses STATS: %w; allow the commands of docs/configuration.md in its option -P", err)
+	}
+	if _, err := client.Info(ctx, "_pollux.rrd"); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
+		return fmt.Errorf("it refuses INFO: %w; allow the commands of docs/configuration.md in its option -P", err)
+	}
+	x.fine("rrdcached", "%s: %d files in memory, queue %d; -w, -z and -f together must not exceed %d s (%s), which cannot be asked for",
+		target, stats.TreeNodesNumber, stats.QueueLength, x.values.Int(settings.KeyRRDFlushWindow), settings.KeyRRDFlushWindow)
+	return nil
+}
+
+// minFiles is how many open files a busy consumer needs: a socket for every poll in flight.
+const minFiles = 4096
+
+func (x *examination) machine() {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < minFiles {
+		x.warn("machine", "at most %d open files are allowed; raise the limit (ulimit -n, LimitNOFILE) to %d or more", limit.Cur, minFiles)
+	}
+	for _, name := range []string{"rrdtool"} {
+		if _, err := exec.LookPath(name); err != nil {
+			x.warn("machine", "%s is not installed; it is only needed to look at files by hand", name)
+		}
+	}
+	if dir := x.config.DataDir; dir != "" {
+		var disk unix.Statfs_t
+		if err := unix.Statfs(dir, &disk); err == nil && disk.Blocks > 0 && 100*disk.Bavail/disk.Blocks < 10 {
+			x.warn("machine", "less than 10 %% of the disk of %s is free", dir)
+		}
+		if info, err := os.Stat(dir + "/node.env"); err == nil && info.Mode().Perm()&0o077 != 0 {
+			x.fail("machine", fmt.Errorf("%w: %s/node.env can be read by others; run: chmod 600 %s/node.env", config.ErrInvalid, dir, dir))
+		}
+	}
+}
+
+// infoFields reads the lines "name:value" of Redis' INFO.
+func infoFields(text string) map[string]string {
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			fields[name] = value
+		}
+	}
+	return fields
+}

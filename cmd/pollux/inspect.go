@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/device"
+	"pollux/poller"
+	"pollux/snmp"
+)
+
+// asking is where and how a device is asked from the command line.
+type asking struct {
+	host      string
+	port      uint16
+	transport string
+	timeout   time.Duration
+	retries   int
+}
+
+func (a asking) target(c snmp.Credentials) snmp.Target {
+	return snmp.Target{Host: a.host, Port: a.port, Transport: a.transport, Credentials: c, Timeout: a.timeout, Retries: a.retries}
+}
+
+// address is "host:port" for messages.
+func (a asking) address() string { return net.JoinHostPort(a.host, strconv.Itoa(int(a.port))) }
+
+func (p *program) inspectCommand() *cobra.Command {
+	var flags snmpFlags
+	var timeout time.Duration
+	var retries int
+	command := p.jsonFlag(&cobra.Command{
+		Use: "inspect HOST[:PORT]", Short: "Read a device without adding it, and print what was found", Args: cobra.ExactArgs(1),
+		Long: `Reads a device once and prints what discovery and one poll find on it. It
+needs no database, no Redis and no configuration, and stores nothing.`,
+		Example: "  pollux inspect 192.0.2.1 -2 -c env:COMMUNITY\n  pollux inspect 127.0.0.1:1161 -2 -c public --json",
+		RunE: do(func(command *cobra.Command, args []string) error {
+			host, port, err := hostPort(args[0])
+			if err != nil {
+				return err
+			}
+			if port != 0 {
+				flags.port = port
+			}
+			a := asking{host: host, timeout: timeout, retries: retries}
+			if a.port, a.transport, err = flags.place(); err != nil {
+				return err
+			}
+			if timeout < 100*time.Millisecond || timeout > time.Minute || retries < 0 || retries > 20 {
+				return usagef("--timeout is from 100ms to 1m, --retries from 0 to 20")
+			}
+			candidates, err := flags.candidates(p)
+			if err != nil {
+				return err
+			}
+			return p.inspect(command.Context(), a, candidates)
+		}),
+	})
+	flags.add(command)
+	command.Flags().DurationVar(&timeout, "timeout", time.Second, "of one try")
+	command.Flags().IntVar(&retries, "retries", 2, "tries after the first")
+	return command
+}
+
+func (p *program) inspect(ctx context.Context, a asking, candidates []snmp.Credentials) error {
+	var failed error
+	for _, credentials := range candidates {
+		session, err := snmp.Dial(ctx, a.target(credentials), nil)
+		if err != nil {
+			return deviceError(a, err)
+		}
+		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries})
+		_ = session.Close()
+		switch report.Poll.Outcome {
+		case device.OutcomeUp, device.OutcomePartial:
+			return p.printInspection(found, report)
+		default:
+			failed = outcomeError(a, report.Poll)
+		}
+	}
+	return failed
+}
+
+func (p *program) printInspection(found poller.Inspection, report poller.Report) error {
+	if p.asJSON {
+		if err := p.printJSON(found); err != nil {
+			return err
+		}
+		return incomplete(report)
+	}
+	for _, line := range [][2]string{
+		{"sysName", found.SysName}, {"sysDescr", found.SysDescr}, {"sysObjectID", found.SysObjectID}, {"OS", found.OS},
+		{"hardware", found.Hardware}, {"version", found.Version}, {"serial", found.Serial},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(p.out, "%-12s %d\n\n", "ports", len(found.Ports))
+	rows := make([][]string, 0, len(found.Ports))
+	for _, port := range found.Ports {
+		rows = append(rows, []string{
+			strconv.FormatInt(port.IfIndex, 10), port.IfName, port.IfAlias, port.IfType, rate(port.IfSpeed), port.IfAdminStatus, port.IfOperStatus,
+			counter(port.IfInOctets), counter(port.IfOutOctets),
+		})
+	}
+	if err := p.printTable([]string{"ifIndex", "ifName", "ifAlias", "ifType", "speed", "admin", "oper", "in octets", "out octets"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.out)
+	for _, module := range report.Modules {
+		fmt.Fprintf(p.out, "module %-8s %8.1f ms\n", module.Name, float64(module.Duration.Microseconds())/1000)
+	}
+	return incomplete(report)
+}
+
+// incomplete is the error of a read whose modules did not all succeed: what was found is printed, but it may not be all.
+func incomplete(report poller.Report) error {
+	if report.Poll.Outcome != device.OutcomePartial {
+		return nil
+	}
+	return fmt.Errorf("what was found may be incomplete: %s", report.Poll.Reason)
+}
+
+// deviceError says what to do when a device cannot even be asked.
+func deviceError(a asking, err error) error {
+	var unknown *net.DNSError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%w: the name %.80q is not known; check the spelling or give an address with --address", errUnreachable, a.host)
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return fmt.Errorf("%w from %s: %w", errUnreachable, a.address(), err)
+	}
+	return err
+}
+
+// outcomeError says what to do when a device was asked in vain.
+func outcomeError(a asking, poll device.Poll) error {
+	if poll.Outcome == device.OutcomeAuth {
+		return fmt.Errorf("%w by %s: check user, protocols and passwords (%s)", snmp.ErrAuth, a.address(), poll.Reason)
+	}
+	return fmt.Errorf("%w from %s (%s): check address, port, community and the device's access list", errUnreachable, a.address(), poll.Reason)
+}
+
+func counter(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.FormatUint(*n, 10)
+}
+
+// rate prints bits per second with an SI prefix.
+func rate(bits uint64) string {
+	if bits == 0 {
+		return "-"
+	}
+	value, unit := float64(bits), ""
+	for _, next := range []string{"k", "M", "G", "T"} {
+		if value < 1000 {
+			break
+		}
+		value, unit = value/1000, next
+	}
+	return strconv.FormatFloat(value, 'f', -1, 64) + unit
+}

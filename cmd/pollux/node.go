@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/device"
+	"pollux/journal"
+	"pollux/ops"
+	"pollux/rrdcached"
+	"pollux/settings"
+	"pollux/store"
+)
+
+// dialLimit is how long a check waits for RRDCached.
+const dialLimit = 2 * time.Second
+
+// node is what every role of one process works with.
+type node struct {
+	config   config.Config
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	store    *store.Store
+	redis    cluster.Client
+	journal  *journal.Journal
+	clock    *cluster.Clock
+	watch    *cluster.Watch
+	settings *settings.Live
+	cluster  string // id of the cluster
+
+	journalRedis cluster.Client // the same as redis, unless the journal has its own
+
+	services []func(context.Context) error // run until the roles have ended
+	roles    []func(context.Context) error // run until the process is told to stop
+	closers  []func() error
+	ops      *ops.Server // from run on
+}
+
+// openNode connects to everything that a role needs. What fails here ends the
+// process with an error that says what to do; what fails later is waited for.
+func openNode(ctx context.Context, c config.Config, log *slog.Logger) (n *node, err error) {
+	n = &node{config: c, log: log, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if n.store, err = openStore(ctx, c, log); err != nil {
+		return n, err
+	}
+	n.closers = append(n.closers, n.store.Close)
+	if n.cluster, err = n.store.ClusterID(ctx); err != nil {
+		return n, err
+	}
+	cluster.LibraryLog{Log: log}.Install()
+	if n.redis, err = cluster.Connect(ctx, c.Redis, log, cluster.Name("pollux-"+c.NodeID)); err != nil {
+		return n, err
+	}
+	n.closers = append(n.closers, n.redis.Close)
+	if err = cluster.EnsureID(ctx, n.redis, n.cluster); err != nil {
+		return n, err
+	}
+	if err = n.openJournal(ctx); err != nil {
+		return n, err
+	}
+	n.clock = cluster.NewClock(n.redis, log, n.metrics)
+	if err = n.clock.Sync(ctx); err != nil {
+		return n, err
+	}
+	n.watch = cluster.NewWatch(n.redis, log, n.metrics)
+	n.settings = settings.NewLive(n.store.LoadSettings, log)
+	if err = n.settings.Refresh(ctx); err != nil {
+		return n, err
+	}
+	n.services = append(n.services, n.clock.Run, n.watch.Run, n.settings.Run, n.watchDatabase())
+	return n, nil
+}
+
+// openStore opens the inventory, and for as long as REDIS_TIMEOUT says tries
+// again while the database does not answer: machines start in any order.
+func openStore(ctx context.Context, c config.Config, log *slog.Logger) (*store.Store, error) {
+	deadline := time.Now().Add(c.Redis.Timeout)
+	for {
+		s, err := store.Open(ctx, c.Database, c.AppKey, log)
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Now().After(deadline) {
+			return s, err
+		}
+		log.Warn("the database does not answer yet", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// openJournal opens the journal in its own Redis where it has one.
+func (n *node) openJournal(ctx context.Context) error {
+	client := n.redis
+	if n.config.JournalRedis.Host != n.config.Redis.Host || n.config.JournalRedis.Socket != n.config.Redis.Socket ||
+		n.config.JournalRedis.Port != n.config.Redis.Port || n.config.JournalRedis.DB != n.config.Redis.DB {
+		own, err := cluster.Connect(ctx, n.config.JournalRedis, n.log, cluster.Name("pollux-journal-"+n.config.NodeID))
+		if err != nil {
+			return fmt.Errorf("the journal's Redis (JOURNAL_REDIS_*): %w", err)
+		}
+		n.closers = append(n.closers, own.Close)
+		if err := cluster.EnsureID(ctx, own, n.cluster); err != nil {
+			return err
+		}
+		client = own
+	}
+	n.journalRedis = client
+	n.journal = journal.New(client, 0)
+	return nil
+}
+
+// newMetrics is a registry with what every process exports.
+func newMetrics() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pollux_build_info", Help: "Always 1; the version is in the label.", ConstLabels: prometheus.Labels{"version": currentVersion()},
+	})
+	build.Set(1)
+	registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+// watchDatabase keeps the metric pollux_db_up.
+func (n *node) watchDatabase() func(context.Context) error {
+	up := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pollux_db_up", Help: "Whether the database answered within the last seconds."})
+	up.Set(1)
+	n.metrics.MustRegister(up)
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(5 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			if err := n.store.Ping(ctx); err != nil {
+				up.Set(0)
+			} else {
+				up.Set(1)
+			}
+		}
+	}
+}
+
+// checks are what /readyz asks. Without the database a node goes on polling, so that only degrades it.
+func (n *node) checks() []ops.Check {
+	all := []ops.Check{
+		{Name: "db", Degrades: true, Run: n.store.Ping},
+		{Name: "schema", Degrades: true, Run: n.store.Check},
+		{Name: "redis", Run: func(ctx context.Context) error { return cluster.Ping(ctx, n.redis) }},
+		{Name: "clock", Run: func(context.Context) error {
+			if n.clock.Skewed() {
+				return errors.New("this machine's clock differs from that of Redis by more than it may; check its time synchronisation")
+			}
+			return nil
+		}},
+	}
+	for _, target := range n.config.RRDCached {
+		// A target that is away costs nothing: the journal keeps what it must get.
+		all = append(all, ops.Check{Name: "rrdcached", Degrades: true, Run: func(ctx context.Context) error { return pingRRDCached(ctx, target) }})
+	}
+	return all
+}
+
+func pingRRDCached(ctx context.Context, target string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	client, err := rrdcached.Dial(ctx, target)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return client.Ping(ctx)
+}
+
+// register takes the node's name in a role and keeps it while the process runs.
+func (n *node) register(ctx context.Context, role string, groups func() []int64) (nodeID string, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find this machine's name: %w", err)
+	}
+	registry, err := cluster.NewRegistry(n.redis, cluster.NodeInfo{
+		Role: role, NodeID: n.config.NodeID, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), Groups: groups,
+	}, n.log)
+	if err != nil {
+		return "", err
+	}
+	if err := registry.Register(ctx); err != nil {
+		return "", err
+	}
+	row := device.Node{
+		NodeID: registry.NodeID(), Role: role, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), LastSeen: time.Now(),
+	}
+	if err := n.store.SaveNode(ctx, row); err != nil {
+		return "", err
+	}
+	n.services = append(n.services, registry.Run)
+	return registry.NodeID(), nil
+}
+
+// run runs the roles until ctx ends, lets them drain, then ends the services they stand on.
+func (n *node) run(ctx context.Context, listen string, routes ...func(*ops.Config)) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	services, serving := errgroup.WithContext(serving)
+	roles, working := errgroup.WithContext(ctx)
+	opsConfig := ops.Config{Listen: listen, Gatherer: n.metrics, Checks: n.checks()}
+	for _, add := range routes {
+		add(&opsConfig)
+	}
+	n.ops = ops.New(opsConfig, n.log)
+	n.services = append(n.services, n.ops.Run)
+	for _, service := range n.services {
+		services.Go(func() error { return service(serving) })
+	}
+	for _, role := range n.roles {
+		roles.Go(func() error { return role(working) })
+	}
+	// A service that fails takes the roles with it: they cannot work without.
+	roles.Go(func() error {
+		select {
+		case <-working.Done():
+			return nil
+		case <-serving.Done():
+			return context.Cause(serving)
+		}
+	})
+	err := roles.Wait()
+	stopServing()
+	if serviceErr := services.Wait(); serviceErr != nil {
+		return serviceErr
+	}
+	return err
+}
+
+func (n *node) close() error {
+	var all error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		all = errors.Join(all, n.closers[i]())
+	}
+	return all
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/consumer"
+	"pollux/device"
+	"pollux/journal"
+	"pollux/ops"
+	"pollux/producer"
+	"pollux/rrdcached"
+	"pollux/settings"
+)
+
+// recorderTTL is how long a recorder's lease lasts without being renewed.
+const recorderTTL = 12 * time.Second
+
+func (p *program) producerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "producer", Short: "Decide which device is due and put its poll into Redis", Args: cobra.NoArgs,
+		RunE: do(func(command *cobra.Command, _ []string) error {
+			return p.runRole(command.Context(), opsProducer, func(ctx context.Context, n *node) error {
+				return n.addProducer(ctx)
+			}, func(n *node) func(*ops.Config) { return n.queueMonitor })
+		}),
+	}
+}
+
+func (p *program) consumerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "consumer", Short: "Poll the devices of this node's poller groups", Args: cobra.NoArgs,
+		RunE: do(func(command *cobra.Command, _ []string) error {
+			return p.runRole(command.Context(), opsConsumer, func(ctx context.Context, n *node) error {
+				return n.addConsumer(ctx)
+			})
+		}),
+	}
+}
+
+// runRole is the life of a process with one role.
+func (p *program) runRole(ctx context.Context, listen string, add func(context.Context, *node) error, routes ...func(*node) func(*ops.Config)) (err error) {
+	c, err := p.boot()
+	if err != nil {
+		return err
+	}
+	if err := needIdentity(c); err != nil {
+		return err
+	}
+	if len(c.RRDCached) == 0 {
+		return errNoRRDCached
+	}
+	n, err := openNode(ctx, c, p.logger(c.LogLevel))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if err := refuseSharedSQLite(ctx, n); err != nil {
+		return err
+	}
+	if err := add(ctx, n); err != nil {
+		return err
+	}
+	if c.OpsListen != "" {
+		listen = c.OpsListen
+	}
+	var added []func(*ops.Config)
+	for _, route := range routes {
+		added = append(added, route(n))
+	}
+	return n.run(ctx, listen, added...)
+}
+
+var errNoRRDCached = fmt.Errorf("%w: RRDCACHED is missing: unix:/path or host:port; or use: pollux standalone", config.ErrInvalid)
+
+// refuseSharedSQLite: a SQLite file cannot be shared by machines, and its one writer would hold up a cluster.
+func refuseSharedSQLite(ctx context.Context, n *node) error {
+	if n.config.Database.Connection != config.SQLite {
+		return nil
+	}
+	if n.settings.Values().Bool(settings.KeyDistributedPoller) {
+		return errSharedSQLite
+	}
+	nodes, err := cluster.List(ctx, n.redis)
+	if err != nil {
+		return err
+	}
+	for _, other := range nodes {
+		if other.NodeID != n.config.NodeID {
+			return errSharedSQLite
+		}
+	}
+	return nil
+}
+
+var errSharedSQLite = fmt.Errorf("%w: SQLite serves one node only; set DB_CONNECTION to mysql or pgsql for a cluster", config.ErrInvalid)
+
+// addProducer gives the node the producer's role.
+func (n *node) addProducer(ctx context.Context) error {
+	if _, err := n.register(ctx, "producer", nil); err != nil {
+		return err
+	}
+	made, err := producer.New(producer.Config{}, producer.Deps{
+		Store: n.store, Purger: n.store, Journal: n.journal,
+		Lease: cluster.NewLease(n.redis, cluster.LeaderKey, n.config.NodeID, producer.LeaderTTL),
+		Clock: n.clock, Janitor: cluster.NewJanitor(n.redis, n.log, n.metrics), Redis: n.redis,
+		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "producer"),
+	})
+	if err != nil {
+		return err
+	}
+	n.roles = append(n.roles, made.Run)
+	return nil
+}
+
+// addConsumer gives the node the consumer's role, with a recorder for each target.
+func (n *node) addConsumer(ctx context.Context) error {
+	groups, err := n.groups(ctx)
+	if err != nil {
+		return err
+	}
+	nodeID, err := n.register(ctx, "consumer", groups)
+	if err != nil {
+		return err
+	}
+	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: groups}, consumer.Deps{
+		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
+		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
+	})
+	if err != nil {
+		return err
+	}
+	n.roles = append(n.roles, made.Run)
+	for _, target := range n.config.RRDCached {
+		recorder, err := n.recorder(target)
+		if err != nil {
+			return err
+		}
+		// A service, so that what the last polls append is still sent while they drain.
+		n.services = append(n.services, recorder.Run)
+	}
+	return nil
+}
+
+func (n *node) recorder(target string) (*journal.Recorder, error) {
+	return journal.NewRecorder(n.journal, journal.RecorderConfig{
+		Target: target, ClusterID: n.cluster,
+		FlushWindow: func() time.Duration { return n.settings.Values().Seconds(settings.KeyRRDFlushWindow) },
+		Archives:    func() []rrdcached.Archive { return n.settings.Values().Archives() },
+	}, func(key string) journal.Lease {
+		return cluster.NewLease(n.journalRedis, key, n.config.NodeID, recorderTTL)
+	}, n.metrics, n.log.With("role", "recorder"))
+}
+
+// groupsEvery is how often a node looks which poller groups there are.
+const groupsEvery = 5 * time.Second
+
+// groups are the poller groups that this node serves: all of them, unless
+// poller groups are on; then those of its own .env, else group 0.
+func (n *node) groups(ctx context.Context) (func() []int64, error) {
+	var all atomic.Pointer[[]int64]
+	load := func(ctx context.Context) error {
+		groups, err := n.store.Groups(ctx)
+		if err != nil {
+			return err
+		}
+		ids := make([]int64, 0, len(groups))
+		for _, group := range groups {
+			ids = append(ids, group.ID)
+		}
+		all.Store(&ids)
+		return nil
+	}
+	if err := load(ctx); err != nil {
+		return nil, err
+	}
+	n.services = append(n.services, func(ctx context.Context) error {
+		tick := time.NewTicker(groupsEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			if err := load(ctx); err != nil && ctx.Err() == nil {
+				n.log.Debug("the poller groups cannot be loaded; the last ones stay", "err", err)
+			}
+		}
+	})
+	return func() []int64 {
+		switch {
+		case !n.settings.Values().Bool(settings.KeyDistributedPoller):
+			return *all.Load()
+		case len(n.config.Groups) > 0:
+			return n.config.Groups
+		default:
+			return []int64{device.GeneralGroup}
+		}
+	}, nil
+}
+
+func (n *node) queueMonitor(c *ops.Config) {
+	c.Routes = map[string]http.Handler{producer.QueueMonitorPath: producer.QueueMonitor(n.redis)}
+}

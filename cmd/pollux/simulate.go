@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/secret"
+	"pollux/simulator"
+)
+
+func (p *program) simulateCommand() *cobra.Command {
+	var c simulator.Config
+	var community, rebootAt, logFile string
+	var user3 simulator.User
+	var authPass, privPass string
+	command := &cobra.Command{
+		Use: "simulate", Short: "Answer SNMP like thousands of devices", Args: cobra.NoArgs,
+		Long: `Answers SNMP v1, v2c and v3 on a range of loopback addresses, a device per
+address, or on a range of ports of one address. Devices are synthesised, with
+counters in a closed form of device, port and time, or played from .snmprec
+recordings: the community NAME answers from NAME.snmprec.`,
+		Example: `  pollux simulate --listen 127.0.0.0/16:1161 --devices 1000 --ports 48
+  pollux simulate --listen 127.0.0.1 --port-range 20000-20049
+  pollux simulate --listen 127.0.0.1:1161 --recordings ./recordings`,
+		RunE: do(func(command *cobra.Command, _ []string) error {
+			c.Community = secret.New(community)
+			if user3.Name != "" {
+				user3.AuthPassword, user3.PrivPassword = secret.New(authPass), secret.New(privPass)
+				c.V3 = &user3
+			}
+			if rebootAt != "" {
+				at, err := time.Parse(time.RFC3339, rebootAt)
+				if err != nil {
+					return usagef("--reboot-at has the form 2026-01-02T15:04:05Z, not %.60q", rebootAt)
+				}
+				c.RebootAt = at
+			}
+			return p.simulate(command, c, logFile)
+		}),
+	}
+	flags := command.Flags()
+	flags.StringVar(&c.Listen, "listen", "127.0.0.0/16:1161", "range of addresses and port, or one address")
+	flags.StringVar(&c.PortRange, "port-range", "", "a device per port of one address, A-B")
+	flags.IntVar(&c.Devices, "devices", 0, "devices, 0 for all of the range")
+	flags.IntVar(&c.Ports, "ports", 48, "ports of each device")
+	flags.StringVar(&c.Recordings, "recordings", "", "directory of .snmprec files")
+	flags.StringVar(&community, "community", "public", "community of the synthesised devices")
+	flags.StringVar(&user3.Name, "user", "", "v3 user")
+	flags.StringVar(&user3.AuthProtocol, "auth-protocol", "", "of the v3 user")
+	flags.StringVar(&authPass, "auth-password", "", "of the v3 user; a value here is visible to ps")
+	flags.StringVar(&user3.PrivProtocol, "privacy-protocol", "", "of the v3 user")
+	flags.StringVar(&privPass, "privacy-password", "", "of the v3 user; a value here is visible to ps")
+	flags.DurationVar(&c.Latency, "latency", 0, "delay of every answer")
+	flags.DurationVar(&c.Jitter, "jitter", 0, "further delay, evenly spread")
+	flags.Float64Var(&c.Loss, "loss", 0, "share of requests that are lost, 0 to 1")
+	flags.Float64Var(&c.Dead, "dead", 0, "share of devices that never answer, 0 to 1")
+	flags.StringVar(&rebootAt, "reboot-at", "", "time at which all devices restart, RFC 3339")
+	flags.BoolVar(&c.Only32Bit, "only-32-bit", false, "no 64-bit counters")
+	flags.BoolVar(&c.Wrap, "wrap", false, "counters begin just below their wrap")
+	flags.StringVar(&c.Pattern, "pattern", "constant", "rates over time: constant or steps")
+	flags.DurationVar(&c.StepLength, "step-length", time.Minute, "how long a step lasts")
+	flags.IntVar(&c.MaxMessage, "max-message", 1472, "bytes of the longest answer")
+	flags.StringVar(&logFile, "log", "", "file that gets every octet counter that was answered")
+	return command
+}
+
+func (p *program) simulate(command *cobra.Command, c simulator.Config, logFile string) (err error) {
+	if logFile != "" {
+		file, err := os.Create(logFile)
+		if err != nil {
+			return fmt.Errorf("open the log of answers: %w", err)
+		}
+		buffered := bufio.NewWriterSize(file, 1<<20)
+		defer func() {
+			if flushErr := buffered.Flush(); err == nil && flushErr != nil {
+				err = fmt.Errorf("write the log of answers: %w", flushErr)
+			}
+			if closeErr := file.Close(); err == nil && closeErr != nil {
+				err = fmt.Errorf("close the log of answers: %w", closeErr)
+			}
+		}()
+		c.Log = buffered
+	}
+	agent, err := simulator.New(c, p.logger(""))
+	if err != nil {
+		return usagef("%v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- agent.Run(command.Context()) }()
+	select {
+	case <-agent.Ready():
+		fmt.Fprintf(p.out, "answering SNMP from %s on; Ctrl-C ends\n", agent.Addr(0))
+	case err := <-done:
+		return err
+	}
+	return <-done
+}

@@ -1,0 +1,132 @@
+// Package consumer takes the tasks of this node's poller groups and carries
+// them out: it polls devices and hands what was measured to the journal and
+// what was found to the store.
+//
+// It must not decide what is due, must not write RRD files, and must not lose
+// a measurement because the database is away. What a device does wrong is a
+// result; a task fails only when the infrastructure does.
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/poller"
+	"pollux/settings"
+	"pollux/snmp"
+)
+
+// Store is what a poll needs of the inventory.
+type Store interface {
+	// PollTarget reads a device and all its ports; store.ErrNotFound when there is no such device.
+	PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error)
+	// SavePoll keeps what a poll found, unless a newer poll was saved.
+	SavePoll(ctx context.Context, poll device.Poll) error
+}
+
+// Journal is the ordered log of measurements.
+type Journal interface {
+	Append(ctx context.Context, entry journal.Entry) (journal.Result, error)
+	// Last tells the last finished slots of devices, in their order.
+	Last(ctx context.Context, ids []int64) ([]journal.Last, error)
+}
+
+// DeviceLeases keep two nodes from reading one device at a time. Acquire waits
+// for a lease that is held, at most one ttl and not past the local time until;
+// then ok is false. It is renewed until then. release is never nil.
+type DeviceLeases interface {
+	Acquire(ctx context.Context, deviceID int64, ttl time.Duration, until time.Time) (release func(), ok bool, err error)
+}
+
+// Clock is the clock of Redis. At converts a local time to it.
+type Clock interface {
+	Now() time.Time
+	At(local time.Time) time.Time
+	Skewed() bool
+}
+
+// Session is a conversation with one agent.
+type Session interface {
+	poller.Session
+	Close() error
+}
+
+// Config is the consumer's own configuration.
+type Config struct {
+	NodeID string         // noted with what this node polls
+	Groups func() []int64 // poller groups of this node, asked every few seconds; none means that it takes nothing
+}
+
+// Deps are what a consumer works with. All are needed but Dial and JournalID.
+type Deps struct {
+	Store      Store
+	Journal    Journal
+	Leases     DeviceLeases
+	Clock      Clock
+	Redis      redis.UniversalClient // of the queues
+	Settings   func() settings.Values
+	JournalID  func(ctx context.Context) (string, error)                 // which Redis answers for the journal (its run_id); nil means that it never changes
+	Dial       func(ctx context.Context, t snmp.Target) (Session, error) // nil means snmp.Dial, counted in the metrics
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// Consumer runs the polls of one node.
+type Consumer struct {
+	config    Config
+	deps      Deps
+	log       *slog.Logger
+	metrics   *metrics
+	inventory *inventory
+	recent    *recent
+	workers   *gate // polls that run
+	probes    *gate // polls of them that ask a device which was down
+
+	handling  atomic.Int64       // tasks in the hands of this node
+	draining  context.Context    // ended: nothing new is begun
+	drain     context.CancelFunc // ends draining
+	reading   context.Context    // ended: polls that still run are interrupted; draining has ended before
+	interrupt context.CancelFunc // ends reading
+}
+
+// New returns a consumer that does nothing until Run. It fails when its metrics are registered already.
+func New(c Config, d Deps) (*Consumer, error) {
+	m, err := newMetrics(d.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register the consumer's metrics: %w", err)
+	}
+	if d.Dial == nil {
+		keys := snmp.NewKeyCache()
+		d.Dial = func(ctx context.Context, t snmp.Target) (Session, error) {
+			t.Keys = keys
+			return snmp.Dial(ctx, t, m.observeRequest)
+		}
+	}
+	consumer := &Consumer{
+		config: c, deps: d, log: d.Log, metrics: m,
+		inventory: newInventory(d.Store, m, d.Log), recent: &recent{},
+		workers: &gate{}, probes: &gate{},
+	}
+	consumer.draining, consumer.drain = context.WithCancel(context.Background())
+	consumer.reading, consumer.interrupt = context.WithCancel(context.Background())
+	consumer.resize()
+	return consumer, nil
+}
+
+// resize takes over the number of workers from the settings: all of them may
+// poll, a fifth may ask devices that were down.
+func (c *Consumer) resize() int {
+	workers := max(c.deps.Settings().Int(settings.KeyPollerWorkers), 1)
+	c.workers.resize(workers)
+	c.probes.resize(max(workers/probeShare, 1))
+	c.metrics.workers.WithLabelValues(kindPoller).Set(float64(workers))
+	return workers
+}

@@ -1,0 +1,266 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"pollux/device"
+	"pollux/poller"
+	"pollux/store"
+)
+
+// HandlePoll carries out one poll task: one slot of one device.
+//
+// It returns nil for whatever a device or an operator did, and counts how the
+// slot ended: exactly one of up, partial, down, auth, expired and skipped, or a
+// repeat when the slot was finished before. An error means that the journal
+// could not be reached until the slot's end, that the task is handed back, or
+// that the program is wrong.
+func (c *Consumer) HandlePoll(ctx context.Context, task *asynq.Task) error {
+	c.handling.Add(1)
+	defer c.handling.Add(-1)
+	t, err := readTurn(ctx, task)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	return c.settle(t, c.carryOut(t))
+}
+
+// carryOut is the life of one poll. Each step may end it with an ending.
+func (c *Consumer) carryOut(t *turn) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("a poll panicked", "device", t.DeviceID, "panic", fmt.Sprintf("%.200v", r), "stack", string(debug.Stack()))
+			err = &ending{device.OutcomeSkipped, skipPanic}
+		}
+	}()
+	leave, err := c.takeWorker(t)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := c.checkSlot(t); err != nil {
+		return err
+	}
+	release, err := c.lockDevice(t)
+	if err != nil {
+		return err
+	}
+	defer release()
+	target, err := c.target(t)
+	if err != nil {
+		return err
+	}
+	report, err := c.read(t, target)
+	if err != nil {
+		return err
+	}
+	if err := c.append(t, target.Device, report); err != nil {
+		return err
+	}
+	c.count(t, report)
+	c.save(t, report.Poll)
+	return nil
+}
+
+const (
+	// questionTimeout bounds how long a question to the journal holds up a poll.
+	questionTimeout = 3 * time.Second
+	// sampleGap is the least time between two samples of a device that the journal accepts, and a little more.
+	sampleGap = 1100 * time.Millisecond
+	// probeShare of the workers, 1/5, may ask devices that were down.
+	probeShare = 5
+)
+
+// settle counts how a turn ended and says what asynq is to know of it.
+func (c *Consumer) settle(t *turn, err error) error {
+	var end *ending
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &end):
+		return err
+	case end.outcome == "":
+		c.metrics.repeats.WithLabelValues(end.reason).Inc()
+	case end.reason == skipPanic:
+		c.metrics.countPoll(t.group, end.outcome)
+		c.metrics.skips.WithLabelValues(end.reason).Inc()
+		return fmt.Errorf("the poll of device %d panicked: %w", t.DeviceID, asynq.SkipRetry)
+	default:
+		c.metrics.countPoll(t.group, end.outcome)
+		if end.reason != "" {
+			c.metrics.skips.WithLabelValues(end.reason).Inc()
+		}
+	}
+	c.log.Debug("a slot ended without a poll", "device", t.DeviceID, "slot", t.Slot, "why", end.Error())
+	return nil
+}
+
+// takeWorker waits for a free worker. asynq limits its tasks too, but counts
+// one as ended whose time was over while the poll still ran.
+func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(c.reading, t.remaining(c.deps.Clock.Now()))
+	defer cancel()
+	defer context.AfterFunc(c.draining, cancel)()
+	if err := c.workers.enter(ctx); err != nil {
+		if c.stopping() {
+			return nil, errHandBack
+		}
+		return nil, c.tooLate(t)
+	}
+	began := time.Now()
+	return func() {
+		c.metrics.workerSeconds.WithLabelValues(kindPoller).Add(time.Since(began).Seconds())
+		c.workers.leave()
+	}, nil
+}
+
+// checkSlot ends a turn whose slot is over or was finished before: by this
+// node or another one, when the acknowledgement of its task was lost.
+func (c *Consumer) checkSlot(t *turn) error {
+	if t.remaining(c.deps.Clock.Now()) <= 0 {
+		return c.tooLate(t)
+	}
+	if c.isFinished(t) {
+		return errFinished
+	}
+	return nil
+}
+
+// tooLate is how a turn ends whose slot is over: a slot that was finished before it ended did not expire.
+func (c *Consumer) tooLate(t *turn) error {
+	if c.isFinished(t) && t.last.Slot == t.Slot {
+		return errFinished
+	}
+	return errExpired
+}
+
+// isFinished asks the journal. When that does not answer the poll goes on: the
+// journal's own guard keeps the order, and a second sample of a slot does no harm.
+func (c *Consumer) isFinished(t *turn) bool {
+	ctx, cancel := context.WithTimeout(c.reading, questionTimeout)
+	defer cancel()
+	last, err := c.deps.Journal.Last(ctx, []int64{t.DeviceID})
+	if err != nil || len(last) != 1 {
+		c.log.Debug("the last finished slot cannot be read", "device", t.DeviceID, "err", err)
+		return false
+	}
+	t.last = last[0]
+	return t.last.Slot >= t.Slot
+}
+
+// lockDevice takes the device's lease, and waits for it when another poll of
+// the device runs. Without an answer of Redis the poll goes on without it: the lease saves work only.
+func (c *Consumer) lockDevice(t *turn) (release func(), err error) {
+	ctx, cancel := context.WithCancel(c.reading)
+	defer cancel()
+	defer context.AfterFunc(c.draining, cancel)()
+	release, ok, err := c.deps.Leases.Acquire(ctx, t.DeviceID, t.leaseTTL(), time.Now().Add(t.budget(c.deps.Clock.Now())))
+	switch {
+	case err != nil && c.stopping():
+		return nil, errHandBack
+	case err != nil:
+		c.log.Debug("polled without the device's lease", "device", t.DeviceID, "err", err)
+		return release, nil
+	case !ok && t.remaining(c.deps.Clock.Now()) <= 0:
+		return nil, c.tooLate(t)
+	case !ok && c.isFinished(t):
+		return nil, errFinished
+	case !ok:
+		return nil, errBusy
+	}
+	// Whoever held the lease before may have finished this very slot.
+	if c.isFinished(t) {
+		release()
+		return nil, errFinished
+	}
+	return release, nil
+}
+
+// target reads whom to ask and how. A task of a device that has gone, or went
+// to another group, is left: the group's own nodes reach the device.
+func (c *Consumer) target(t *turn) (poller.Target, error) {
+	d, ports, err := c.inventory.read(c.reading, t.DeviceID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return poller.Target{}, errRemoved
+	case err != nil && c.stopping():
+		return poller.Target{}, errHandBack
+	case err != nil:
+		return poller.Target{}, errUnknown
+	case d.Disabled:
+		return poller.Target{}, errDisabled
+	case d.Group != t.group:
+		return poller.Target{}, errMoved
+	default:
+		return c.apply(poller.Target{Device: d, Ports: ports}), nil
+	}
+}
+
+// read polls the device. What it finds is a report, whatever the device did.
+func (c *Consumer) read(t *turn, target poller.Target) (poller.Report, error) {
+	if c.stopping() {
+		return poller.Report{}, errHandBack
+	}
+	leave, err := c.takeProbe(t, &target)
+	if err != nil {
+		return poller.Report{}, err
+	}
+	defer leave()
+	if err := c.keepGap(t); err != nil {
+		return poller.Report{}, err
+	}
+	ctx, cancel := context.WithTimeout(c.reading, t.budget(c.deps.Clock.Now()))
+	defer cancel()
+	inFlight := c.metrics.inFlight(t.group)
+	inFlight.Inc()
+	defer inFlight.Dec()
+	report := c.ask(ctx, target, leave)
+	c.date(t, &report)
+	switch {
+	case c.reading.Err() != nil && report.Poll.Outcome != device.OutcomeUp:
+		return report, errHandBack // it was interrupted: the rest says nothing about the device
+	case !report.Poll.Outcome.Finished():
+		return report, errLate
+	default:
+		return report, nil
+	}
+}
+
+// keepGap waits until a sample of the device is acceptable again: its last slot
+// may have been polled in its last moment.
+func (c *Consumer) keepGap(t *turn) error {
+	wait := min(t.last.SampleAt.Add(sampleGap).Sub(c.deps.Clock.Now()), sampleGap)
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-c.draining.Done():
+		return errHandBack
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+// takeProbe takes one of the few workers that may ask devices which were down,
+// so that a site that is down does not hold up the others. Without a free one
+// the task goes back into its queue for a moment.
+func (c *Consumer) takeProbe(t *turn, target *poller.Target) (leave func(), err error) {
+	if t.last.Outcome == device.OutcomeDown {
+		target.Device.Status = device.StatusDown // the journal knows it before the inventory
+	}
+	if target.Device.Status != device.StatusDown {
+		return func() {}, nil
+	}
+	if !c.probes.tryEnter() {
+		return nil, errProbesBusy
+	}
+	return once(c.probes.leave), nil
+}
+
+func (c *Consumer) stopping() bool { return c.draining.Err() != nil }

@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"pollux/device"
+	"pollux/store"
+)
+
+const (
+	// maxCopies and maxCopiedPorts bound the copies kept for when the database
+	// is away: at about 300 bytes a port, 120 MB.
+	maxCopies      = 20_000
+	maxCopiedPorts = 400_000
+
+	// What a database that hangs holds a worker for.
+	readTimeout = 2 * time.Second
+	saveTimeout = 5 * time.Second
+	// slowFailure is how long a failed call lasts at least that shows a
+	// database which hangs: for retryAfter it is then not asked again, or every
+	// worker would wait for it.
+	slowFailure = time.Second
+	retryAfter  = 2 * time.Second
+)
+
+// errHanging says that the database was not asked.
+var errHanging = errors.New("the database does not answer")
+
+// inventory reads poll targets from the store and saves what polls found. It
+// keeps a copy of each target, the least recently used ones leave first, so
+// that polling goes on while the database is away.
+type inventory struct {
+	store   Store
+	metrics *metrics
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	copies map[int64]*list.Element // of target
+	used   *list.List              // most recently used first
+	ports  int                     // in all copies
+	retry  time.Time               // before it the database is not asked
+	away   bool
+}
+
+// target is a copy.
+type target struct {
+	device device.Device
+	ports  []device.Port
+}
+
+func newInventory(s Store, m *metrics, log *slog.Logger) *inventory {
+	return &inventory{store: s, metrics: m, log: log, copies: map[int64]*list.Element{}, used: list.New()}
+}
+
+// read returns a device and its ports, from the copies when the store fails.
+// The error is store.ErrNotFound when the store says so, else the store's
+// error when there is no copy.
+func (i *inventory) read(ctx context.Context, id int64) (device.Device, []device.Port, error) {
+	var found target
+	err := i.ask(ctx, readTimeout, func(ctx context.Context) (err error) {
+		found.device, found.ports, err = i.store.PollTarget(ctx, id)
+		return err
+	})
+	switch {
+	case err == nil:
+		i.keep(found)
+		i.metrics.targets.WithLabelValues(sourceDatabase).Inc()
+		return found.device, found.ports, nil
+	case errors.Is(err, store.ErrNotFound):
+		i.forget(id)
+		return device.Device{}, nil, err
+	}
+	found, known := i.copy(id)
+	if !known {
+		return device.Device{}, nil, err
+	}
+	i.metrics.targets.WithLabelValues(sourceCopy).Inc()
+	return found.device, found.ports, nil
+}
+
+// save hands a poll to the store. When that fails it is counted, and the copy
+// takes over what the next poll compares with.
+func (i *inventory) save(ctx context.Context, poll device.Poll) {
+	err := i.ask(ctx, saveTimeout, func(ctx context.Context) error { return i.store.SavePoll(ctx, poll) })
+	if err == nil {
+		i.metrics.saves.WithLabelValues(saveOK).Inc()
+		return
+	}
+	i.metrics.saves.WithLabelValues(saveFailed).Inc()
+	i.log.Debug("a poll's state is not saved; the next one brings it again", "device", poll.DeviceID, "slot", poll.Slot, "err", err)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	element, known := i.copies[poll.DeviceID]
+	if !known {
+		return
+	}
+	changed := element.Value.(target)
+	changed.device.PolledAt, changed.device.PolledSlot, changed.device.LastOutcome = poll.At, poll.Slot, poll.Outcome
+	if poll.Facts != nil {
+		changed.device.Facts = *poll.Facts
+	}
+	switch poll.Outcome {
+	case device.OutcomeDown:
+		changed.device.Status = device.StatusDown
+	case device.OutcomeAuth:
+		changed.device.Status = device.StatusAuth
+	default:
+		changed.device.Status = device.StatusUp
+	}
+	element.Value = changed
+}
+
+// ask calls the store in bounded time, unless it hangs.
+func (i *inventory) ask(ctx context.Context, limit time.Duration, question func(context.Context) error) error {
+	i.mu.Lock()
+	hanging := time.Now().Before(i.retry)
+	i.mu.Unlock()
+	if hanging {
+		return errHanging
+	}
+	asking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	began := time.Now()
+	err := question(asking)
+	failed := err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if failed && time.Since(began) >= slowFailure {
+		i.retry = time.Now().Add(retryAfter)
+	}
+	switch {
+	case failed && !i.away:
+		i.log.Warn("the database does not answer: polls go on with the last known inventory", "err", err)
+	case !failed && i.away:
+		i.log.Info("the database answers again")
+	}
+	i.away = failed
+	return err
+}
+
+func (i *inventory) keep(found target) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.drop(found.device.ID)
+	found.ports = slices.Clone(found.ports)
+	i.copies[found.device.ID] = i.used.PushFront(found)
+	i.ports += len(found.ports)
+	for i.used.Len() > maxCopies || i.ports > maxCopiedPorts {
+		i.drop(i.used.Back().Value.(target).device.ID)
+	}
+}
+
+func (i *inventory) copy(id int64) (target, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	element, known := i.copies[id]
+	if !known {
+		return target{}, false
+	}
+	i.used.MoveToFront(element)
+	found := element.Value.(target)
+	found.ports = slices.Clone(found.ports)
+	return found, true
+}
+
+func (i *inventory) forget(id int64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.drop(id)
+}
+
+// drop removes a copy. The caller holds mu.
+func (i *inventory) drop(id int64) {
+	element, known := i.copies[id]
+	if !known {
+		return
+	}
+	i.ports -= len(i.used.Remove(element).(target).ports)
+	delete(i.copies, id)
+}

@@ -1,0 +1,72 @@
+package consumer
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pollux/device"
+)
+
+func TestDatabaseAwayCostsNoMeasurement(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10, nil)
+	if err := r.handle(r.turn(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	r.store.err = errors.New("the database is away")
+	r.clock.offset.Add(int64(10 * time.Second))
+	if err := r.handle(r.turn(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.outcomes(t); got["up"] != 2 || len(r.journal.appended()) != 2 {
+		t.Errorf("outcomes %v, %d entries", got, len(r.journal.appended()))
+	}
+	if r.metric(t, "pollux_poll_targets_total", "source=copy") != 1 || r.metric(t, "pollux_poll_saves_total", "result=failed") != 1 {
+		t.Error("the copy or the failed save is not counted")
+	}
+	if d, _, err := r.inventory.read(t.Context(), 1); err != nil || d.PolledSlot == 0 {
+		t.Errorf("the copy does not go on: %+v, %v", d, err)
+	}
+}
+
+// TestHangingDatabaseHoldsNoWorkers: one poll finds out, the others use their copies at once.
+func TestHangingDatabaseHoldsNoWorkers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 60, nil)
+	for id := range int64(5) {
+		if err := r.handle(r.turn(id+1, 60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.clock.offset.Add(int64(time.Minute))
+	r.store.hang = true
+	if _, _, err := r.inventory.read(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for id := range int64(5) {
+		if _, _, err := r.inventory.read(t.Context(), id+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("five copies took %v", took)
+	}
+}
+
+func TestCopiesAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 60, nil)
+	i := r.inventory
+	for id := range int64(maxCopies + 5) {
+		i.keep(target{device: device.Device{ID: id}, ports: make([]device.Port, 1)})
+	}
+	if _, known := i.copy(4); known || i.used.Len() != maxCopies || len(i.copies) != maxCopies || i.ports != maxCopies {
+		t.Errorf("%d copies with %d ports", i.used.Len(), i.ports)
+	}
+	i.keep(target{device: device.Device{ID: -1}, ports: make([]device.Port, maxCopiedPorts)})
+	if i.ports > maxCopiedPorts || len(i.copies) != i.used.Len() {
+		t.Errorf("%d ports in %d copies", i.ports, i.used.Len())
+	}
+}

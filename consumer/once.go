@@ -1,0 +1,68 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/poller"
+	"pollux/tasks"
+)
+
+// Once is what one poll outside the queues found.
+type Once struct {
+	Report  poller.Report  // with times by the clock of Redis
+	Slot    int64          // Unix second, the slot of the device that the poll fell into
+	Journal journal.Result // journal.Stale when the device was polled less than a second before, or a newer slot is finished
+	SaveErr error          // why the state was not saved; nil when it was
+}
+
+// PollOnce polls a device now, outside the queues, through the same steps as a
+// task of its current slot: lease, read, journal, store. It polls a finished
+// slot again. The error says that the device could not be read from the store, that another poll of
+// it runs, or that the journal did not answer; what the device did wrong stands in the report.
+func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, error) {
+	c, err := New(config, deps)
+	if err != nil {
+		return Once{}, err
+	}
+	defer c.interrupt()
+	defer context.AfterFunc(ctx, func() { c.drain(); c.interrupt() })()
+	d, ports, err := deps.Store.PollTarget(ctx, id)
+	if err != nil {
+		return Once{}, fmt.Errorf("read device %d: %w", id, err)
+	}
+	slot := device.SlotAt(d.ID, d.Interval, deps.Clock.Now().Unix())
+	t := &turn{Poll: tasks.Poll{DeviceID: d.ID, Slot: slot, Interval: d.Interval}, group: d.Group}
+	result := Once{Slot: slot}
+	release, ok, err := deps.Leases.Acquire(ctx, id, t.leaseTTL(), time.Now().Add(t.leaseTTL()))
+	if err != nil {
+		return result, fmt.Errorf("poll device %d: %w", id, err)
+	}
+	if !ok {
+		return result, fmt.Errorf("poll device %d: another poll of it runs", id)
+	}
+	defer release()
+	target := c.apply(poller.Target{Device: d, Ports: ports})
+	reading, cancel := context.WithTimeout(ctx, time.Duration(d.Interval)*time.Second*4/5)
+	defer cancel()
+	result.Report = c.ask(reading, target, func() {})
+	c.date(t, &result.Report)
+	if err := ctx.Err(); err != nil {
+		return result, fmt.Errorf("poll device %d: %w", id, err)
+	}
+	if !result.Report.Poll.Outcome.Finished() {
+		return result, errors.New("the poll was interrupted before the device answered")
+	}
+	result.Journal, err = deps.Journal.Append(ctx, entryOf(t, d, result.Report))
+	if err != nil {
+		return result, fmt.Errorf("poll device %d: %w", id, err)
+	}
+	if result.Journal == journal.Accepted {
+		result.SaveErr = deps.Store.SavePoll(ctx, result.Report.Poll)
+	}
+	return result, nil
+}

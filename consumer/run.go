@@ -1,0 +1,125 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"pollux/tasks"
+)
+
+const (
+	planEvery = 2 * time.Second
+	// drainLimit is how long running polls may go on after the node was told
+	// to stop; then they are interrupted and their tasks handed back.
+	drainLimit = 24 * time.Second
+	// writeLimit is how much longer a poll may take to bring its measurements into the journal.
+	writeLimit = 10 * time.Second
+	lookEvery  = 50 * time.Millisecond
+	// maxGroups bounds the queues of one node: asynq asks each in turn.
+	maxGroups = 1000
+)
+
+// plan is what this node is to serve.
+type plan struct {
+	groups  []int64 // ordered, without repeats; none means that it takes nothing
+	workers int
+}
+
+func (p plan) equal(other plan) bool {
+	return p.workers == other.workers && slices.Equal(p.groups, other.groups)
+}
+
+// plan asks what is to be served now. A node whose clock is skewed serves
+// nothing: asynq's leases are written with each node's own clock.
+func (c *Consumer) plan() plan {
+	p := plan{workers: c.resize()}
+	if c.deps.Clock.Skewed() {
+		return p
+	}
+	for _, group := range c.config.Groups() {
+		if tasks.ValidQueue(tasks.Queue(tasks.KindPoller, group)) {
+			p.groups = append(p.groups, group)
+		}
+	}
+	slices.Sort(p.groups)
+	p.groups = slices.Compact(p.groups)
+	if len(p.groups) > maxGroups {
+		c.log.Error("this node has too many poller groups; the last ones are not served", "groups", len(p.groups), "served", maxGroups)
+		p.groups = p.groups[:maxGroups]
+	}
+	return p
+}
+
+// Run takes and carries out tasks until ctx ends. It then takes nothing new,
+// lets running polls finish for 24 s, hands the rest back and returns. It can
+// be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	var guard, retiring sync.WaitGroup
+	defer guard.Wait()
+	guard.Go(func() { c.guardJournal(ctx) })
+	var serving *server
+	var served plan
+	tick := time.NewTicker(planEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if wanted := c.plan(); !wanted.equal(served) {
+			if err := c.swap(&serving, wanted, &retiring); err != nil {
+				c.log.Error("the queues cannot be served; the next attempt is soon", "err", err)
+			} else {
+				served = wanted
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	c.finish(serving, &retiring)
+	return nil
+}
+
+// swap replaces the server: asynq fixes queues and concurrency when a server
+// is made. The new one starts first, so that no queue is left alone.
+func (c *Consumer) swap(serving **server, wanted plan, retiring *sync.WaitGroup) error {
+	var next *server
+	if len(wanted.groups) > 0 {
+		c.metrics.exposeGroups(wanted.groups)
+		started, err := c.serve(wanted)
+		if err != nil {
+			return err
+		}
+		next = started
+	}
+	if old := *serving; old != nil {
+		retiring.Go(func() { old.retire(c.draining) })
+	}
+	*serving = next
+	c.log.Info("queues are served", "groups", wanted.groups, "workers", wanted.workers)
+	return nil
+}
+
+// finish drains: it stops the servers, interrupts polls that take too long, and waits for all of them.
+func (c *Consumer) finish(serving *server, retiring *sync.WaitGroup) {
+	c.log.Info("draining: nothing new is taken", "tasks", c.handling.Load())
+	c.drain()
+	interrupting := time.AfterFunc(drainLimit, c.interrupt)
+	defer interrupting.Stop()
+	if serving != nil {
+		retiring.Go(func() { serving.retire(c.draining) })
+	}
+	retiring.Wait()
+	deadline := time.Now().Add(writeLimit)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for c.handling.Load() > 0 && time.Now().Before(deadline) {
+		<-tick.C
+	}
+	c.interrupt()
+	if left := c.handling.Load(); left > 0 {
+		c.log.Error("stopped while polls could not be written", "tasks", left)
+		return
+	}
+	c.log.Info("drained")
+}

@@ -1,0 +1,154 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"pollux/tasks"
+)
+
+const (
+	// checkEvery is how often empty queues are looked at: it is most of a
+	// poll's lateness. Many queues are looked at less often, since each look is a call.
+	checkEvery         = 200 * time.Millisecond
+	checkEveryPerQueue = 2 * time.Millisecond
+	forwardEvery       = time.Second
+	// shutdownTimeout is asynq's own limit; what still runs then goes back into its queue.
+	shutdownTimeout = drainLimit + time.Second
+	// probeRetry is when a task comes again that found no worker for a device that is down.
+	probeRetry = 2 * time.Second
+)
+
+// server is one asynq server: a set of queues and a number of workers.
+type server struct {
+	asynq *asynq.Server
+	tasks atomic.Int64 // in its hands
+}
+
+// serve starts a server for a plan, which names at least one group: asynq
+// serves the queue "default" when it is given none.
+func (c *Consumer) serve(p plan) (*server, error) {
+	queues := make(map[string]int, len(p.groups))
+	for _, group := range p.groups {
+		queues[tasks.Queue(tasks.KindPoller, group)] = 1
+	}
+	s := &server{}
+	s.asynq = asynq.NewServerFromRedisClient(c.deps.Redis, asynq.Config{
+		Concurrency:              p.workers,
+		Queues:                   queues,
+		TaskCheckInterval:        max(checkEvery, time.Duration(len(queues))*checkEveryPerQueue),
+		DelayedTaskCheckInterval: forwardEvery,
+		ShutdownTimeout:          shutdownTimeout,
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                isFailure,
+		ErrorHandler:             asynq.ErrorHandlerFunc(c.noteError),
+		Logger:                   newBridge(c.log),
+		LogLevel:                 asynq.InfoLevel,
+	})
+	handler := func(ctx context.Context, task *asynq.Task) error {
+		s.tasks.Add(1)
+		defer s.tasks.Add(-1)
+		return c.HandlePoll(ctx, task)
+	}
+	if err := s.asynq.Start(asynq.HandlerFunc(handler)); err != nil {
+		return nil, fmt.Errorf("start the task server: %w", err)
+	}
+	return s, nil
+}
+
+// retire stops taking tasks, lets those in hand finish, however long they
+// take, and ends the server. Once draining has ended they have drainLimit.
+func (s *server) retire(draining context.Context) {
+	s.asynq.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for s.tasks.Load() > 0 && draining.Err() == nil {
+		select {
+		case <-draining.Done():
+		case <-tick.C:
+		}
+	}
+	s.asynq.Shutdown()
+}
+
+// isFailure says what uses up a task's one retry. A task that is handed back keeps it.
+func isFailure(err error) bool {
+	return !errors.Is(err, errHandBack) && !errors.Is(err, errProbesBusy)
+}
+
+// retryDelay is when a task comes again: at once, so that a lost lease or a
+// stopped node costs as little of the slot as possible.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, errProbesBusy) {
+		return probeRetry/2 + rand.N(probeRetry)
+	}
+	return 0
+}
+
+// noteError logs what makes asynq run a task again or archive it.
+func (c *Consumer) noteError(_ context.Context, task *asynq.Task, err error) {
+	if isFailure(err) {
+		c.log.Warn("a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()), "err", fmt.Sprintf("%.300v", err))
+	}
+}
+
+// bridge is asynq's logger. asynq repeats its complaints every second while
+// Redis is away; each is passed on once in a while only.
+type bridge struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	passed map[string]time.Time
+}
+
+const (
+	repeatComplaint = 30 * time.Second
+	maxComplaints   = 64
+	complaintHead   = 30 // bytes that make two complaints the same
+)
+
+func newBridge(log *slog.Logger) *bridge { return &bridge{log: log, passed: map[string]time.Time{}} }
+
+// Debug implements asynq.Logger.
+func (b *bridge) Debug(args ...any) {}
+
+// Info implements asynq.Logger. What asynq finds worth telling is detail here.
+func (b *bridge) Info(args ...any) { b.log.Debug("asynq: " + text(args)) }
+
+// Warn implements asynq.Logger.
+func (b *bridge) Warn(args ...any) { b.pass(slog.LevelWarn, text(args)) }
+
+// Error implements asynq.Logger.
+func (b *bridge) Error(args ...any) { b.pass(slog.LevelError, text(args)) }
+
+// Fatal implements asynq.Logger, but does not end the process.
+func (b *bridge) Fatal(args ...any) { b.pass(slog.LevelError, text(args)) }
+
+func (b *bridge) pass(level slog.Level, message string) {
+	head := message[:min(len(message), complaintHead)]
+	b.mu.Lock()
+	last, known := b.passed[head]
+	recent := known && time.Since(last) < repeatComplaint
+	if !recent {
+		if len(b.passed) >= maxComplaints {
+			clear(b.passed)
+		}
+		b.passed[head] = time.Now()
+	}
+	b.mu.Unlock()
+	if recent {
+		level = slog.LevelDebug
+	}
+	b.log.Log(context.Background(), level, "asynq: "+message)
+}
+
+// text joins and cuts what asynq says; it may hold what stands in Redis.
+func text(args []any) string { return fmt.Sprintf("%.300s", fmt.Sprint(args...)) }

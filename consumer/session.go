@@ -1,0 +1,91 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"pollux/poller"
+	"pollux/settings"
+	"pollux/snmp"
+)
+
+// dialTimeout bounds the resolution of a name and a TCP connection: a name
+// server that does not answer must not hold a worker for the whole poll.
+const dialTimeout = 10 * time.Second
+
+// ask opens a session and polls. answered is called as soon as the first
+// request is answered or given up. A session that cannot be opened is a device
+// that does not answer, with the reason why.
+func (c *Consumer) ask(ctx context.Context, target poller.Target, answered func()) poller.Report {
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	session, err := c.dial(dialing, target)
+	cancel()
+	if err != nil {
+		return poller.Poll(ctx, closed{err}, target)
+	}
+	defer func() {
+		if err := session.Close(); err != nil {
+			c.log.Debug("a session did not close", "device", target.Device.ID, "err", err)
+		}
+	}()
+	return poller.Poll(ctx, &firstAnswer{Session: session, answered: answered}, target)
+}
+
+func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, error) {
+	d := target.Device
+	if err := d.Credentials.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", snmp.ErrAuth, err)
+	}
+	return c.deps.Dial(ctx, snmp.Target{
+		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
+		Timeout: target.Timeout, Retries: target.Retries,
+		MaxRepetitions: c.deps.Settings().Int(settings.KeySNMPMaxRepeaters),
+	})
+}
+
+// apply fills in what the device leaves to the settings.
+func (c *Consumer) apply(target poller.Target) poller.Target {
+	values := c.deps.Settings()
+	target.Timeout, target.Retries = target.Device.Timeout, target.Device.Retries
+	if target.Timeout <= 0 {
+		target.Timeout = values.Seconds(settings.KeySNMPTimeout)
+	}
+	if target.Retries < 0 {
+		target.Retries = values.Int(settings.KeySNMPRetries)
+	}
+	return target
+}
+
+// firstAnswer is a session that tells when its first request is over.
+type firstAnswer struct {
+	Session
+	answered func()
+}
+
+// Probe implements poller.Session.
+func (s *firstAnswer) Probe(ctx context.Context, oid snmp.OID, tries int, timeout time.Duration) (snmp.Variable, error) {
+	defer s.answered()
+	return s.Session.Probe(ctx, oid, tries, timeout)
+}
+
+// closed is a session that could not be opened: every request fails with the reason.
+type closed struct{ reason error }
+
+// Get implements poller.Session.
+func (s closed) Get(context.Context, ...snmp.OID) ([]snmp.Variable, error) { return nil, s.reason }
+
+// Probe implements poller.Session.
+func (s closed) Probe(context.Context, snmp.OID, int, time.Duration) (snmp.Variable, error) {
+	return snmp.Variable{}, s.reason
+}
+
+// Table implements poller.Session.
+func (s closed) Table(context.Context, snmp.TableRequest, func(snmp.Cell)) error { return s.reason }
+
+// once makes a function that may be called again without effect.
+func once(f func()) func() {
+	var guard sync.Once
+	return func() { guard.Do(f) }
+}

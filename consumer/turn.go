@@ -1,0 +1,99 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/tasks"
+)
+
+// turn is one task in hand: one slot of one device.
+type turn struct {
+	tasks.Poll
+	group int64        // whose queue it came from
+	last  journal.Last // what the journal knew of the device when the turn was taken up
+}
+
+// readTurn reads a task. It trusts neither payload nor queue: whoever reaches Redis can write both.
+func readTurn(ctx context.Context, task *asynq.Task) (*turn, error) {
+	if task.Type() != tasks.TypePoll {
+		return nil, fmt.Errorf("%w: a task of type %.40q", tasks.ErrPayload, task.Type())
+	}
+	p, err := tasks.ParsePoll(task.Payload())
+	if err != nil {
+		return nil, err
+	}
+	queue, _ := asynq.GetQueueName(ctx)
+	kind, number, _ := strings.Cut(queue, ":")
+	group, err := strconv.ParseInt(number, 10, 64)
+	if kind != tasks.KindPoller || err != nil || !tasks.ValidQueue(queue) {
+		return nil, fmt.Errorf("%w: a poll in queue %.60q", tasks.ErrPayload, queue)
+	}
+	return &turn{Poll: p, group: group}, nil
+}
+
+// remaining is how long the slot lasts at the time now of Redis' clock.
+func (t *turn) remaining(now time.Time) time.Duration {
+	return time.Unix(t.End(), 0).Sub(now)
+}
+
+// budget is how long the poll may take from now on: 0.8 of the interval, and not past the slot's end.
+func (t *turn) budget(now time.Time) time.Duration {
+	return min(time.Duration(t.Interval)*time.Second*4/5, t.remaining(now))
+}
+
+// leaseTTL is how long the device's lease lasts without being renewed. It is
+// short at short intervals, so that a node that died costs one slot only.
+func (t *turn) leaseTTL() time.Duration {
+	interval := time.Duration(t.Interval) * time.Second
+	if t.Interval < 20 {
+		return max(interval/4, 2*time.Second)
+	}
+	return min(max(interval/2, 5*time.Second), 30*time.Second)
+}
+
+// ending is how a turn ended without a poll. It travels as an error through
+// the steps of HandlePoll and is none to asynq.
+type ending struct {
+	outcome device.Outcome // "" for a repeat of a slot that is finished
+	reason  string
+}
+
+// Error implements error.
+func (e *ending) Error() string {
+	if e.outcome == "" {
+		return "a repeat: " + e.reason
+	}
+	return string(e.outcome) + ": " + e.reason
+}
+
+// The endings of turns. Their reasons are labels of the metrics.
+var (
+	errExpired   = &ending{device.OutcomeExpired, ""}
+	errFinished  = &ending{"", repeatFinished}
+	errOvertaken = &ending{"", repeatOvertaken}
+
+	errBusy     = &ending{device.OutcomeSkipped, skipBusy}
+	errRemoved  = &ending{device.OutcomeSkipped, skipRemoved}
+	errDisabled = &ending{device.OutcomeSkipped, skipDisabled}
+	errMoved    = &ending{device.OutcomeSkipped, skipMoved}
+	errUnknown  = &ending{device.OutcomeSkipped, skipDatabase}
+	errLate     = &ending{device.OutcomeSkipped, skipLate}
+	errStale    = &ending{device.OutcomeSkipped, skipStale}
+	errFuture   = &ending{device.OutcomeSkipped, skipFuture}
+)
+
+// Why a task goes back into its queue, to be taken again by whoever comes
+// first. Neither counts as a failure.
+var (
+	errHandBack   = errors.New("handed back: this node stops")
+	errProbesBusy = errors.New("handed back: too many workers ask devices that are down")
+)

@@ -1,0 +1,124 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/measurement"
+	"pollux/poller"
+)
+
+const (
+	// writeGrace is how long an append may go on when its slot ends at once:
+	// a poll that used its slot to the end has its samples inside it.
+	writeGrace = 3 * time.Second
+
+	firstPause = 100 * time.Millisecond // between two tries to append; it doubles
+	lastPause  = 2 * time.Second
+)
+
+// date converts the local times of a report to the clock of Redis and adds what only the node knows.
+func (c *Consumer) date(t *turn, report *poller.Report) {
+	clock := c.deps.Clock
+	p := &report.Poll
+	p.DeviceID, p.Slot, p.Node = t.DeviceID, t.Slot, c.config.NodeID
+	p.At = clock.At(p.At)
+	for i := range p.Events {
+		p.Events[i].Time, p.Events[i].Node = clock.At(p.Events[i].Time), c.config.NodeID
+	}
+	for i := range report.Measurements {
+		report.Measurements[i].Time = clock.At(report.Measurements[i].Time)
+	}
+	report.FirstRequest = clock.At(report.FirstRequest)
+}
+
+func entryOf(t *turn, d device.Device, report poller.Report) journal.Entry {
+	return journal.Entry{
+		DeviceID: t.DeviceID, Slot: t.Slot, Outcome: report.Poll.Outcome,
+		Dir: d.RRDDir, Step: d.Interval, Heartbeat: measurement.Heartbeat(d.Interval),
+		Measurements: report.Measurements,
+	}
+}
+
+// append puts what was measured into the journal and tries again until it is
+// accepted, refused, or the slot is over. Neither asynq's lost lease nor the
+// stop of the node ends it: the measurements are there and nowhere else.
+func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error {
+	entry := entryOf(t, d, report)
+	ctx, cancel := c.untilSlotEnd(t)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		result, err := c.deps.Journal.Append(ctx, entry)
+		switch {
+		case err == nil:
+			return c.verdict(t, entry, result)
+		case errors.Is(err, journal.ErrEntry):
+			c.log.Error("the journal refuses a poll", "device", t.DeviceID, "slot", t.Slot, "err", err)
+			return &ending{device.OutcomeSkipped, skipRefused}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("append slot %d of device %d until its end: %w", t.Slot, t.DeviceID, err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// verdict is what the journal's answer means for the turn. A stale entry may
+// be our own, whose answer was lost: then the journal's last sample is ours.
+func (c *Consumer) verdict(t *turn, entry journal.Entry, result journal.Result) error {
+	switch result {
+	case journal.Accepted:
+		if c.deps.JournalID != nil {
+			c.recent.add(entry)
+		}
+		return nil
+	case journal.Future:
+		c.log.Warn("the journal refuses samples from the future: clocks differ", "device", t.DeviceID, "slot", t.Slot)
+		return errFuture
+	}
+	if !c.isFinished(t) || t.last.Slot > t.Slot {
+		return errStale
+	}
+	if newest := newestSample(entry); !newest.IsZero() && newest.UnixMilli() == t.last.SampleAt.UnixMilli() {
+		return nil
+	}
+	return errOvertaken
+}
+
+func newestSample(entry journal.Entry) time.Time {
+	var newest time.Time
+	for i := range entry.Measurements {
+		if at := entry.Measurements[i].Time; at.After(newest) {
+			newest = at
+		}
+	}
+	return newest
+}
+
+// count counts a finished slot.
+func (c *Consumer) count(t *turn, report poller.Report) {
+	c.metrics.countPoll(t.group, report.Poll.Outcome)
+	c.metrics.lateness.Observe(max(report.FirstRequest.Sub(time.Unix(t.Slot, 0)).Seconds(), 0))
+	for _, module := range report.Modules {
+		c.metrics.duration.WithLabelValues(module.Name).Observe(module.Duration.Seconds())
+	}
+	c.metrics.duration.WithLabelValues(wholePoll).Observe(report.Poll.Duration.Seconds())
+}
+
+// save keeps what the poll found. A database that is away costs the state of
+// one slot only, since the next poll brings it again.
+func (c *Consumer) save(t *turn, poll device.Poll) {
+	ctx, cancel := c.untilSlotEnd(t)
+	defer cancel()
+	c.inventory.save(ctx, poll)
+}
+
+// untilSlotEnd is a context that ends with the slot, and with nothing else.
+func (c *Consumer) untilSlotEnd(t *turn) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), max(t.remaining(c.deps.Clock.Now()), writeGrace))
+}

@@ -1,0 +1,175 @@
+package journal_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/measurement"
+)
+
+// traffic is a poll of ports of which a share is active, with counters as 300 s intervals make them.
+func traffic(ports int, active float64) journal.Entry {
+	random := rand.New(rand.NewPCG(1, 2))
+	e := portEntry(4711, 1_795_340_100, time.UnixMilli(1_795_340_123_456), ports)
+	for i := range e.Measurements {
+		values := e.Measurements[i].Values
+		for k := range values {
+			values[k] = measurement.Counter(0)
+			if random.Float64() < active && k < 8 {
+				values[k] = measurement.Counter(random.Uint64N(1 << (20 + 3*uint(8-k))))
+			}
+		}
+	}
+	return e
+}
+
+func roundTrip(t *testing.T, e journal.Entry) journal.Entry {
+	t.Helper()
+	payload, err := journal.EncodeEntry(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := journal.DecodeEntry(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestEntriesComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	mixed := portEntry(1, 5, time.UnixMilli(1_795_340_123_456), 3)
+	mixed.Outcome = device.OutcomePartial
+	mixed.Measurements[1].Values[14] = measurement.Unknown()
+	mixed.Measurements[1].Values[3] = measurement.Gauge(-2.5e-300)
+	mixed.Measurements[1].Values[4] = measurement.Counter(math.MaxUint64)
+	mixed.Measurements[1].Generation = 7
+	mixed.Measurements[2].Max = math.MaxUint64
+	mixed.Measurements[2].Time = time.UnixMilli(1_795_340_000_001) // earlier than the others
+	mixed.Measurements = append(mixed.Measurements, measurement.Measurement{
+		Kind: measurement.KindUptime, Time: time.UnixMilli(1_795_340_123_999), Values: []measurement.Value{measurement.Gauge(12.75)},
+	})
+	for name, e := range map[string]journal.Entry{
+		"mixed": mixed, "traffic": traffic(48, 0.6), "large": traffic(5000, 1),
+		"nothing": {DeviceID: math.MaxInt64, Slot: 1, Outcome: device.OutcomeDown},
+	} {
+		if got := roundTrip(t, e); !reflect.DeepEqual(got, e) {
+			t.Errorf("%s: got %+v, want %+v", name, got, e)
+		}
+	}
+}
+
+func TestEntriesAreSmall(t *testing.T) {
+	t.Parallel()
+	for active, limit := range map[float64]int{1: 3100, 0.3: 1500} {
+		payload, err := journal.EncodeEntry(traffic(48, active))
+		if err != nil || len(payload) > limit {
+			t.Errorf("48 ports, %.0f %% active: %d bytes, at most %d wanted (%v)", active*100, len(payload), limit, err)
+		}
+	}
+}
+
+func TestDamagedEntriesAreRefused(t *testing.T) {
+	t.Parallel()
+	good, err := journal.EncodeEntry(traffic(4, 0.5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := s2.Decode(nil, good[1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := func(body []byte) []byte { return append([]byte{1}, s2.Encode(nil, body)...) }
+	for name, payload := range map[string][]byte{
+		"nothing": nil, "one byte": good[:1], "version": append([]byte{2}, good[1:]...), "cut": good[:len(good)-3],
+		"too long":    packed(append(body[:len(body):len(body)], 0)),
+		"a huge size": {1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0},
+		"2 MiB":       packed(make([]byte, 2<<20)),
+	} {
+		if _, err := journal.DecodeEntry(payload); !errors.Is(err, journal.ErrEntry) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for n := range len(body) {
+		if _, err := journal.DecodeEntry(packed(body[:n])); !errors.Is(err, journal.ErrEntry) {
+			t.Errorf("body cut at %d: %v", n, err)
+		}
+	}
+	if _, err := journal.EncodeEntry(traffic(9999, 1)); err != nil {
+		t.Errorf("9,999 ports: %v", err)
+	}
+	e := traffic(10_000, 1)
+	for i := range e.Measurements {
+		for k := range e.Measurements[i].Values {
+			e.Measurements[i].Values[k] = measurement.Counter(math.MaxUint64)
+		}
+	}
+	if _, err := journal.EncodeEntry(e); !errors.Is(err, journal.ErrEntry) {
+		t.Errorf("more than 1 MiB: %v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, e := range []journal.Entry{traffic(3, 0.5), traffic(1, 0), {DeviceID: 1, Outcome: device.OutcomeDown}} {
+		payload, err := journal.EncodeEntry(e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload)
+		body, err := s2.Decode(nil, payload[1:])
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	check := func(t *testing.T, payload []byte) {
+		e, err := journal.DecodeEntry(payload)
+		if err != nil {
+			if !errors.Is(err, journal.ErrEntry) {
+				t.Fatalf("%v is not ErrEntry", err)
+			}
+			return
+		}
+		// What is accepted can be written again, and means the same.
+		if again := roundTrip(t, e); !reflect.DeepEqual(again, e) {
+			t.Fatalf("%+v became %+v", e, again)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check(t, data)
+		check(t, append([]byte{1}, s2.Encode(nil, data)...)) // the body behind the compression
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	e := traffic(48, 0.6)
+	encode := journal.Encoder()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := encode(&e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	payload, err := journal.EncodeEntry(traffic(48, 0.6))
+	if err != nil {
+		b.Fatal(err)
+	}
+	decode := journal.Decoder()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decode(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package journal
+
+import "time"
+
+// Hurry makes a recorder work at the pace of an accelerated test: grace and the
+// distance of marks as given, everything else in fractions of a second.
+func (r *Recorder) Hurry(grace, mark time.Duration) {
+	r.pace = pace{
+		grace: grace, mark: mark, look: 300 * time.Millisecond, tick: 100 * time.Millisecond,
+		idle: 50 * time.Millisecond, backoff: 200 * time.Millisecond, block: 100 * time.Millisecond, keep: 100 * time.Millisecond,
+	}
+}
+
+// WithoutProbe switches rule J2 off: lines are sent without asking what the file has.
+func (r *Recorder) WithoutProbe() { r.faults.noProbe = true }
+
+// WithoutStoredUpdates switches rule J3 off: a restart is seen only by the process that was there.
+func (r *Recorder) WithoutStoredUpdates() { r.faults.forgetUpdates = true }
+
+// Key is the name of a key of the journal.
+func (j *Journal) Key(parts ...string) string { return j.key(parts...) }
+
+// Stream is the name of the log.
+func (j *Journal) Stream() string { return j.stream }
+
+// EncodeEntry encodes as Append does.
+func EncodeEntry(e Entry) ([]byte, error) { return new(encoder).encode(&e) }
+
+// DecodeEntry decodes as the recorder does.
+func DecodeEntry(payload []byte) (Entry, error) { return new(decoder).decode(payload) }
+
+// Encoder encodes with reused buffers.
+func Encoder() func(*Entry) ([]byte, error) { return new(encoder).encode }
+
+// Decoder decodes with a reused buffer.
+func Decoder() func([]byte) (Entry, error) { return new(decoder).decode }

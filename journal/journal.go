@@ -1,0 +1,185 @@
+// Package journal is the ordered log of updates between the pollers and
+// RRDCached, and the recorder that carries it there. The log is a Redis stream
+// per shard; one entry holds what one poll measured.
+//
+// RRDCached forgets what it has acknowledged when it is killed, RRD files take
+// only increasing times, and any node may poll a device. So there is one log,
+// which increases strictly per device, and one writer per RRDCached, which can go back in it.
+//
+// The package must not poll, know the inventory, read settings or correct
+// sample times: entries come with the time of Redis' clock and describe themselves.
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/device"
+)
+
+// Result is what became of an Append.
+type Result string
+
+// The results of Append. None of them is an error.
+const (
+	Accepted Result = "accepted" // it is in the log; without measurements: the slot is finished
+	Stale    Result = "stale"    // the log has something newer of the device, or this very entry: a retry ends so
+	Future   Result = "future"   // a sample lies more than 2 s after the time of Redis
+)
+
+// field is the one field of a message of the stream.
+const field = "e"
+
+// lastChunk is how many devices one HMGET asks for, so that it does not hold up Redis.
+const lastChunk = 2000
+
+// Journal is the log of one shard. It is safe for concurrent use.
+type Journal struct {
+	client   redis.UniversalClient
+	shard    string
+	stream   string
+	encoders sync.Pool
+}
+
+// New returns the journal of a shard. The client's read timeout must be above
+// 1 s: the recorder waits that long for entries. Redis must be 6.2 or newer.
+func New(client redis.UniversalClient, shard int) *Journal {
+	name := strconv.Itoa(shard)
+	return &Journal{
+		client: client, shard: name, stream: "pollux:{journal:" + name + "}",
+		encoders: sync.Pool{New: func() any { return new(encoder) }},
+	}
+}
+
+// key is a key beside the stream; the braces keep all of a shard in one hash slot.
+func (j *Journal) key(parts ...string) string {
+	return j.stream + ":" + strings.Join(parts, ":")
+}
+
+// Append puts an entry into the log, or, when it has no measurements or its
+// outcome is down or auth, only notes that the device's slot is finished. All of it is one step in Redis.
+//
+// Times of measurements are by the clock of Redis. ErrEntry means that the
+// entry can never be accepted. After any other error it may or may not be in the log:
+// append it again until it is Accepted or Stale.
+func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
+	if entry.Outcome == device.OutcomeDown || entry.Outcome == device.OutcomeAuth {
+		entry.Measurements = nil
+	}
+	encoder := j.encoders.Get().(*encoder)
+	defer j.encoders.Put(encoder)
+	payload, err := encoder.encode(&entry)
+	if err != nil {
+		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
+	}
+	if len(entry.Measurements) == 0 {
+		payload = nil
+	}
+	earliest, latest := entry.span()
+	code, err := appendScript.Run(ctx, j.client, []string{j.stream, j.key("last")},
+		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload).Int()
+	if err != nil {
+		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
+	}
+	switch code {
+	case 0:
+		return Accepted, nil
+	case 1:
+		return Future, nil
+	default:
+		return Stale, nil
+	}
+}
+
+// Last is what the log knows of a device; the zero Last when it knows nothing.
+type Last struct {
+	SampleAt time.Time // latest sample in the log ever; zero when there was none
+	Slot     int64     // Unix second, the last finished slot
+	Outcome  device.Outcome
+}
+
+// Last reads what the log knows of devices, in their order.
+func (j *Journal) Last(ctx context.Context, ids []int64) ([]Last, error) {
+	lasts := make([]Last, 0, len(ids))
+	for begin := 0; begin < len(ids); begin += lastChunk {
+		chunk := ids[begin:min(begin+lastChunk, len(ids))]
+		fields := make([]string, len(chunk))
+		for i, id := range chunk {
+			fields[i] = strconv.FormatInt(id, 10)
+		}
+		values, err := j.client.HMGet(ctx, j.key("last"), fields...).Result()
+		if err != nil {
+			return nil, fmt.Errorf("read the last slots of %d devices: %w", len(ids), err)
+		}
+		for _, value := range values {
+			text, _ := value.(string)
+			lasts = append(lasts, parseLast(text))
+		}
+	}
+	return lasts, nil
+}
+
+// parseLast reads "<last sample ms>:<last finished slot>:<outcome>". Anything else is nothing, as it is to Append.
+func parseLast(text string) Last {
+	sample, rest, _ := strings.Cut(text, ":")
+	slot, outcome, _ := strings.Cut(rest, ":")
+	ms, err := strconv.ParseInt(sample, 10, 64)
+	second, slotErr := strconv.ParseInt(slot, 10, 64)
+	if err != nil || slotErr != nil || ms < 0 || second < 0 || outcomeNumber(device.Outcome(outcome)) == 0 {
+		return Last{}
+	}
+	last := Last{Slot: second, Outcome: device.Outcome(outcome)}
+	if ms > 0 {
+		last.SampleAt = time.UnixMilli(ms)
+	}
+	return last
+}
+
+// Tombstone marks a removed device: for twice the window the recorder drops
+// what the log holds of it and creates no file. window is how long RRDCached
+// may hold an update in memory; the files may go after it.
+func (j *Journal) Tombstone(ctx context.Context, deviceID int64, window time.Duration) error {
+	err := tombstoneScript.Run(ctx, j.client, []string{j.key("tombstones"), j.key("last")}, deviceID, (2 * window).Milliseconds()).Err()
+	if err != nil {
+		return fmt.Errorf("mark device %d as removed in the journal: %w", deviceID, err)
+	}
+	return nil
+}
+
+// Forget removes what the journal keeps for a target that will not come back.
+// Until then the log keeps for it all that it has not recorded, up to the cap.
+func (j *Journal) Forget(ctx context.Context, targetID string) error {
+	if err := j.client.SRem(ctx, j.key("targets"), targetID).Err(); err != nil {
+		return fmt.Errorf("forget target %s: %w", targetID, err)
+	}
+	if err := j.client.Del(ctx, j.key("cursor", targetID)).Err(); err != nil {
+		return fmt.Errorf("forget the cursor of target %s: %w", targetID, err)
+	}
+	return nil
+}
+
+// removed says which of the devices have a tombstone.
+func (j *Journal) removed(ctx context.Context, ids []string) ([]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	scores, err := j.client.ZMScore(ctx, j.key("tombstones"), ids...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the tombstones of %d devices: %w", len(ids), err)
+	}
+	if len(scores) != len(ids) {
+		return nil, errors.New("read the tombstones: another number of answers than questions")
+	}
+	found := make([]bool, len(ids))
+	for i, score := range scores {
+		found[i] = score > 0 // the time at which it ends, never 0; a missing member reads as 0
+	}
+	return found, nil
+}

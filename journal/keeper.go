@@ -1,0 +1,149 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	capPart    = 4                // of Redis' maxmemory
+	capDefault = 256 << 20        // bytes, when Redis has no maxmemory
+	capEvery   = 60 * time.Second // between two readings of maxmemory
+)
+
+// keeper watches the log's size and cuts it at the cap. It needs no lease: a
+// log that fills Redis while no recorder can work must be cut too.
+type keeper struct {
+	*Recorder
+	limit  int64 // bytes; 0 until known
+	readAt time.Time
+	warned bool
+}
+
+// keep looks every two seconds until ctx ends.
+func (r *Recorder) keep(ctx context.Context) error {
+	k := &keeper{Recorder: r}
+	logged := ""
+	for ctx.Err() == nil {
+		if err := k.look(ctx); err == nil {
+			logged = ""
+		} else if text := err.Error(); text != logged && ctx.Err() == nil {
+			r.log.Warn("the journal's size is not known", "error", err)
+			logged = text
+		}
+		wait(ctx, r.pace.keep)
+	}
+	return nil
+}
+
+func (k *keeper) look(ctx context.Context) error {
+	entries, bytes, err := k.journal.size(ctx)
+	if err != nil {
+		return err
+	}
+	limit, err := k.cap(ctx)
+	if err != nil {
+		return err
+	}
+	if bytes > limit && entries > 1 {
+		// A little below the cap, so that it is not cut one by one.
+		if err := k.cut(ctx, int64(float64(entries)*float64(limit)/float64(bytes)*0.98)); err != nil {
+			return err
+		}
+		if entries, bytes, err = k.journal.size(ctx); err != nil {
+			return err
+		}
+	}
+	k.metrics.entries.WithLabelValues(k.journal.shard).Set(float64(entries))
+	k.metrics.bytes.WithLabelValues(k.journal.shard).Set(float64(bytes))
+	return k.lag(ctx)
+}
+
+// lag is measured here and not while recording, so that it grows also when nobody can record.
+func (k *keeper) lag(ctx context.Context) error {
+	target := k.current.Load()
+	if target == nil {
+		return nil // never reached since this process began
+	}
+	state, err := k.journal.loadState(ctx, *target)
+	if err != nil {
+		return err
+	}
+	now, err := k.journal.client.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("read the time of Redis: %w", err)
+	}
+	age, err := k.journal.age(ctx, now, "("+state.acked.String())
+	if err != nil {
+		return err
+	}
+	k.metrics.lag.WithLabelValues(k.journal.shard, k.config.Target).Set(age.Seconds())
+	return nil
+}
+
+// cap is how many bytes the log may take.
+func (k *keeper) cap(ctx context.Context) (int64, error) {
+	if k.config.Cap != nil {
+		if limit := k.config.Cap(); limit > 0 {
+			return limit, nil
+		}
+	}
+	if k.limit > 0 && time.Since(k.readAt) < capEvery {
+		return k.limit, nil
+	}
+	info, err := k.journal.client.Info(ctx, "memory").Result()
+	if err != nil {
+		return 0, fmt.Errorf("read maxmemory of Redis: %w", err)
+	}
+	k.limit, k.readAt = capDefault, time.Now()
+	switch memory := maxMemory(info); {
+	case memory > 0:
+		k.limit = memory / capPart
+	case !k.warned:
+		k.warned = true
+		k.log.Warn("Redis has no maxmemory: the journal is cut at a fixed size; set maxmemory and maxmemory-policy noeviction", "bytes", k.limit)
+	}
+	return k.limit, nil
+}
+
+// maxMemory finds the line maxmemory:<bytes> of INFO memory; 0 when there is none.
+func maxMemory(info string) int64 {
+	for line := range strings.Lines(info) {
+		if text, found := strings.CutPrefix(strings.TrimSpace(line), "maxmemory:"); found {
+			bytes, err := strconv.ParseInt(text, 10, 64)
+			if err == nil && bytes > 0 {
+				return bytes
+			}
+		}
+	}
+	return 0
+}
+
+// cut removes the oldest entries until keep are left, and counts what it gave up.
+func (k *keeper) cut(ctx context.Context, keep int64) error {
+	states, err := k.journal.targets(ctx)
+	if err != nil {
+		return err
+	}
+	durable, acked := reach(states)
+	var lost, atRisk int64
+	for ctx.Err() == nil {
+		counts, err := cutScript.Run(ctx, k.journal.client, []string{k.journal.stream}, keep, durable.ms, durable.seq, acked.ms, acked.seq).Int64Slice()
+		if err != nil {
+			return fmt.Errorf("cut the log: %w", err)
+		}
+		if len(counts) != 3 || counts[0]+counts[1]+counts[2] == 0 {
+			break
+		}
+		atRisk, lost = atRisk+counts[1], lost+counts[2]
+		k.metrics.cut.WithLabelValues(k.journal.shard, cutAcked).Add(float64(counts[1]))
+		k.metrics.cut.WithLabelValues(k.journal.shard, cutLost).Add(float64(counts[2]))
+	}
+	if lost+atRisk > 0 {
+		k.log.Error("the journal was cut at its cap", "lost", lost, "acknowledged", atRisk)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package journal
+
+import "github.com/redis/go-redis/v9"
+
+// The steps that must happen at once are Lua. All their keys carry the hash
+// tag of the shard. TIME and a write in one script need Redis 5 or newer.
+
+// appendScript guards and appends.
+//
+//	KEYS stream, last
+//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples)
+//
+// It returns 0 accepted, 1 future, 2 stale. Stale is a sample less than 1 s
+// after the device's last one, because the recorder compares whole seconds.
+// XADD stands first: when Redis is full it is refused, and the script ends there.
+var appendScript = redis.NewScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local earliest, latest, slot = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local sample, finished = 0, 0
+local held = redis.call('HGET', KEYS[2], ARGV[1])
+if held then
+  local s, f = string.match(held, '^(%d+):(%d+):')
+  if s then sample, finished = tonumber(s), tonumber(f) end
+end
+if latest > now + 2000 then return 1 end
+if slot < finished then return 2 end
+if ARGV[6] ~= '' then
+  if sample > 0 and earliest < sample + 1000 then return 2 end
+  redis.call('XADD', KEYS[1], '*', 'e', ARGV[6])
+  sample = latest
+end
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f:%.0f:%s', sample, slot, ARGV[5]))
+return 0
+`)
+
+// storeScript writes the state of a target, if the lease is still held.
+//
+//	KEYS lease, cursor, targets
+//	ARGV token, target, acked, durable, updates, instance
+var storeScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], 'acked', ARGV[3], 'durable', ARGV[4], 'updates', ARGV[5], 'instance', ARGV[6])
+redis.call('SADD', KEYS[3], ARGV[2])
+return 1
+`)
+
+// tombstoneScript adds a tombstone and removes those whose time is over.
+//
+//	KEYS tombstones, last
+//	ARGV device, lifetime ms
+var tombstoneScript = redis.NewScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 0
+`)
+
+// cutScript removes the oldest entries of a log that is too long, at most 500
+// a call, and counts which of them were durable, acknowledged, or neither. It only
+// trims, which Redis allows when it is full too.
+//
+//	KEYS stream
+//	ARGV entries to keep, durable ms, durable seq, acked ms, acked seq
+var cutScript = redis.NewScript(`
+local length = redis.call('XLEN', KEYS[1])
+local excess = math.min(length - tonumber(ARGV[1]), 500)
+local counts = {0, 0, 0}
+if excess <= 0 then return counts end
+local function within(ms, seq, i)
+  local m, s = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  return ms < m or (ms == m and seq <= s)
+end
+for _, message in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', excess)) do
+  local ms, seq = string.match(message[1], '^(%d+)-(%d+)$')
+  ms, seq = tonumber(ms), tonumber(seq)
+  local kind = 3
+  if within(ms, seq, 2) then kind = 1 elseif within(ms, seq, 4) then kind = 2 end
+  counts[kind] = counts[kind] + 1
+end
+redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', length - excess)
+return counts
+`)

@@ -1,0 +1,228 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/measurement"
+	"pollux/rrdcached"
+)
+
+// item is one entry of the log with the lines that come of it.
+type item struct {
+	position position
+	entry    Entry
+	lines    []line
+}
+
+// line is one measurement on its way to its file.
+type line struct {
+	hash   uint64
+	entry  *Entry
+	sample *measurement.Measurement
+	update rrdcached.Update
+}
+
+// open decodes messages and makes their lines. What cannot be decoded and what
+// belongs to a removed device leaves an item without lines, and is counted.
+func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, error) {
+	items := make([]item, len(messages))
+	var ids []string
+	var of []int
+	for i, message := range messages {
+		var err error
+		if items[i].position, err = parsePosition(message.ID); err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		payload, _ := message.Values[field].(string)
+		if items[i].entry, err = t.decoder.decode([]byte(payload)); err != nil {
+			t.metrics.cut.WithLabelValues(t.journal.shard, cutDamaged).Inc()
+			t.log.Error("an entry of the journal is dropped", "id", message.ID, "error", err)
+			continue
+		}
+		ids, of = append(ids, strconv.FormatInt(items[i].entry.DeviceID, 10)), append(of, i)
+	}
+	removed, err := t.journal.removed(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range of {
+		if removed[n] {
+			t.count(lineRemoved, len(items[i].entry.Measurements))
+			continue
+		}
+		items[i].lines = t.lines(&items[i].entry)
+	}
+	return items, nil
+}
+
+// lines makes the lines of an entry. A value that its kind of file does not take is refused here, because
+// RRDCached would accept it and drop all that is queued behind it.
+func (t *term) lines(e *Entry) []line {
+	lines := make([]line, 0, len(e.Measurements))
+	count := 0
+	for i := range e.Measurements {
+		count += len(e.Measurements[i].Values)
+	}
+	values := make([]rrdcached.Value, 0, count)
+	for i := range e.Measurements {
+		m := &e.Measurements[i]
+		start := len(values)
+		for _, value := range m.Values {
+			values = append(values, value.Wire())
+		}
+		l := line{entry: e, sample: m, update: rrdcached.Update{
+			File:   measurement.Path(e.Dir, m.Kind, m.Instance, m.Generation),
+			Time:   m.Time,
+			Values: values[start:len(values):len(values)],
+		}}
+		l.hash = t.files.hash(l.update.File)
+		if err := t.schemas[m.Kind].Check(l.update.Values); err != nil {
+			t.refuse(&l, err)
+			continue
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// group is how many items are sent together: up to one batch of lines, and an
+// item that opens a new generation of a file alone, because what was sent before must be in the old file first.
+func (t *term) group(items []item) int {
+	total := 0
+	for i := range items {
+		total += len(items[i].lines)
+		if i > 0 && (total > rrdcached.MaxBatch || t.opensGeneration(items[i].lines)) {
+			return i
+		}
+		if i == 0 && t.opensGeneration(items[i].lines) {
+			return 1
+		}
+	}
+	return len(items)
+}
+
+func (t *term) opensGeneration(lines []line) bool {
+	for i := range lines {
+		if lines[i].sample.Generation > 0 {
+			if _, ok := t.files.touched(lines[i].hash); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// send records the lines of some items, in order.
+func (t *term) send(ctx context.Context, items []item) error {
+	var lines []line
+	for i := range items {
+		lines = append(lines, items[i].lines...)
+	}
+	for len(lines) > 0 {
+		n := min(len(lines), rrdcached.MaxBatch)
+		gone, err := t.sendBatch(ctx, lines[:n])
+		if err != nil {
+			return err
+		}
+		if len(gone) > 0 { // files that went away under the daemon are made again, once
+			for i := range gone {
+				t.files.forget(gone[i].hash)
+			}
+			again, err := t.sendBatch(ctx, gone)
+			if err != nil {
+				return err
+			}
+			for i := range again {
+				t.refuse(&again[i], rrdcached.ErrNoFile)
+			}
+		}
+		lines = lines[n:]
+	}
+	return nil
+}
+
+// sendBatch sends at most one batch, after each file's first touch, and returns the lines whose file does not exist.
+func (t *term) sendBatch(ctx context.Context, lines []line) (gone []line, err error) {
+	if err := t.touch(ctx, lines); err != nil {
+		return nil, err
+	}
+	wanted := make([]int, 0, len(lines))
+	updates := make([]rrdcached.Update, 0, len(lines))
+	had := 0
+	for i := range lines {
+		switch second, _ := t.files.touched(lines[i].hash); {
+		case second == unusable:
+			t.count(lineRefused, 1)
+		case present(second, lines[i].update.Time):
+			had++
+		default:
+			wanted, updates = append(wanted, i), append(updates, lines[i].update)
+		}
+	}
+	t.count(linePresent, had)
+	if len(updates) == 0 {
+		return nil, nil
+	}
+	var refusals []error
+	err = t.ask(ctx, func(ctx context.Context) (err error) {
+		refusals, err = t.client.Batch(ctx, updates)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("send %d lines to RRDCached: %w", len(updates), err)
+	}
+	for i, refusal := range refusals {
+		gone = t.judge(&lines[wanted[i]], refusal, gone)
+	}
+	return gone, nil
+}
+
+// judge counts one answer, and adds the line to gone when its file does not exist.
+func (t *term) judge(l *line, refusal error, gone []line) []line {
+	var newer *rrdcached.IllegalTimeError
+	switch {
+	case refusal == nil:
+		t.count(lineAccepted, 1)
+	case errors.As(refusal, &newer):
+		t.count(linePresent, 1)
+	case errors.Is(refusal, rrdcached.ErrNoFile):
+		return append(gone, *l)
+	default:
+		t.refuse(l, refusal)
+	}
+	return gone
+}
+
+// refuse counts a line that can never be recorded, and says so once per file.
+func (t *term) refuse(l *line, why error) {
+	t.count(lineRefused, 1)
+	t.report(l, why)
+}
+
+func (t *term) report(l *line, why error) {
+	if t.files.firstRefusal(l.hash) {
+		t.log.Error("a measurement cannot be recorded", "file", l.update.File, "device", l.entry.DeviceID, "error", why)
+	}
+}
+
+// ask does one thing with the daemon: while the lease is held, and not longer
+// than that. In a long row of them the state is stored once a second.
+func (t *term) ask(ctx context.Context, do func(context.Context) error) error {
+	if err := t.hold(ctx); err != nil {
+		return err
+	}
+	if time.Since(t.storedAt) > t.pace.tick {
+		if err := t.store(ctx); err != nil {
+			return err
+		}
+	}
+	limited, cancel := context.WithDeadline(ctx, t.lease.Deadline())
+	defer cancel()
+	return do(limited)
+}

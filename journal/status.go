@@ -1,0 +1,101 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// plannedBytes is what an entry is taken for where Redis does not tell the
+// memory of a key: 48 ports, all active.
+const plannedBytes = 3100
+
+// Status is how the log of one shard is.
+type Status struct {
+	Entries int64         // recorded ones that are kept for a replay included
+	Bytes   int64         // memory in Redis
+	Oldest  time.Duration // age of the oldest entry, 0 when there is none
+	Targets []TargetStatus
+}
+
+// TargetStatus is how far one target is.
+type TargetStatus struct {
+	ID        string
+	Lag       time.Duration // age of the oldest entry that is not acknowledged, 0 when all are
+	Unwritten time.Duration // age of the oldest entry that is not known to be on disk, 0 when all are
+	Recorder  string        // token of the recorder that has the lease, "" for none
+}
+
+// Status reads how the log is. Targets are ordered by id.
+func (j *Journal) Status(ctx context.Context) (Status, error) {
+	states, err := j.targets(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	now, err := j.client.Time(ctx).Result()
+	if err != nil {
+		return Status{}, fmt.Errorf("read the time of Redis: %w", err)
+	}
+	var s Status
+	if s.Entries, s.Bytes, err = j.size(ctx); err != nil {
+		return Status{}, err
+	}
+	if s.Oldest, err = j.age(ctx, now, "-"); err != nil {
+		return Status{}, err
+	}
+	for id, state := range states {
+		t := TargetStatus{ID: id}
+		if t.Lag, err = j.age(ctx, now, "("+state.acked.String()); err != nil {
+			return Status{}, err
+		}
+		if t.Unwritten, err = j.age(ctx, now, "("+state.durable.String()); err != nil {
+			return Status{}, err
+		}
+		if t.Recorder, err = j.client.Get(ctx, j.key("recorder", id)).Result(); err != nil && !errors.Is(err, redis.Nil) {
+			return Status{}, fmt.Errorf("read the recorder of target %s: %w", id, err)
+		}
+		s.Targets = append(s.Targets, t)
+	}
+	slices.SortFunc(s.Targets, func(a, b TargetStatus) int { return strings.Compare(a.ID, b.ID) })
+	return s, nil
+}
+
+// age is how old the first entry from a place on is, 0 when there is none.
+func (j *Journal) age(ctx context.Context, now time.Time, from string) (time.Duration, error) {
+	messages, err := j.client.XRangeN(ctx, j.stream, from, "+", 1).Result()
+	if err != nil {
+		return 0, fmt.Errorf("read the log from %s: %w", from, err)
+	}
+	if len(messages) == 0 {
+		return 0, nil
+	}
+	first, err := parsePosition(messages[0].ID)
+	if err != nil {
+		return 0, fmt.Errorf("read the log from %s: %w", from, err)
+	}
+	return max(now.Sub(time.UnixMilli(int64(first.ms))), time.Millisecond), nil
+}
+
+// size is the number of entries and the memory they take. Redis estimates the latter from a few nodes.
+func (j *Journal) size(ctx context.Context) (entries, bytes int64, err error) {
+	if entries, err = j.client.XLen(ctx, j.stream).Result(); err != nil {
+		return 0, 0, fmt.Errorf("read the length of the log: %w", err)
+	}
+	if entries == 0 {
+		return 0, 0, nil
+	}
+	bytes, err = j.client.MemoryUsage(ctx, j.stream, 10).Result()
+	var denied redis.Error
+	if errors.As(err, &denied) { // an ACL or a hosted Redis without MEMORY, or the key has just gone
+		return entries, entries * plannedBytes, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the memory of the log: %w", err)
+	}
+	return entries, bytes, nil
+}

@@ -1,0 +1,252 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/rrdcached"
+)
+
+// readCount is how many entries one read takes at most.
+const readCount = 50
+
+// Why a term ends.
+var (
+	errLeaseLost = errors.New("the recorder's lease is lost")
+	errMoved     = errors.New("the cursor in Redis is not the one that this recorder stored")
+	errRenamed   = errors.New("the target has another id than before")
+	errFull      = errors.New("Redis is full and does not store the cursor")
+)
+
+// term is one connection to one instance of the daemon, during one time that the lease is held.
+type term struct {
+	*Recorder
+	client   *rrdcached.Client
+	ttl      time.Duration
+	received uint64 // UpdatesReceived when the connection began
+	state    state
+	stored   state     // what Redis has
+	storedAt time.Time // when it was written last
+	tickedAt time.Time
+	removed  map[int64]bool // devices with a tombstone, of the entries at hand
+	decoder  decoder
+}
+
+// term records from the cursor on until ctx ends or something fails. The lease was just acquired.
+func (r *Recorder) term(ctx context.Context) error {
+	target, now := r.target, time.Now()
+	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now}
+	var err error
+	if t.client, err = r.dial(ctx); err != nil {
+		r.metrics.up.WithLabelValues(r.config.Target).Set(0)
+		return err
+	}
+	defer t.client.Close()
+	if r.target != target {
+		return errRenamed
+	}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	// What was begun is finished when ctx ends: the work below stops at the lease's deadline only.
+	work := context.WithoutCancel(ctx)
+	for ctx.Err() == nil {
+		if err := t.round(work); err != nil {
+			if errors.Is(err, rrdcached.ErrConnection) {
+				r.metrics.up.WithLabelValues(r.config.Target).Set(0)
+			}
+			return err
+		}
+	}
+	return t.store(work)
+}
+
+// begin decides where to go on, and stores that before the first line is sent.
+func (t *term) begin(ctx context.Context) error {
+	if err := t.hold(ctx); err != nil { // the lease is looked at after connecting
+		return err
+	}
+	stats, err := t.stats(ctx, t.client)
+	if err != nil {
+		return err
+	}
+	if t.state, err = t.journal.loadState(ctx, t.target); err != nil {
+		return err
+	}
+	t.stored = t.state
+	known := t.state.updates
+	if t.faults.forgetUpdates {
+		known = t.seen
+	}
+	if stats.UpdatesReceived < known {
+		t.log.Info("RRDCached was restarted: what it may have lost is sent again", "from", t.state.durable, "to", t.state.acked)
+		t.rewind()
+	}
+	last, err := t.journal.lastID(ctx)
+	if err != nil {
+		return err
+	}
+	if t.state.acked.after(last) {
+		t.log.Warn("the log ends before the cursor: Redis has lost entries", "cursor", t.state.acked, "end", last)
+		t.rewind()
+		if t.state.acked.after(last) {
+			t.state.acked, t.state.durable = position{}, position{}
+		}
+	}
+	if t.marks.instance != t.state.instance {
+		t.marks = marks{instance: t.state.instance}
+	}
+	t.received, t.state.updates = stats.UpdatesReceived, stats.UpdatesReceived
+	t.files.connect()
+	if err := t.write(ctx); !errors.Is(err, errFull) || t.state.instance != t.stored.instance {
+		return err // a cursor that went back must be stored before the first line
+	}
+	return nil
+}
+
+// rewind goes back to what is surely on disk.
+func (t *term) rewind() {
+	t.state.acked = t.state.durable
+	t.state.instance++ // the marks of every process are void
+}
+
+// hold renews the lease when a third of it has passed, and fails when it is over.
+func (t *term) hold(ctx context.Context) error {
+	left := time.Until(t.lease.Deadline())
+	if left < t.ttl*2/3 {
+		held, err := t.lease.TryAcquire(ctx)
+		if err == nil && !held {
+			return errLeaseLost
+		}
+		left = time.Until(t.lease.Deadline()) // after an error it stays held until then
+	}
+	if left <= 0 {
+		return errLeaseLost
+	}
+	return nil
+}
+
+// round reads entries, sends them and stores the cursor after each batch.
+func (t *term) round(ctx context.Context) error {
+	if err := t.hold(ctx); err != nil {
+		return err
+	}
+	messages, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	items, err := t.open(ctx, messages)
+	if err != nil {
+		return err
+	}
+	for len(items) > 0 {
+		n := t.group(items)
+		if err := t.send(ctx, items[:n]); err != nil {
+			return err
+		}
+		t.state.acked = items[n-1].position
+		if err := t.store(ctx); err != nil {
+			return err
+		}
+		items = items[n:]
+		if err := t.tick(ctx); err != nil {
+			return err
+		}
+	}
+	return t.tick(ctx)
+}
+
+// read waits for entries behind the cursor. In the same round trip, and so from
+// the same server, it reads the cursor: when Redis has failed over to a server
+// that lacks the newest, it differs, and this term must not go on.
+func (t *term) read(ctx context.Context) ([]redis.XMessage, error) {
+	pipe := t.journal.client.Pipeline()
+	cursor := pipe.HGet(ctx, t.journal.key("cursor", t.target), "acked")
+	read := pipe.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{t.journal.stream}, ID: t.state.acked.String(), Count: readCount, Block: t.pace.block,
+	})
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	if text, err := cursor.Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read the log: %w", err)
+	} else if at, err := parsePosition(text); err != nil || at != t.stored.acked {
+		return nil, fmt.Errorf("%w: %.40q instead of %s", errMoved, text, t.stored.acked)
+	}
+	streams, err := read.Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	if len(streams) != 1 {
+		return nil, fmt.Errorf("read the log: %d streams", len(streams))
+	}
+	return streams[0].Messages, nil
+}
+
+// tick is what happens once a second: the daemon's counters, the marks, and
+// the state even if nothing else changed it.
+func (t *term) tick(ctx context.Context) error {
+	now := time.Now()
+	if now.Sub(t.tickedAt) < t.pace.tick {
+		return nil
+	}
+	t.tickedAt = now
+	asked, cancel := context.WithDeadline(ctx, t.lease.Deadline())
+	defer cancel()
+	stats, err := t.stats(asked, t.client)
+	if err != nil {
+		return err
+	}
+	t.marks.add(now, t.state.acked, t.pace.mark)
+	if stats.QueueLength == 0 {
+		if durable, found := t.marks.durable(now, t.window()); found {
+			t.state.durable = durable
+			if err := t.journal.trim(ctx); err != nil { // first, because Redis trims even when it is full
+				return err
+			}
+		}
+	}
+	return t.store(ctx)
+}
+
+// store writes the state when it has changed. A Redis that is full refuses it;
+// recording goes on, since the cap makes room, and what is sent twice is not recorded twice.
+func (t *term) store(ctx context.Context) error {
+	t.state.updates = t.received + t.client.Updates()
+	t.seen = t.state.updates
+	if t.state == t.stored {
+		return nil
+	}
+	err := t.write(ctx)
+	if !errors.Is(err, errFull) {
+		return err
+	}
+	if time.Since(t.storedAt) > time.Minute {
+		t.log.Warn("recording goes on without its cursor", "error", err)
+		t.storedAt = time.Now()
+	}
+	return nil
+}
+
+// write puts the state into Redis in one step, if the lease is still held.
+func (t *term) write(ctx context.Context) error {
+	j, s := t.journal, t.state
+	held, err := storeScript.Run(ctx, j.client, []string{j.key("recorder", t.target), j.key("cursor", t.target), j.key("targets")},
+		t.lease.Token(), t.target, s.acked.String(), s.durable.String(), s.updates, s.instance).Bool()
+	switch {
+	case err != nil && (redis.IsOOMError(err) || strings.Contains(err.Error(), "-OOM ")): // Redis 6.2 quotes it
+		return fmt.Errorf("%w: %w", errFull, err)
+	case err != nil:
+		return fmt.Errorf("store the cursor: %w", err)
+	case !held:
+		return errLeaseLost
+	}
+	t.stored, t.storedAt = s, time.Now()
+	return nil
+}

@@ -1,0 +1,250 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pollux/measurement"
+	"pollux/rrdcached"
+)
+
+const (
+	// fullLimit is how long a daemon that cannot create files, such as on a full
+	// disk, holds up the log. After it, lines for new files are refused.
+	fullLimit = 10 * time.Minute
+	// maxBack is how many generations back the history of a new one is looked for.
+	maxBack = 8
+)
+
+// errNoRoom says that files cannot be created for a reason that may pass.
+var errNoRoom = errors.New("RRDCached cannot create files; is its disk full?")
+
+// knownSchemas are the schemas of all kinds of files, for checks of values.
+func knownSchemas() map[measurement.Kind]rrdcached.Schema {
+	schemas := map[measurement.Kind]rrdcached.Schema{}
+	for kind := measurement.Kind(0); kind < 255; kind++ {
+		if schema, err := measurement.Schema(kind, 1, 1, 0, nil); err == nil {
+			schemas[kind] = schema
+		}
+	}
+	return schemas
+}
+
+// touch asks the daemon for the last update of each file that was not asked on
+// this connection, and creates those that do not exist. After a restart the
+// daemon knows that time as a whole second only: without the question it would
+// accept a sample that the file has already, and lose all that follows it.
+func (t *term) touch(ctx context.Context, lines []line) error {
+	var first []*line
+	asked := map[uint64]bool{}
+	for i := range lines {
+		l := &lines[i]
+		if _, ok := t.files.touched(l.hash); ok || asked[l.hash] {
+			continue
+		}
+		asked[l.hash] = true
+		first = append(first, l)
+	}
+	if len(first) == 0 {
+		return nil
+	}
+	results, err := t.probe(ctx, first)
+	if err != nil {
+		return err
+	}
+	for i, l := range first {
+		switch result := results[i]; {
+		case result.Err != nil:
+			t.spoil(l, result.Err)
+		case result.Exists:
+			err = t.found(ctx, l, result.Last)
+		default:
+			err = t.create(ctx, l)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *term) probe(ctx context.Context, lines []*line) (results []rrdcached.ProbeResult, err error) {
+	names := make([]string, len(lines))
+	for i, l := range lines {
+		names[i] = l.update.File
+	}
+	if t.faults.noProbe {
+		results = make([]rrdcached.ProbeResult, len(lines))
+		for i, name := range names {
+			_, err := t.client.Info(ctx, name)
+			results[i].Exists = err == nil
+		}
+		return results, nil
+	}
+	err = t.ask(ctx, func(ctx context.Context) (err error) {
+		results, err = t.client.Probe(ctx, names)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask RRDCached for the last update of %d files: %w", len(names), err)
+	}
+	return results, nil
+}
+
+// spoil gives a file up for this connection.
+func (t *term) spoil(l *line, why error) {
+	t.files.spoil(l.hash)
+	t.report(l, why)
+}
+
+// found takes a file that exists. Once per process its sources are compared:
+// RRDCached would accept a wrong number of values and drop all that follows.
+func (t *term) found(ctx context.Context, l *line, last float64) error {
+	if !t.files.checked(l.hash) {
+		var info rrdcached.Info
+		err := t.ask(ctx, func(ctx context.Context) (err error) {
+			info, err = t.client.Info(ctx, l.update.File)
+			return err
+		})
+		if errors.Is(err, rrdcached.ErrConnection) || errors.Is(err, errLeaseLost) {
+			return fmt.Errorf("look at %s: %w", l.update.File, err)
+		}
+		if err == nil && !sameSources(info.Sources, l.sample.Kind.Sources()) {
+			err = errors.New("the file has other sources than measurements of its kind")
+		}
+		if err != nil {
+			t.spoil(l, err)
+			return nil
+		}
+	}
+	t.files.learn(l.hash, last)
+	return nil
+}
+
+func sameSources(sources []rrdcached.Source, names []string) bool {
+	return slices.EqualFunc(sources, names, func(s rrdcached.Source, name string) bool { return s.Name == name })
+}
+
+// create makes the file of a line that has none.
+func (t *term) create(ctx context.Context, l *line) error {
+	m := l.sample
+	schema, err := measurement.Schema(m.Kind, l.entry.Step, l.entry.Heartbeat, m.Max, t.config.Archives())
+	if err != nil {
+		t.spoil(l, err)
+		return nil
+	}
+	source, err := t.olderGeneration(ctx, l)
+	if err != nil {
+		return err
+	}
+	attempt := func(ctx context.Context) error { return t.client.Create(ctx, l.update.File, schema, m.Time, source) }
+	err = t.ask(ctx, attempt)
+	var reply *rrdcached.ReplyError
+	if source != "" && errors.As(err, &reply) && !errors.Is(err, rrdcached.ErrExists) && !noRoom(reply.Text) {
+		t.log.Warn("a file cannot go on from its history and begins anew", "file", l.update.File, "history", source, "error", err)
+		source = ""
+		err = t.ask(ctx, attempt)
+	}
+	switch {
+	case err == nil && source != "":
+		t.full = time.Time{}
+		return t.join(ctx, l)
+	case err == nil:
+		t.full = time.Time{}
+		t.files.learn(l.hash, float64(m.Time.Unix()-10)) // where Create lets it begin
+		return nil
+	case errors.Is(err, rrdcached.ErrExists):
+		return t.reprobe(ctx, l)
+	default:
+		return t.notCreated(l, err)
+	}
+}
+
+// notCreated tells a file that cannot be made from a daemon that can make none.
+func (t *term) notCreated(l *line, err error) error {
+	var reply *rrdcached.ReplyError
+	switch {
+	case errors.Is(err, rrdcached.ErrPermission), errors.Is(err, rrdcached.ErrFile), errors.Is(err, rrdcached.ErrBadValue), errors.Is(err, rrdcached.ErrLimit):
+	case !errors.As(err, &reply):
+		return fmt.Errorf("create %s: %w", l.update.File, err)
+	case noRoom(reply.Text):
+		if t.full.IsZero() {
+			t.full = time.Now()
+		}
+		if time.Since(t.full) < fullLimit {
+			return fmt.Errorf("%w (%s: %w)", errNoRoom, l.update.File, err)
+		}
+	}
+	t.spoil(l, fmt.Errorf("create: %w", err))
+	return nil
+}
+
+// noRoom recognizes a full disk: rrdcached 1.7.2 then gives no reason at all.
+func noRoom(text string) bool {
+	return strings.HasSuffix(strings.TrimSpace(text), "RRD Error:") || strings.Contains(text, "No space left")
+}
+
+// olderGeneration is the file whose history a new generation goes on from, "" for none.
+func (t *term) olderGeneration(ctx context.Context, l *line) (string, error) {
+	m := l.sample
+	for g := m.Generation - 1; g >= max(0, m.Generation-maxBack); g-- {
+		older := *l
+		older.update.File = measurement.Path(l.entry.Dir, m.Kind, m.Instance, g)
+		results, err := t.probe(ctx, []*line{&older})
+		if err != nil {
+			return "", err
+		}
+		if results[0].Exists && results[0].Last < float64(m.Time.Unix()) {
+			return older.update.File, nil
+		}
+	}
+	return "", nil
+}
+
+// join ends the history that a new generation took over, with one unknown
+// value on the last step boundary before its first sample: RRDtool counts
+// unknown time in whole seconds, so the gap must not reach into the sample's step.
+// It is written at once, because a replay does not come here again; and it must
+// not stand in the sample's own second, or a replay would take the sample for present.
+func (t *term) join(ctx context.Context, l *line) error {
+	if err := t.reprobe(ctx, l); err != nil {
+		return err
+	}
+	step := int64(l.entry.Step)
+	sample := l.update.Time.Unix()
+	boundary := min(sample/step*step, sample-1)
+	second, _ := t.files.touched(l.hash)
+	if second == unusable || boundary <= int64(second) {
+		return nil
+	}
+	unknown := rrdcached.Update{File: l.update.File, Time: time.Unix(boundary, 0), Values: make([]rrdcached.Value, len(l.update.Values))}
+	err := t.ask(ctx, func(ctx context.Context) error {
+		if err := t.client.Update(ctx, unknown); err != nil {
+			return err
+		}
+		return t.client.Flush(ctx, l.update.File)
+	})
+	var reply *rrdcached.ReplyError
+	var newer *rrdcached.IllegalTimeError
+	if err != nil && !errors.As(err, &reply) && !errors.As(err, &newer) {
+		return fmt.Errorf("begin %s: %w", l.update.File, err)
+	}
+	return nil
+}
+
+// reprobe asks for the last update of a file that must exist.
+func (t *term) reprobe(ctx context.Context, l *line) error {
+	results, err := t.probe(ctx, []*line{l})
+	if err != nil {
+		return err
+	}
+	if !results[0].Exists {
+		t.spoil(l, errors.Join(rrdcached.ErrNoFile, results[0].Err))
+		return nil
+	}
+	return t.found(ctx, l, results[0].Last)
+}

@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS device_outages;
+--bun:split
+DROP TABLE IF EXISTS eventlog;

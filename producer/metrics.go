@@ -1,0 +1,100 @@
+package producer
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The results of an offer.
+const (
+	resultOffered   = "offered"    // put into the queue
+	resultConflict  = "conflict"   // was there already
+	resultQueueFull = "queue_full" // skipped: too many tasks wait in the queue
+	resultMemory    = "memory"     // skipped: Redis is nearly full
+	resultError     = "error"      // refused by Redis; offered again a second later
+)
+
+var offerResults = [...]string{resultOffered, resultConflict, resultQueueFull, resultMemory, resultError}
+
+// metrics are what the producer exports. The labels are poller groups and queues that exist.
+type metrics struct {
+	leader       prometheus.Gauge
+	devices      *prometheus.GaugeVec   // group
+	offers       *prometheus.CounterVec // group, result
+	missed       *prometheus.CounterVec // group
+	queueTasks   *prometheus.GaugeVec   // queue, state
+	queueLatency *prometheus.GaugeVec   // queue
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "pollux", Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "pollux", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		leader:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "pollux", Name: "leader", Help: "1 on the producer that leads, else 0."}),
+		devices:      gauge("group_devices", "Devices that are polled, by poller group (leader only).", "group"),
+		offers:       counter("offers_total", "Slots that the leader offered to the queues, by poller group and result.", "group", "result"),
+		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
+		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
+		queueLatency: gauge("queue_latency_seconds", "How long the oldest waiting task of a queue waits (leader only).", "queue"),
+	}
+	err := errors.Join(r.Register(m.leader), r.Register(m.devices), r.Register(m.offers), r.Register(m.missed),
+		r.Register(m.queueTasks), r.Register(m.queueLatency))
+	return m, err
+}
+
+// show exports the sizes of the groups and makes their counters visible before anything is counted.
+func (m *metrics) show(groups map[int64]int) {
+	m.devices.Reset()
+	for group, n := range groups {
+		label := strconv.FormatInt(group, 10)
+		m.devices.WithLabelValues(label).Set(float64(n))
+		m.missed.WithLabelValues(label).Add(0)
+		for _, result := range offerResults {
+			m.offers.WithLabelValues(label, result).Add(0)
+		}
+	}
+}
+
+// resign hides what only the leader exports.
+func (m *metrics) resign() {
+	m.leader.Set(0)
+	m.devices.Reset()
+	m.queueTasks.Reset()
+	m.queueLatency.Reset()
+}
+
+func (m *metrics) countOffer(group int64, result string) {
+	m.offers.WithLabelValues(strconv.FormatInt(group, 10), result).Inc()
+}
+
+func (m *metrics) countOffers(offers []Offer, result string) {
+	for _, o := range offers {
+		m.countOffer(o.Group, result)
+	}
+}
+
+func (m *metrics) countMissed(group, n int64) {
+	m.missed.WithLabelValues(strconv.FormatInt(group, 10)).Add(float64(n))
+}
+
+func (m *metrics) showQueue(info *asynq.QueueInfo) {
+	for state, n := range map[string]int{
+		"pending": info.Pending, "active": info.Active, "scheduled": info.Scheduled,
+		"retry": info.Retry, "archived": info.Archived, "completed": info.Completed,
+	} {
+		m.queueTasks.WithLabelValues(info.Queue, state).Set(float64(n))
+	}
+	m.queueLatency.WithLabelValues(info.Queue).Set(info.Latency.Seconds())
+}
+
+func (m *metrics) forgetQueue(name string) {
+	m.queueTasks.DeletePartialMatch(prometheus.Labels{"queue": name})
+	m.queueLatency.DeletePartialMatch(prometheus.Labels{"queue": name})
+}

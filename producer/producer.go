@@ -1,0 +1,200 @@
+// Package producer decides which device is due and puts its poll into the
+// queue of its poller group, once per slot. Of all producers one leads: it
+// offers, counts missed slots, watches the queues and runs the housekeeping.
+//
+// It must not poll, must not keep a backlog (a device's current slot is all
+// that is ever offered), and must not rely on leading alone: two leaders at
+// once are harmless, because the slot stands in the id of the task.
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"pollux/cluster"
+	"pollux/device"
+	"pollux/journal"
+	"pollux/settings"
+)
+
+// LeaderTTL is how long the leader's lease lasts without being renewed; it is renewed four times in it.
+const LeaderTTL = 12 * time.Second
+
+const (
+	tryEvery       = time.Second
+	leaseMargin    = 2 * time.Second  // below this remainder of the lease no batch begins
+	refreshLeading = 5 * time.Second  // of the schedule, while leading
+	refreshStandby = 30 * time.Second // of the schedule, while another leads
+	readLimit      = 30 * time.Second // of one reading of the schedule
+	healthEvery    = 3 * time.Second  // of Redis' memory and identity
+	resendAfter    = 3 * time.Second  // between a change of the Redis master and offering again: the journal's appends land first
+	observeEvery   = 15 * time.Second // of the queues
+	purgeEvery     = time.Hour
+	purgeLimit     = 5 * time.Minute
+	defaultWorkers = 32
+)
+
+// Store is what the producer needs of the inventory.
+type Store interface {
+	// Schedule lists the devices that are to be polled.
+	Schedule(ctx context.Context) ([]device.Scheduled, error)
+}
+
+// Purger removes the events before a time and says how many they were.
+type Purger interface {
+	PurgeEvents(ctx context.Context, before time.Time) (int64, error)
+}
+
+// Journal tells which slot of a device was finished last. The answer has the length and order of ids.
+type Journal interface {
+	Last(ctx context.Context, ids []int64) ([]journal.Last, error)
+}
+
+// Clock is the clock of Redis. A node whose clock is skewed neither leads nor offers.
+type Clock interface {
+	Now() time.Time
+	Skewed() bool
+}
+
+// Janitor keeps house in Redis until ctx ends; it runs on the leader only.
+type Janitor interface {
+	Run(ctx context.Context) error
+}
+
+// Config is the producer's own configuration.
+type Config struct {
+	Workers int // tasks that are enqueued at the same time; 0 means 32
+}
+
+// Deps are what a producer works with. All are needed.
+type Deps struct {
+	Store      Store
+	Purger     Purger
+	Journal    Journal
+	Lease      *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
+	Clock      Clock
+	Janitor    Janitor
+	Redis      redis.UniversalClient // of the queues
+	Settings   func() settings.Values
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// Producer is one of the cluster's producers.
+type Producer struct {
+	config  Config
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	queues  *queues
+
+	schedule atomic.Pointer[Schedule]
+	leading  atomic.Bool
+	elected  chan struct{} // told when this producer begins to lead
+}
+
+// New returns a producer that does nothing until Run. It fails when its metrics are registered already.
+func New(c Config, d Deps) (*Producer, error) {
+	if c.Workers <= 0 {
+		c.Workers = defaultWorkers
+	}
+	m, err := newMetrics(d.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register the producer's metrics: %w", err)
+	}
+	return &Producer{
+		config: c, deps: d, log: d.Log, metrics: m,
+		queues:  newQueues(asynq.NewInspectorFromRedisClient(d.Redis), m, d.Log),
+		elected: make(chan struct{}, 1),
+	}, nil
+}
+
+// Leading says whether this producer leads now.
+func (p *Producer) Leading() bool { return p.leading.Load() }
+
+// Run keeps the schedule and leads whenever the lease can be had, until ctx
+// ends. It then gives the lease back.
+func (p *Producer) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { p.keepSchedule(ctx) })
+	// Without a schedule, or with a skewed clock, leading is left to others.
+	eligible := func() bool { return !p.deps.Clock.Skewed() && p.schedule.Load() != nil }
+	options := cluster.KeepOptions{Every: tryEvery, Eligible: eligible, Log: p.log}
+	if err := cluster.Keep(ctx, p.deps.Lease, options, p.lead); err != nil {
+		return fmt.Errorf("lead: %w", err)
+	}
+	return nil
+}
+
+// lead does the leader's work until ctx ends: with the lease, the trust in the clock, or the process.
+func (p *Producer) lead(ctx context.Context) error {
+	p.leading.Store(true)
+	p.metrics.leader.Set(1)
+	defer p.leading.Store(false)
+	defer p.metrics.resign()
+	select {
+	case p.elected <- struct{}{}: // what a producer that does not lead has read may be half a minute old
+	default:
+	}
+	t := newTerm(p)
+	var running sync.WaitGroup
+	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observeQueues, t.purge, t.sweep} {
+		running.Go(func() { work(ctx) })
+	}
+	running.Wait()
+	return nil
+}
+
+// mayOffer says whether the lease lasts long enough for one more batch.
+func (p *Producer) mayOffer() bool {
+	return time.Until(p.deps.Lease.Deadline()) > leaseMargin && !p.deps.Clock.Skewed()
+}
+
+// keepSchedule reads the schedule every few seconds until ctx ends. While the
+// database is away the last one stays. A slow database is asked less often.
+func (p *Producer) keepSchedule(ctx context.Context) {
+	failing := false
+	for {
+		began := time.Now()
+		err := p.refresh(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			p.log.Warn("the schedule cannot be read; the last one stays in force", "err", err)
+		}
+		failing = err != nil
+		wait := refreshStandby
+		if p.leading.Load() || p.schedule.Load() == nil {
+			wait = refreshLeading
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.elected:
+		case <-time.After(max(wait, 20*time.Since(began))):
+		}
+	}
+}
+
+// refresh reads the schedule once.
+func (p *Producer) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	devices, err := p.deps.Store.Schedule(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schedule: %w", err)
+	}
+	p.schedule.Store(follow(p.schedule.Load(), devices, p.deps.Clock.Now().Unix()))
+	return nil
+}
+
+// errStopBatch ends a batch of offers early; the slots that are left are offered again a second later.
+var errStopBatch = errors.New("the batch was ended")

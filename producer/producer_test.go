@@ -1,0 +1,334 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"pollux/cluster"
+	"pollux/device"
+	"pollux/journal"
+	"pollux/polluxtest"
+	"pollux/tasks"
+)
+
+func thirty(group int64, interval int) []device.Scheduled {
+	devices := make([]device.Scheduled, 30)
+	for i := range devices {
+		devices[i] = device.Scheduled{ID: int64(i + 1), Group: group, Interval: interval}
+	}
+	return devices
+}
+
+func TestCurrentSlotsAreOfferedAtOnceAndChangesSoon(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 3600)...)
+	stop := r.start(t)
+	polluxtest.Eventually(t, 10*time.Second, "30 tasks wait", func() bool { return len(r.pending(t, 0)) == 30 })
+	now := time.Now().Unix()
+	for _, p := range r.pending(t, 0) {
+		if p.Slot != device.SlotAt(p.DeviceID, 3600, now) && p.Slot != device.SlotAt(p.DeviceID, 3600, now-10) {
+			t.Errorf("%+v is not the current slot", p)
+		}
+	}
+	if r.metric(t, "pollux_leader") != 1 || r.metric(t, "pollux_group_devices", "group=0") != 30 || !r.Leading() {
+		t.Error("the leader does not show that it leads")
+	}
+	if missed := r.metric(t, "pollux_slots_missed_total", "group=0"); missed != 0 {
+		t.Errorf("slots_missed_total is %v, want 0 from the start", missed)
+	}
+	r.store.mu.Lock()
+	r.store.devices = append(r.store.devices, device.Scheduled{ID: 31, Group: 7, Interval: 3600})
+	r.store.mu.Unlock()
+	polluxtest.Eventually(t, 15*time.Second, "the new device's slot waits", func() bool { return len(r.pending(t, 7)) == 1 })
+	stop()
+	if r.metric(t, "pollux_leader") != 0 || r.metric(t, "pollux_group_devices", "group=0") != -1 || r.janitor.running.Load() != 0 {
+		t.Error("a stopped leader goes on")
+	}
+	if r.client.Exists(t.Context(), cluster.LeaderKey).Val() != 0 {
+		t.Error("the lease is not given back")
+	}
+	if len(r.store.purged) == 0 || time.Since(r.store.purged[0]).Round(24*time.Hour) != 30*24*time.Hour {
+		t.Errorf("events were purged before %v", r.store.purged)
+	}
+}
+
+// TestTwoLeadersOfferEachSlotOnce lets two terms race, as after a freeze of the first leader.
+func TestTwoLeadersOfferEachSlotOnce(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	a, b := newRig(t, server, "a", thirty(0, 10)...), newRig(t, server, "b", thirty(0, 10)...)
+	first := a.leads(t)
+	a.client.Del(t.Context(), cluster.LeaderKey)
+	second := b.leads(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cancel()
+	done := make(chan struct{}, 2)
+	for _, leader := range []*term{first, second} {
+		go func() {
+			leader.offerEverySecond(ctx)
+			done <- struct{}{}
+		}()
+	}
+	<-done
+	<-done
+	waiting := a.pending(t, 0)
+	offered := a.metric(t, "pollux_offers_total", "result=offered") + b.metric(t, "pollux_offers_total", "result=offered")
+	conflicts := a.metric(t, "pollux_offers_total", "result=conflict") + b.metric(t, "pollux_offers_total", "result=conflict")
+	if float64(len(waiting)) != offered || len(waiting) < 40 {
+		t.Errorf("%d tasks wait, %v were offered", len(waiting), offered)
+	}
+	if conflicts < offered {
+		t.Errorf("%v conflicts for %v offers by two leaders", conflicts, offered)
+	}
+	for id, p := range waiting {
+		if id != p.ID() {
+			t.Errorf("task %s holds %+v", id, p)
+		}
+	}
+}
+
+func TestAnotherProducerTakesOver(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	a, b := newRig(t, server, "a", thirty(0, 3600)...), newRig(t, server, "b", thirty(0, 3600)...)
+	stop := a.start(t)
+	polluxtest.Eventually(t, 10*time.Second, "a leads", a.Leading)
+	b.start(t)
+	polluxtest.Eventually(t, 10*time.Second, "b holds the schedule", func() bool { return b.schedule.Load() != nil })
+	if b.Leading() {
+		t.Fatal("two producers lead")
+	}
+	stop()
+	polluxtest.Eventually(t, 5*time.Second, "b leads", b.Leading)
+	b.clock.skewed.Store(true)
+	polluxtest.Eventually(t, 10*time.Second, "a skewed producer resigns", func() bool { return !b.Leading() })
+}
+
+func TestScheduleSurvivesTheDatabase(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 10)...)
+	term := r.leads(t)
+	r.store.broken = true
+	if err := r.refresh(t.Context()); err == nil {
+		t.Fatal("a broken store is read")
+	}
+	term.tick(t.Context(), r.clock.Now().Unix())
+	if n := len(r.pending(t, 0)); n != 30 {
+		t.Errorf("%d tasks wait", n)
+	}
+}
+
+func TestNothingIsOfferedWithoutTheLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 10)...)
+	term := r.leads(t)
+	if err := r.deps.Lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	term.tick(t.Context(), r.clock.Now().Unix())
+	if n := len(r.pending(t, 0)); n != 0 {
+		t.Errorf("%d tasks wait", n)
+	}
+}
+
+func TestFullQueueIsSkipped(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", append(thirty(0, 10), device.Scheduled{ID: 99, Group: 1, Interval: 10})...)
+	client := asynq.NewClientFromRedisClient(r.client)
+	for i := range int64(60) {
+		task, err := tasks.Poll{DeviceID: 1000 + i, Slot: epoch, Interval: 3600}.Task(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Enqueue(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	term := r.leads(t)
+	r.queues.observe()
+	now := r.clock.Now().Unix()
+	term.tick(t.Context(), now)
+	if n := len(r.pending(t, 0)); n != 60 {
+		t.Errorf("%d tasks wait in the full queue, want 60", n)
+	}
+	if n := len(r.pending(t, 1)); n != 1 {
+		t.Errorf("%d tasks wait in the other queue, want 1", n)
+	}
+	if n := r.metric(t, "pollux_offers_total", "group=0", "result=queue_full"); n != 30 {
+		t.Errorf("%v skipped slots are counted, want 30", n)
+	}
+	if n := r.metric(t, "pollux_queue_tasks", "queue=poller:0", "state=pending"); n != 60 {
+		t.Errorf("queue_tasks is %v", n)
+	}
+	if n, err := asynq.NewInspectorFromRedisClient(r.client).DeleteAllPendingTasks("poller:0"); err != nil || n != 60 {
+		t.Fatal(n, err)
+	}
+	r.queues.observe()
+	term.tick(t.Context(), now+10)
+	if n := len(r.pending(t, 0)); n != 30 {
+		t.Errorf("%d tasks wait in the emptied queue, want 30", n)
+	}
+}
+
+func TestFullRedisIsSpared(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 10)...)
+	term := r.leads(t)
+	now := r.clock.Now().Unix()
+	used := infoNumber(r.client.Info(t.Context(), "memory").Val(), "used_memory")
+	r.client.ConfigSet(t.Context(), "maxmemory", fmt.Sprint(used*100/85))
+	term.lookAtMemory(t.Context())
+	for second := range int64(10) {
+		term.tick(t.Context(), now+1+second)
+	}
+	if n := len(r.pending(t, 0)); n != 0 {
+		t.Errorf("%d tasks wait", n)
+	}
+	if n := r.metric(t, "pollux_offers_total", "group=0", "result=memory"); n < 30 {
+		t.Errorf("%v skipped slots are counted, want at least 30", n)
+	}
+	r.client.ConfigSet(t.Context(), "maxmemory", "0")
+	term.lookAtMemory(t.Context())
+	term.tick(t.Context(), now+11)
+	if n := len(r.pending(t, 0)); n != 30 {
+		t.Errorf("%d tasks wait once there is memory, want 30", n)
+	}
+}
+
+func TestOutageOfRedisIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	r := newRig(t, server, "p1", thirty(0, 3600)...)
+	term := r.leads(t)
+	now := r.clock.Now().Unix()
+	server.Kill()
+	term.tick(t.Context(), now)
+	server.Start()
+	polluxtest.Eventually(t, 10*time.Second, "30 tasks wait after the outage", func() bool {
+		now++
+		term.tick(t.Context(), now)
+		return len(r.pending(t, 0)) == 30
+	})
+}
+
+func TestRestartOfRedisOffersAgain(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	r := newRig(t, server, "p1", thirty(0, 3600)...)
+	term := r.leads(t)
+	now := r.clock.Now().Unix()
+	term.lookAtIdentity(t.Context())
+	term.tick(t.Context(), now)
+	server.Kill()
+	server.Start()
+	polluxtest.Eventually(t, 10*time.Second, "Redis is empty", func() bool {
+		return r.client.FlushDB(t.Context()).Err() == nil // a failover may lose what was acknowledged
+	})
+	if held, err := r.deps.Lease.TryAcquire(t.Context()); held || err != nil {
+		t.Fatalf("lease: %v, %v", held, err)
+	}
+	if held, err := r.deps.Lease.TryAcquire(t.Context()); !held || err != nil {
+		t.Fatalf("lease: %v, %v", held, err)
+	}
+	term.lookAtIdentity(t.Context())
+	term.tick(t.Context(), now+1)
+	if n := len(r.pending(t, 0)); n != 0 {
+		t.Errorf("%d tasks wait before the pause is over", n)
+	}
+	term.tick(t.Context(), r.clock.Now().Unix()+4)
+	if n := len(r.pending(t, 0)); n != 30 {
+		t.Errorf("%d tasks wait, want 30", n)
+	}
+}
+
+func TestMissedSlotsAreCountedOnceByAllLeaders(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	r := newRig(t, server, "p1", device.Scheduled{ID: 1, Interval: 10}, device.Scheduled{ID: 2, Group: 3, Interval: 10}, device.Scheduled{ID: 3, Interval: 10})
+	term := r.leads(t)
+	slot := device.SlotAt(1, 10, term.began) + 100
+	term.began = slot
+	r.journal.last[1] = journal.Last{Slot: slot, Outcome: device.OutcomeDown}
+	r.journal.last[2] = journal.Last{Slot: device.SlotAt(2, 10, slot) - 10, Outcome: device.OutcomeUp}
+	if from, err := term.judgedUntil(t.Context()); err != nil || from != slot {
+		t.Fatalf("without a leader before, counting begins at %d, %v, want %d", from, err, slot)
+	}
+	if err := term.judge(t.Context(), slot, slot+10); err != nil {
+		t.Fatal(err)
+	}
+	// Device 1's slot ended finished, device 2's did not; of device 3, which was never polled, it began before the term.
+	if n := r.metric(t, "pollux_slots_missed_total", "group=3"); n != 1 {
+		t.Errorf("group 3 missed %v slots, want 1", n)
+	}
+	if n := r.metric(t, "pollux_slots_missed_total", "group=0"); n > 0 {
+		t.Errorf("group 0 missed %v slots", n)
+	}
+	next := newTerm(r.Producer) // another leader, half a minute without one later
+	next.began = slot + 40
+	from, err := next.judgedUntil(t.Context())
+	if err != nil || from != slot+10 {
+		t.Fatalf("the next leader counts from %d, %v, want %d", from, err, slot+10)
+	}
+	r.journal.last[3] = journal.Last{Slot: slot + 1000, Outcome: device.OutcomeUp}
+	if err := next.judge(t.Context(), from, slot+40); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.metric(t, "pollux_slots_missed_total", "group=3"); n != 4 {
+		t.Errorf("group 3 missed %v slots, want 4", n)
+	}
+	if n := r.metric(t, "pollux_slots_missed_total", "group=0"); n != 3 {
+		t.Errorf("group 0 missed %v slots, want 3", n)
+	}
+	r.journal.err = io.ErrUnexpectedEOF
+	if err := next.judge(t.Context(), slot+40, slot+50); err == nil {
+		t.Error("slots are judged without the journal")
+	}
+}
+
+func TestQueueMonitorOnlyShows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 3600)...)
+	r.leads(t).tick(t.Context(), r.clock.Now().Unix())
+	server := httptest.NewServer(QueueMonitor(r.client))
+	defer server.Close()
+	answer := func(method, path string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	if code, body := answer("GET", "/asynqmon/api/queues"); code != 200 || !strings.Contains(body, `"poller:0"`) {
+		t.Errorf("queues: %d %s", code, body)
+	}
+	if code, body := answer("GET", "/asynqmon/"); code != 200 || !strings.Contains(body, "<html") {
+		t.Errorf("page: %d %.100s", code, body)
+	}
+	if code, _ := answer("POST", "/asynqmon/api/queues/poller:0:pause"); code != http.StatusMethodNotAllowed {
+		t.Errorf("pausing a queue: %d", code)
+	}
+	if code, _ := answer("DELETE", "/asynqmon/api/queues/poller:0"); code != http.StatusMethodNotAllowed {
+		t.Errorf("deleting a queue: %d", code)
+	}
+	if queues, err := asynq.NewInspectorFromRedisClient(r.client).Queues(); err != nil || !slices.Contains(queues, "poller:0") {
+		t.Errorf("queues are %v, %v", queues, err)
+	}
+}

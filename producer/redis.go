@@ -1,0 +1,73 @@
+package producer
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"pollux/cluster"
+)
+
+// fullShare of Redis' memory may be used before offering stops: above it,
+// Redis would soon refuse leases too. In percent.
+const fullShare = 80
+
+// watchRedis looks every few seconds at Redis' memory and at who it is.
+func (t *term) watchRedis(ctx context.Context) {
+	every(ctx, healthEvery, func() {
+		t.lookAtIdentity(ctx)
+		t.lookAtMemory(ctx)
+	})
+}
+
+// lookAtIdentity has all current slots offered again when Redis was restarted
+// or another server is the master now: it may have lost the last ones. What
+// cannot be asked stays as it was; offering fails by itself.
+func (t *term) lookAtIdentity(ctx context.Context) {
+	id, err := cluster.RunID(ctx, t.deps.Redis)
+	if err != nil {
+		return
+	}
+	if t.runID != "" && id != t.runID {
+		t.log.Info("Redis was restarted or its master changed: all current slots are offered again")
+		t.restart.Store(t.deps.Clock.Now().Add(resendAfter).Unix())
+	}
+	t.runID = id
+}
+
+// lookAtMemory stops offering while less than a fifth of Redis' memory is left.
+func (t *term) lookAtMemory(ctx context.Context) {
+	memory, err := t.deps.Redis.Info(ctx, "memory").Result()
+	if err != nil {
+		return
+	}
+	used, limit := infoNumber(memory, "used_memory"), infoNumber(memory, "maxmemory")
+	full := limit > 0 && used >= limit/100*fullShare
+	if t.full.Swap(full) == full {
+		return
+	}
+	if full {
+		t.log.Error("Redis has less than a fifth of its memory left: no slots are offered", "used_bytes", used, "maxmemory_bytes", limit)
+		return
+	}
+	t.log.Info("Redis has memory again: slots are offered", "used_bytes", used, "maxmemory_bytes", limit)
+}
+
+// infoField returns a field of Redis' INFO answer, "" when it is not there.
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, found := strings.CutPrefix(line, name+":"); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// infoNumber returns a field as a number, 0 when it is none.
+func infoNumber(info, name string) int64 {
+	n, err := strconv.ParseInt(infoField(info, name), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"pollux/device"
+)
+
+// AddDevice adds a device and returns it as it stands then: with its id, its
+// RRD directory (the hostname, with ~1, ~2, ... when that is taken), shard 0
+// and status new. Port 0 means 161, no transport udp. Errors: ErrInvalid,
+// ErrDuplicate for the hostname, ErrNotFound for the group.
+func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, error) {
+	d = completed(d)
+	doing := fmt.Sprintf("add the device %.80q", d.Hostname)
+	if err := validate(d); err != nil {
+		return device.Device{}, s.fail(doing, err)
+	}
+	var added device.Device
+	err := s.tx(ctx, doing, func(ctx context.Context, tx bun.Tx) error {
+		row := describedRow(d)
+		row.ID = 0
+		row.Status, row.CreatedAt = string(initialStatus(d.Disabled)), now()
+		row.Previous = row.Status
+		if err := s.checkNew(ctx, tx, d); err != nil {
+			return err
+		}
+		var err error
+		if row.RRDDir, err = freeDirectory(ctx, tx, d.Hostname); err != nil {
+			return err
+		}
+		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+			if duplicate(err) {
+				return errAgain // somebody else took the name or the directory just now
+			}
+			return err
+		}
+		if row.sealedSecrets, err = s.seal(row.ID, d.Credentials); err != nil {
+			return err
+		}
+		if err := writeSecrets(ctx, tx, row); err != nil {
+			return err
+		}
+		added, err = s.opened(&row)
+		return err
+	})
+	if err != nil {
+		return device.Device{}, err
+	}
+	return added, nil
+}
+
+// CheckDevice says, without asking the database, whether AddDevice would refuse
+// a device as it is described. Its error is ErrInvalid.
+func (s *Store) CheckDevice(d device.Device) error {
+	if err := validate(completed(d)); err != nil {
+		return s.fail(fmt.Sprintf("check the device %.80q", d.Hostname), err)
+	}
+	return nil
+}
+
+// completed fills in what an SNMP device has when nobody says otherwise.
+func completed(d device.Device) device.Device {
+	if d.Port == 0 {
+		d.Port = 161
+	}
+	if d.Transport == "" {
+		d.Transport = "udp"
+	}
+	return d
+}
+
+func initialStatus(disabled bool) device.Status {
+	if disabled {
+		return device.StatusDisabled
+	}
+	return device.StatusNew
+}
+
+// checkNew refuses a hostname that another device has, and a group that does not exist.
+func (s *Store) checkNew(ctx context.Context, tx bun.Tx, d device.Device) error {
+	taken, err := tx.NewSelect().Table("devices").Where(s.hostnameIs(), d.Hostname).Where("id <> ?", d.ID).Count(ctx)
+	if err != nil {
+		return err
+	}
+	if taken > 0 {
+		return fmt.Errorf("%w: a device with the hostname %s", ErrDuplicate, d.Hostname)
+	}
+	groups, err := tx.NewSelect().Table("poller_groups").Where("id = ?", d.Group).Count(ctx)
+	if err != nil {
+		return err
+	}
+	if groups == 0 {
+		return fmt.Errorf("poller group %d: %w", d.Group, ErrNotFound)
+	}
+	return nil
+}
+
+const (
+	maxDirectory   = 255 // bytes of a file name, NAME_MAX of Linux
+	maxDirectories = 1000
+)
+
+// freeDirectory chooses a directory that no device has and no removed device
+// had. LibreNMS's name of it is the hostname with : written as _, so an existing tree goes on.
+func freeDirectory(ctx context.Context, tx bun.Tx, hostname string) (string, error) {
+	base := strings.ReplaceAll(hostname, ":", "_")
+	for n := range maxDirectories {
+		directory := base
+		if n > 0 {
+			suffix := "~" + strconv.Itoa(n)
+			directory = base[:min(len(base), maxDirectory-len(suffix))] + suffix
+		}
+		var taken int
+		err := tx.NewRaw("SELECT (SELECT COUNT(*) FROM devices WHERE rrd_dir = ?) + (SELECT COUNT(*) FROM removed_devices WHERE rrd_dir = ?)",
+			directory, directory).Scan(ctx, &taken)
+		if err != nil {
+			return "", err
+		}
+		if taken == 0 {
+			return directory, nil
+		}
+	}
+	return "", fmt.Errorf("%w hostname: it had %d RRD directories already", ErrInvalid, maxDirectories)
+}
+
+func writeSecrets(ctx context.Context, tx bun.Tx, row deviceRow) error {
+	_, err := tx.NewUpdate().Model(&row).Column("community", "auth_password", "priv_password").Where("id = ?", row.ID).Exec(ctx)
+	return err
+}
+
+// UpdateDevice changes what people decide of a device, in one transaction:
+// hostname (the label only), address, port, transport, credentials, timeout,
+// retries, group, interval and whether it is disabled. change gets the device
+// and may run several times; its error ends everything. Other fields stay as
+// they are. A new interval begins no slot before the running one ends, and
+// opens a new generation of the RRD files of the device and its ports.
+// Errors: ErrNotFound, ErrInvalid, ErrDuplicate, and that of change.
+func (s *Store) UpdateDevice(ctx context.Context, id int64, change func(*device.Device) error) (device.Device, error) {
+	var changed device.Device
+	err := s.tx(ctx, fmt.Sprintf("change the device %d", id), func(ctx context.Context, tx bun.Tx) error {
+		var old deviceRow
+		if err := s.locked(tx.NewSelect().Model(&old).Where("id = ?", id)).Scan(ctx); err != nil {
+			return err
+		}
+		d, err := s.opened(&old)
+		if err != nil {
+			return err
+		}
+		if err := change(&d); err != nil {
+			return err
+		}
+		d.ID = id
+		if err := validate(d); err != nil {
+			return err
+		}
+		if err := s.checkNew(ctx, tx, d); err != nil {
+			return err
+		}
+		row, err := s.changedRow(d, old)
+		if err != nil {
+			return err
+		}
+		if err := writeChange(ctx, tx, row, old); err != nil {
+			return err
+		}
+		changed, err = s.opened(&row)
+		return err
+	})
+	if err != nil {
+		return device.Device{}, err
+	}
+	return changed, nil
+}
+
+// changedRow takes what people decide from d and all else from the old row.
+func (s *Store) changedRow(d device.Device, old deviceRow) (deviceRow, error) {
+	row := old
+	described := describedRow(d)
+	row.Hostname, row.Address, row.Port, row.Transport = described.Hostname, described.Address, described.Port, described.Transport
+	row.SNMPVersion, row.User, row.Context = described.SNMPVersion, described.User, described.Context
+	row.AuthProtocol, row.PrivProtocol = described.AuthProtocol, described.PrivProtocol
+	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
+	row.Disabled, row.Interval = described.Disabled, described.Interval
+	var err error
+	if row.sealedSecrets, err = s.seal(d.ID, d.Credentials); err != nil {
+		return deviceRow{}, err
+	}
+	if row.Disabled != old.Disabled {
+		row.Status, row.StatusReason = string(initialStatus(row.Disabled)), ""
+	}
+	if row.Interval != old.Interval {
+		row.SlotFrom = max(old.SlotFrom, old.PolledSlot+int64(old.Interval),
+			device.SlotFromChange(d.ID, old.Interval, time.Now().Unix()))
+		row.Generation++
+		row.PortsDigest = ""
+	}
+	return row, nil
+}
+
+// writeChange writes the changed row and what follows from the change.
+func writeChange(ctx context.Context, tx bun.Tx, row, old deviceRow) error {
+	_, err := tx.NewUpdate().Model(&row).ExcludeColumn("id", "created_at").Where("id = ?", row.ID).Exec(ctx)
+	if err != nil {
+		if duplicate(err) {
+			return errAgain // another device took the hostname just now
+		}
+		return err
+	}
+	if row.Interval != old.Interval {
+		_, err := tx.NewUpdate().Table("ports").Set("generation = generation + 1").Where("device_id = ?", row.ID).Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	if row.Disabled && !old.Disabled {
+		return endOutage(ctx, tx, row.ID, now()) // nobody looks any more, so nobody knows that it is down
+	}
+	return nil
+}

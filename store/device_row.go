@@ -1,0 +1,112 @@
+package store
+
+import (
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"pollux/device"
+	"pollux/snmp"
+)
+
+// deviceRow is a row of devices.
+type deviceRow struct {
+	bun.BaseModel `bun:"table:devices"`
+
+	ID           int64  `bun:"id,pk,autoincrement"`
+	Hostname     string `bun:"hostname"`
+	Address      string `bun:"address"`
+	Port         int    `bun:"port"`
+	Transport    string `bun:"transport"`
+	SNMPVersion  string `bun:"snmp_version"`
+	User         string `bun:"snmp_user"`
+	AuthProtocol string `bun:"auth_protocol"`
+	PrivProtocol string `bun:"priv_protocol"`
+	Context      string `bun:"snmp_context"`
+	sealedSecrets
+	TimeoutMS    int64  `bun:"timeout_ms"`
+	Retries      int    `bun:"retries"`
+	Group        int64  `bun:"poller_group"`
+	Interval     int    `bun:"poll_interval"`
+	SlotFrom     int64  `bun:"slot_from"`
+	Disabled     bool   `bun:"disabled"`
+	RRDDir       string `bun:"rrd_dir"`
+	Shard        int    `bun:"shard"`
+	Generation   int    `bun:"generation"`
+	Status       string `bun:"status"`
+	Previous     string `bun:"previous_status"`
+	StatusReason string `bun:"status_reason"`
+	PolledAt     int64  `bun:"polled_at"`
+	PolledSlot   int64  `bun:"polled_slot"`
+	PollDuration int64  `bun:"poll_duration_ms"`
+	LastOutcome  string `bun:"last_outcome"`
+	PortsDigest  string `bun:"ports_digest"`
+	CreatedAt    int64  `bun:"created_at"`
+	factsRow
+}
+
+// factsRow are the columns that a poll fills with what the device says of itself.
+type factsRow struct {
+	SysName     string `bun:"sys_name"`
+	SysDescr    string `bun:"sys_descr"`
+	SysObjectID string `bun:"sys_object_id"`
+	SysLocation string `bun:"sys_location"`
+	SysContact  string `bun:"sys_contact"`
+	OS          string `bun:"os"`
+	Hardware    string `bun:"hardware"`
+	Version     string `bun:"version"`
+	Serial      string `bun:"serial"`
+	UptimeMS    int64  `bun:"uptime_ms"`
+}
+
+// describedRow holds the columns that people decide; the rest of the row is what polls found.
+func describedRow(d device.Device) deviceRow {
+	return deviceRow{
+		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: int(d.Port), Transport: d.Transport,
+		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
+		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
+		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
+		SlotFrom: d.SlotFrom, Disabled: d.Disabled,
+	}
+}
+
+func factsColumns(f device.Facts) factsRow {
+	return factsRow{
+		SysName: line(f.SysName, maxName), SysDescr: text(f.SysDescr, maxDescr), SysObjectID: line(f.SysObjectID, maxObject),
+		SysLocation: line(f.SysLocation, maxName), SysContact: line(f.SysContact, maxName), OS: line(f.OS, maxShort),
+		Hardware: line(f.Hardware, maxName), Version: line(f.Version, maxName), Serial: line(f.Serial, maxName),
+		UptimeMS: f.Uptime.Milliseconds(),
+	}
+}
+
+// device returns the row without its secrets.
+func (r *deviceRow) device() device.Device {
+	return device.Device{
+		ID: r.ID, Hostname: r.Hostname, Address: r.Address, Port: uint16(r.Port), Transport: r.Transport,
+		Credentials: snmp.Credentials{
+			Version: snmp.Version(r.SNMPVersion), User: r.User, Context: r.Context,
+			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
+		},
+		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
+		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
+		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt),
+		Facts: device.Facts{
+			SysName: r.SysName, SysDescr: r.SysDescr, SysObjectID: r.SysObjectID, SysLocation: r.SysLocation,
+			SysContact: r.SysContact, OS: r.OS, Hardware: r.Hardware, Version: r.Version, Serial: r.Serial,
+			Uptime: fromMillisDuration(r.UptimeMS),
+		},
+	}
+}
+
+// opened returns the row with its secrets.
+func (s *Store) opened(r *deviceRow) (device.Device, error) {
+	d := r.device()
+	if err := s.unseal(r.ID, r.sealedSecrets, &d.Credentials); err != nil {
+		return device.Device{}, err
+	}
+	return d, nil
+}
+
+func now() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"pollux/device"
+)
+
+// eventRow is a row of eventlog.
+type eventRow struct {
+	bun.BaseModel `bun:"table:eventlog"`
+
+	ID       int64  `bun:"id,pk,autoincrement"`
+	LoggedAt int64  `bun:"logged_at"`
+	DeviceID int64  `bun:"device_id"`
+	PortID   int64  `bun:"port_id"`
+	Type     string `bun:"type"`
+	Severity string `bun:"severity"`
+	Message  string `bun:"message"`
+	Node     string `bun:"node"`
+	Actor    string `bun:"actor"`
+}
+
+func newEventRow(e device.Event) eventRow {
+	return eventRow{
+		LoggedAt: millis(e.Time), DeviceID: e.DeviceID, PortID: e.PortID, Type: line(e.Type, maxShort),
+		Severity: line(string(e.Severity), 16), Message: line(e.Message, maxMessage),
+		Node: line(e.Node, maxShort), Actor: line(e.Actor, maxName),
+	}
+}
+
+// AddEvent writes one event. Without a time it gets the present one, without a
+// severity info. Texts are cut to what the table takes (1,024 bytes of message).
+func (s *Store) AddEvent(ctx context.Context, e device.Event) error {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if e.Severity == "" {
+		e.Severity = device.SeverityInfo
+	}
+	row := newEventRow(e)
+	return s.tx(ctx, "write an event", func(ctx context.Context, tx bun.Tx) error {
+		row.ID = 0
+		_, err := tx.NewInsert().Model(&row).Exec(ctx)
+		return err
+	})
+}
+
+// eventBatch bounds one INSERT: 200 events of 1,024 bytes stay far below max_allowed_packet.
+const eventBatch = 200
+
+func addEvents(ctx context.Context, tx bun.Tx, events []device.Event) error {
+	rows := make([]eventRow, len(events))
+	for i := range events {
+		rows[i] = newEventRow(events[i])
+	}
+	for len(rows) > 0 {
+		batch := rows[:min(len(rows), eventBatch)]
+		if _, err := tx.NewInsert().Model(&batch).Returning("NULL").Exec(ctx); err != nil {
+			return err
+		}
+		rows = rows[len(batch):]
+	}
+	return nil
+}
+
+// EventFilter chooses events. The zero EventFilter chooses the latest 1,000 of all.
+type EventFilter struct {
+	DeviceID int64     // only of this device; 0 means all
+	PortID   int64     // only of this port; 0 means all
+	Type     string    // only of this type
+	Since    time.Time // only from this time on
+	BeforeID int64     // only with smaller ids: the last id of the page before
+	Limit    int       // at most so many; 0 means 1,000, more than 10,000 means 10,000
+}
+
+// Events lists events, newest first.
+func (s *Store) Events(ctx context.Context, f EventFilter) ([]device.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []eventRow
+	query := s.reads.NewSelect().Model(&rows).Order("id DESC").Limit(page(f.Limit))
+	if f.DeviceID != 0 {
+		query = query.Where("device_id = ?", f.DeviceID)
+	}
+	if f.PortID != 0 {
+		query = query.Where("port_id = ?", f.PortID)
+	}
+	if f.Type != "" {
+		query = query.Where("type = ?", line(f.Type, maxShort))
+	}
+	if !f.Since.IsZero() {
+		query = query.Where("logged_at >= ?", millis(f.Since))
+	}
+	if f.BeforeID > 0 {
+		query = query.Where("id < ?", f.BeforeID)
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, s.fail("list the events", err)
+	}
+	list := make([]device.Event, len(rows))
+	for i, r := range rows {
+		list[i] = device.Event{
+			ID: r.ID, Time: fromMillis(r.LoggedAt), DeviceID: r.DeviceID, PortID: r.PortID, Type: r.Type,
+			Severity: device.Severity(r.Severity), Message: r.Message, Node: r.Node, Actor: r.Actor,
+		}
+	}
+	return list, nil
+}
+
+// purgeBatch bounds one DELETE, so that other writers do not wait long.
+const purgeBatch = 2000
+
+// PurgeEvents removes events that are older than before and returns how many.
+func (s *Store) PurgeEvents(ctx context.Context, before time.Time) (int64, error) {
+	var total int64
+	for {
+		var removed int64
+		err := s.tx(ctx, "purge the eventlog", func(ctx context.Context, tx bun.Tx) error {
+			var ids []int64
+			err := tx.NewSelect().Table("eventlog").Column("id").Where("logged_at < ?", millis(before)).
+				Order("logged_at").Limit(purgeBatch).Scan(ctx, &ids)
+			if err != nil || len(ids) == 0 {
+				removed = 0
+				return err
+			}
+			result, err := tx.NewDelete().Table("eventlog").Where("id IN (?)", bun.List(ids)).Exec(ctx)
+			if err != nil {
+				return err
+			}
+			removed, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+		total += removed
+		if removed < purgeBatch {
+			return total, nil
+		}
+	}
+}

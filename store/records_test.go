@@ -1,0 +1,172 @@
+package store
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pollux/device"
+	"pollux/settings"
+)
+
+// recordBehaviours are those of groups, settings, events and nodes.
+var recordBehaviours = []behaviour{
+	{"group 0 is always there", groupGeneral},
+	{"settings are checked, stored and logged", settingRoundTrip},
+	{"events are listed newest first and purged", eventPurge},
+	{"a node keeps its assignment", nodeAssignment},
+}
+
+func groupGeneral(t *testing.T, e engine) {
+	groups, err := e.Groups(t.Context())
+	if err != nil || len(groups) == 0 || groups[0].ID != device.GeneralGroup || groups[0].Name != "General" {
+		t.Fatalf("groups %v, %v", groups, err)
+	}
+	added, err := e.AddGroup(t.Context(), device.Group{Name: " Zürich ", Description: "south\nwing"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := device.Group{ID: added.ID, Name: "Zürich", Description: "south wing"}
+	groups, err = e.Groups(t.Context())
+	if err != nil || added.ID < 1 || !slices.Contains(groups, want) {
+		t.Errorf("groups %v, %v, want %v", groups, err, want)
+	}
+	if _, err := e.AddGroup(t.Context(), device.Group{Name: "Zürich"}); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("the same name again: %v", err)
+	}
+	for _, name := range []string{"", " ", "a\nb", "a\xff", string(make([]byte, 65))} {
+		if _, err := e.AddGroup(t.Context(), device.Group{Name: name}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
+func settingRoundTrip(t *testing.T, e engine) {
+	key := settings.KeyPollerWorkers
+	stored := func() (string, bool) {
+		all, err := e.LoadSettings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, found := all[key]
+		return value, found
+	}
+	for _, value := range []string{"50", "50", "60"} {
+		if err := e.SetSetting(t.Context(), key, value, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := stored(); got != value {
+			t.Errorf("stored %q, want %q", got, value)
+		}
+	}
+	if err := e.UnsetSetting(t.Context(), key, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if got, found := stored(); found {
+		t.Errorf("still stored: %q", got)
+	}
+	for key, value := range map[string]string{key: "many", "no.such.key": "1"} {
+		if err := e.SetSetting(t.Context(), key, value, "alice"); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	if err := e.UnsetSetting(t.Context(), "no.such.key", "alice"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("unset an unknown key: %v", err)
+	}
+	events, err := e.Events(t.Context(), EventFilter{Type: "settings"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, event := range slices.Backward(events) {
+		got = append(got, event.Actor+" "+event.Message)
+	}
+	same(t, "events", got, []string{
+		"alice service_poller_workers: 100 -> 50", "alice service_poller_workers: 50 -> 60", "bob service_poller_workers: 60 -> 100",
+	})
+}
+
+func eventPurge(t *testing.T, e engine) {
+	const device1 = 1 << 50
+	old := time.UnixMilli(1_000_000_000_000) // long before every other behaviour's events
+	for i := range purgeBatch + 5 {
+		event := device.Event{Time: old.Add(time.Duration(i) * time.Millisecond), DeviceID: device1, Type: "purge", Message: "m"}
+		if i%500 != 0 {
+			continue
+		}
+		if err := e.AddEvent(t.Context(), event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := make([]eventRow, 2*purgeBatch)
+	for i := range rows {
+		rows[i] = newEventRow(device.Event{Time: old, DeviceID: device1, Type: "bulk", Message: "m"})
+	}
+	if _, err := e.db.NewInsert().Model(&rows).Returning("NULL").Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := e.Events(t.Context(), EventFilter{DeviceID: device1, Type: "purge", Since: old.Add(500 * time.Millisecond), Limit: 3})
+	if err != nil || len(list) != 3 || !list[0].Time.Equal(old.Add(2000*time.Millisecond)) || list[0].Severity != device.SeverityInfo {
+		t.Errorf("listed %v, %v", list, err)
+	}
+	rest, err := e.Events(t.Context(), EventFilter{DeviceID: device1, Type: "purge", BeforeID: list[2].ID})
+	if err != nil || len(rest) != 2 {
+		t.Errorf("the next page: %v, %v", rest, err)
+	}
+	removed, err := e.PurgeEvents(t.Context(), old.Add(1000*time.Millisecond))
+	if err != nil || removed != 2*purgeBatch+2 {
+		t.Errorf("purged %d, %v", removed, err)
+	}
+	left, err := e.Events(t.Context(), EventFilter{DeviceID: device1})
+	if err != nil || len(left) != 3 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+func nodeAssignment(t *testing.T, e engine) {
+	own := device.Node{
+		NodeID: "node-x", Role: "consumer", Host: "h1", PID: 42, Version: "v1", Groups: []int64{1, 2},
+		LastSeen: start.Truncate(time.Millisecond), Started: start.Truncate(time.Millisecond).Add(-time.Hour),
+	}
+	find := func() device.Node {
+		nodes, err := e.Nodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(nodes, func(n device.Node) bool { return n.NodeID == "node-x" })
+		if i < 0 {
+			t.Fatalf("not among %v", nodes)
+		}
+		return nodes[i]
+	}
+	report := func(want device.Node) {
+		t.Helper()
+		if err := e.SaveNode(t.Context(), own); err != nil {
+			t.Fatal(err)
+		}
+		if got := find(); !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	}
+	assign := func(groups []int64) {
+		t.Helper()
+		if err := e.SaveNode(t.Context(), device.Node{NodeID: "node-x", Role: "consumer", Groups: groups, Assigned: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report(own)
+	assign([]int64{7})
+	own.LastSeen, own.PID = own.LastSeen.Add(time.Minute), 43
+	want := own
+	want.Groups, want.Assigned = []int64{7}, true
+	report(want)
+	assign([]int64{}) // consumes nothing
+	want.Groups = []int64{}
+	report(want)
+	assign(nil)
+	report(own)
+	own.Groups = nil
+	report(own)
+}
