@@ -115,6 +115,7 @@ func TestWatchShowsWhetherRedisIsUp(t *testing.T) {
 	if !w.Up() || metric(t, metrics, "pollux_redis_up") != 1 {
 		t.Error("it starts as down")
 	}
+	w.Hurry(50 * time.Millisecond)
 	s.Kill()
 	stop := background(t, w.Run)
 	polluxtest.Eventually(t, 20*time.Second, "it is down", func() bool { return !w.Up() && metric(t, metrics, "pollux_redis_up") == 0 })

@@ -99,14 +99,13 @@ func (c *Clock) Skewed() bool { return c.state.Load().skewed() }
 func (c *Clock) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failing := false
+	failing, reported := false, false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
 		}
-		before := c.Skewed()
 		err := c.Sync(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -115,8 +114,9 @@ func (c *Clock) Run(ctx context.Context) error {
 			c.log.Warn("the clock is not synced with Redis; it runs on by itself", "error", err)
 		}
 		failing = err != nil
-		if after := c.Skewed(); after != before {
-			c.logChange(after)
+		if skewed := c.Skewed(); err == nil && skewed != reported {
+			c.logChange(skewed)
+			reported = skewed
 		}
 		if failing || c.Skewed() {
 			timer.Reset(syncSoon)

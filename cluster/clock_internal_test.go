@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,9 +27,11 @@ type fakeTime struct {
 	metrics  *prometheus.Registry
 }
 
-func (f *fakeTime) clock() *Clock {
+func (f *fakeTime) clock() *Clock { return f.clockWith(io.Discard) }
+
+func (f *fakeTime) clockWith(log io.Writer) *Clock {
 	f.metrics = prometheus.NewRegistry()
-	c := NewClock(nil, slog.New(slog.NewTextHandler(io.Discard, nil)), f.metrics)
+	c := NewClock(nil, slog.New(slog.NewTextHandler(log, nil)), f.metrics)
 	c.read = func() reading {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -203,6 +206,26 @@ func TestClockSyncsSoonerWhileItIsNotTrusted(t *testing.T) {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestClockReportsASkewedStartOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var text strings.Builder
+		f := &fakeTime{wallStep: 10 * time.Second}
+		c := f.clockWith(&text)
+		if err := c.Sync(t.Context()); err != nil { // as a command does before it starts its roles
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 5*syncSoon)
+		defer stop()
+		if err := c.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(text.String(), "does not agree with Redis"); n != 1 || !strings.Contains(text.String(), "skew=10s") {
+			t.Errorf("logged %d times: %s", n, text.String())
 		}
 	})
 }

@@ -12,9 +12,14 @@ import (
 var ErrOtherCluster = errors.New("Redis and the database belong to two clusters")
 
 // claimScript stores the id when there is none, and returns the one that stands, cut to 255 bytes.
+// It reads first, so that a node can start while Redis refuses writes.
 var claimScript = redis.NewScript(`
-redis.call('SET', KEYS[1], ARGV[1], 'NX')
-return redis.call('GETRANGE', KEYS[1], 0, 254)`)
+local there = redis.call('GETRANGE', KEYS[1], 0, 254)
+if there ~= '' then
+	return there
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]`)
 
 // EnsureID compares the cluster id of the database with the one in Redis
 // (pollux:cluster), and stores it there when Redis has none yet. Two different ids

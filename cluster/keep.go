@@ -44,6 +44,7 @@ func Keep(ctx context.Context, lease *Lease, options KeepOptions, work func(cont
 			if err := k.term(ctx, work); err != nil {
 				return err
 			}
+			ticker.Reset(options.Every) // no tick of the term's time counts
 		}
 		select {
 		case <-ctx.Done():

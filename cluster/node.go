@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	maxEntry     = 16 << 10 // bytes of one node's entry
-	maxNodes     = 4096
+	maxEntry     = 8 << 10 // bytes of one node's entry
+	maxNodes     = 2048
 	scanCount    = 1000   // keys that Redis looks at per call
 	maxScanCalls = 10_000 // so that a cursor that never ends does not hang us
 )
@@ -33,7 +33,7 @@ type Node struct {
 }
 
 // List reads all live nodes, ordered by role and NODE_ID. Entries that are not
-// ours or malformed are left out. More than 4,096 nodes are an error.
+// ours or malformed are left out. More than 2,048 nodes are an error.
 func List(ctx context.Context, client redis.UniversalClient) ([]Node, error) {
 	keys, err := nodeKeyList(ctx, client)
 	if err != nil {

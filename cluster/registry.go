@@ -37,13 +37,21 @@ var (
 )
 
 // registerScript writes a node's entry unless another token's stands there,
-// which it returns, cut to 16 KiB. ARGV: how the entries of this token begin, the entry, TTL in ms.
+// which it returns, cut to 8 KiB. When Redis is out of memory, the old entry of
+// this token lives on: a full Redis must not make every node look dead.
+// ARGV: how the entries of this token begin, the entry, TTL in ms.
 var registerScript = redis.NewScript(`
-local entry = redis.call('GETRANGE', KEYS[1], 0, 16383)
-if entry ~= '' and string.sub(entry, 1, #ARGV[1]) ~= ARGV[1] then
-	return entry
+local there = redis.call('GETRANGE', KEYS[1], 0, 8191)
+if there ~= '' and string.sub(there, 1, #ARGV[1]) ~= ARGV[1] then
+	return there
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local result = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if result.err then
+	if there == '' then
+		return result
+	end
+	redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return ''`)
 
 // deregisterScript deletes the entry of the token only.

@@ -200,6 +200,35 @@ func TestRegistrySurvivesAnOutage(t *testing.T) {
 	})
 }
 
+func TestNodesLiveOnWhileRedisIsFull(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	ctx := t.Context()
+	r := registry(t, client, node("consumer", "a", 11))
+	r.Hurry(50*time.Millisecond, time.Second)
+	must(t, r.Register(ctx))
+	held := cluster.NewLease(client, cluster.LeaderKey, "a", time.Minute)
+	if ok, err := held.TryAcquire(ctx); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	must(t, cluster.EnsureID(ctx, client, "c1"))
+	must(t, client.ConfigSet(ctx, "maxmemory", "1").Err())
+	if ok, err := held.TryAcquire(ctx); err != nil || !ok {
+		t.Errorf("the leader cannot renew: %v, %v", ok, err)
+	}
+	if err := cluster.EnsureID(ctx, client, "c1"); err != nil {
+		t.Errorf("a node cannot start: %v", err)
+	}
+	must(t, client.PExpire(ctx, "pollux:node:consumer:a", 2*time.Second).Err())
+	background(t, r.Run)
+	polluxtest.Eventually(t, 10*time.Second, "the entry is renewed", func() bool {
+		return client.PTTL(ctx, "pollux:node:consumer:a").Val() > 10*time.Second
+	})
+	if err := registry(t, client, node("consumer", cluster.AutoID, 12)).Register(ctx); !redis.HasErrorPrefix(err, "OOM") {
+		t.Errorf("a new node: %v", err)
+	}
+}
+
 func TestRegistryFindsANameByItself(t *testing.T) {
 	t.Parallel()
 	_, client := server(t)

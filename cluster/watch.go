@@ -17,13 +17,14 @@ type Watch struct {
 	client redis.UniversalClient
 	log    *slog.Logger
 	gauge  prometheus.Gauge
+	every  time.Duration
 	up     atomic.Bool
 }
 
 // NewWatch prepares a watch that shows Redis as up until it looked: Connect
 // has just succeeded. It registers pollux_redis_up.
 func NewWatch(client redis.UniversalClient, log *slog.Logger, registerer prometheus.Registerer) *Watch {
-	w := &Watch{client: client, log: log, gauge: register(registerer, prometheus.NewGauge(prometheus.GaugeOpts{
+	w := &Watch{client: client, log: log, every: watchEvery, gauge: register(registerer, prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pollux_redis_up", Help: "1 when Redis answered the last ping, else 0.",
 	}))}
 	w.set(true)
@@ -35,7 +36,7 @@ func (w *Watch) Up() bool { return w.up.Load() }
 
 // Run pings Redis every 5 s until ctx ends, and logs when its state changes.
 func (w *Watch) Run(ctx context.Context) error {
-	ticker := time.NewTicker(watchEvery)
+	ticker := time.NewTicker(w.every)
 	defer ticker.Stop()
 	for {
 		w.look(ctx)
