@@ -37,7 +37,9 @@ type demo struct {
 	node  *node
 	agent *simulator.Agent
 	ids   []int64   // of the demo's devices
-	since time.Time // when the last one was there
+	since time.Time // when the last one was there, or polled again after a pause
+
+	missedBefore float64 // slots that were missed while nothing ran, which a new start reports
 }
 
 func (p *program) demoCommand() *cobra.Command {
@@ -53,6 +55,7 @@ slot and rrdtool shows a known rate for each port.`,
 			if p.dataDir == "" {
 				p.dataDir = demoDir
 			}
+			p.level = "warn" // the summary is what is to be seen
 			if d.devices < 1 || d.devices > 10_000 || d.ports < 1 || d.ports > 1000 {
 				return usagef("--devices is from 1 to 10000, --ports from 1 to 1000")
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -69,10 +70,19 @@ func (d *demo) summarize(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	// By then the slots that began before since have ended, and none that began after it.
+	settled := time.NewTimer(time.Until(d.since.Add(time.Duration(d.interval) * time.Second)))
+	defer settled.Stop()
+	d.missedBefore = math.NaN()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-settled.C:
+			if now, err := d.node.totals(); err == nil {
+				d.missedBefore = now.missed
+			}
+			continue
 		case <-tick.C:
 		}
 		now, err := d.node.totals()
@@ -82,6 +92,14 @@ func (d *demo) summarize(ctx context.Context) {
 		d.printLine(ctx, last, now)
 		last = now
 	}
+}
+
+// missed is how many slots were missed since the demo runs, 0 as long as nobody can know.
+func (d *demo) missed(now totals) float64 {
+	if math.IsNaN(d.missedBefore) {
+		return 0
+	}
+	return now.missed - d.missedBefore
 }
 
 func (d *demo) printLine(ctx context.Context, last, now totals) {
@@ -101,7 +119,7 @@ func (d *demo) printLine(ctx context.Context, last, now totals) {
 		lateness = fmt.Sprintf("%.0f ms", 1000*(now.lateness-last.lateness)/polls)
 	}
 	fmt.Fprintf(d.program.out, "%s  devices up %d/%d  %.1f polls/s  lateness %s  missed slots %.0f  measurements written %.0f\n",
-		time.Now().Format(time.TimeOnly), up, len(d.ids), (now.polls-last.polls)/summaryEvery.Seconds(), lateness, now.missed, now.written)
+		time.Now().Format(time.TimeOnly), up, len(d.ids), (now.polls-last.polls)/summaryEvery.Seconds(), lateness, d.missed(now), now.written)
 }
 
 // verdict is the final summary: an error unless every device was up in every
@@ -128,8 +146,8 @@ func (d *demo) verdict(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.program.out, "\n%d devices for %s: %.0f polls, %.0f of them up, %.0f missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
-		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, t.missed, t.written, known, ports)
-	if t.up != t.polls || t.missed > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
+		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, d.missed(t), t.written, known, ports)
+	if t.up != t.polls || d.missed(t) > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
 		return fmt.Errorf("not every device was up in every slot with a known rate for each port (%d devices behind)", behind)
 	}
 	return nil

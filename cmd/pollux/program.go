@@ -26,6 +26,7 @@ type program struct {
 	envFile string // --env-file
 	dataDir string // --data-dir
 	asJSON  bool   // --json of the command that runs
+	level   string // least level that is logged where POLLUX_LOG_LEVEL says nothing; "" is info
 
 	lines *bufio.Reader // of in, once a secret was read from it
 }
@@ -130,7 +131,7 @@ func configured(r config.Redis) bool {
 // logger writes to the error output: text to a terminal, JSON elsewhere.
 func (p *program) logger(level string) *slog.Logger {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
+	if err := l.UnmarshalText([]byte(orDefault(level, p.level))); err != nil {
 		l = slog.LevelInfo
 	}
 	options := &slog.HandlerOptions{Level: l}
