@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ type totals struct {
 	polls, up, missed, written float64
 	lateness                   float64 // seconds, summed over latenessCount polls
 	latenessCount              float64
+	notUp                      map[string]float64 // polls by their outcome, where that is not up
 }
 
 func (n *node) totals() (totals, error) {
@@ -33,7 +36,7 @@ func (n *node) totals() (totals, error) {
 	if err != nil {
 		return totals{}, fmt.Errorf("read the metrics: %w", err)
 	}
-	var t totals
+	t := totals{notUp: map[string]float64{}}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			labels := map[string]string{}
@@ -46,6 +49,8 @@ func (n *node) totals() (totals, error) {
 				t.polls += value
 				if labels["result"] == string(device.OutcomeUp) {
 					t.up += value
+				} else if value > 0 {
+					t.notUp[labels["result"]] += value
 				}
 			case "pollux_slots_missed_total":
 				t.missed += value
@@ -145,12 +150,24 @@ func (d *demo) verdict(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.program.out, "\n%d devices for %s: %.0f polls, %.0f of them up, %.0f missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
-		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, d.missed(t), t.written, known, ports)
+	fmt.Fprintf(d.program.out, "\n%d devices for %s: %.0f polls, %.0f of them up%s, %.0f missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
+		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, t.others(), d.missed(t), t.written, known, ports)
 	if t.up != t.polls || d.missed(t) > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
 		return fmt.Errorf("not every device was up in every slot with a known rate for each port (%d devices behind)", behind)
 	}
 	return nil
+}
+
+// others names the outcomes other than up, " (expired 2)".
+func (t totals) others() string {
+	var words []string
+	for _, outcome := range slices.Sorted(maps.Keys(t.notUp)) {
+		words = append(words, fmt.Sprintf("%s %.0f", outcome, t.notUp[outcome]))
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, ", ") + ")"
 }
 
 // knownRates asks rrdtool, as any other program would, for the last rates of every port.
