@@ -25,8 +25,8 @@ func TestSlotContainsNow(t *testing.T) {
 
 func TestPhaseIsFixedAndSpreads(t *testing.T) {
 	t.Parallel()
-	// FNV-1a-64 of "1" is 12638152016183539244: written down, so that no release moves the slots.
-	if got := device.Phase(1, 300); got != 12638152016183539244%300 {
+	// FNV-1a-64 of "1" is 12638134423997487868: written down, so that no release moves the slots.
+	if got := device.Phase(1, 300); got != 12638134423997487868%300 {
 		t.Errorf("phase of device 1 is %d", got)
 	}
 	var count [10]int

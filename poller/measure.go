@@ -45,10 +45,19 @@ func (c *Context) addPorts(r *reader, rows []int, narrow, counted bool) {
 	if r.failed != 0 {
 		c.keepUnread(r, states)
 	}
-	for i, k := range Match(c.Target.Ports, states) {
+	for i, k := range device.MatchPorts(c.Target.Ports, readings(states)) {
 		c.ports[i].state = states[i]
 		c.addPort(&c.ports[i], k)
 	}
+}
+
+// readings are states as MatchPorts takes them, of ports whose ids are not known yet.
+func readings(states []device.PortState) []device.PortReading {
+	all := make([]device.PortReading, len(states))
+	for i := range states {
+		all[i].State = states[i]
+	}
+	return all
 }
 
 // keepUnread leaves in place what the inventory holds of a port where a column

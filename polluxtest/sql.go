@@ -23,11 +23,12 @@ import (
 // sqlServer is one database server that all tests of a binary share, because
 // making its system tables takes seconds. The guard ends it with the binary.
 type sqlServer struct {
-	once   sync.Once
-	server *Server
-	port   int
-	admin  *sql.DB
-	err    error
+	once    sync.Once
+	server  *Server
+	release func() // of its guard: kept, since a collected pipe would end the server in mid-test
+	port    int
+	admin   *sql.DB
+	err     error
 }
 
 var (
@@ -84,7 +85,7 @@ func (s *sqlServer) prepare(name string) error {
 		return err
 	}
 	s.server = &Server{name: name, Dir: dir, Log: filepath.Join(dir, "log")}
-	_, err = s.server.guard()
+	s.release, err = s.server.guard()
 	return err
 }
 

@@ -199,7 +199,6 @@ func (s *Store) changedRow(d device.Device, old deviceRow) (deviceRow, error) {
 		row.SlotFrom = max(old.SlotFrom, old.PolledSlot+int64(old.Interval),
 			device.SlotFromChange(d.ID, old.Interval, time.Now().Unix()))
 		row.Generation++
-		row.PortsDigest = ""
 	}
 	return row, nil
 }

@@ -53,14 +53,23 @@ func changeKeeps(t *testing.T, e engine) {
 }
 
 func changeInterval(t *testing.T, e engine) {
-	d := added(t, e)
-	save(t, e, withPorts(pollOf(d, 1), reading(1, "eth0")))
+	idle := added(t, e)
 	before := time.Now().Unix()
-	got := change(t, e, d.ID, func(d *device.Device) { d.Interval = 60 })
-	// The last slot of the tests' polls may lie after the present: both ends count.
-	earliest := max(device.SlotFromChange(d.ID, 300, before), start.Unix()+600)
-	if got.SlotFrom < earliest || got.SlotFrom > earliest+300 {
-		t.Errorf("slots from %d, want %d at the earliest", got.SlotFrom, earliest)
+	got := change(t, e, idle.ID, func(d *device.Device) { d.Interval = 60 })
+	if earliest := device.SlotFromChange(idle.ID, 300, before); got.SlotFrom < earliest || got.SlotFrom > earliest+300 {
+		t.Errorf("slots from %d, want %d", got.SlotFrom, earliest)
+	}
+	first := got.SlotFrom // of 60 s, and not over yet
+	if got = change(t, e, idle.ID, func(d *device.Device) { d.Interval = 10 }); got.SlotFrom < first {
+		t.Errorf("changed again: slots from %d, before that from %d", got.SlotFrom, first)
+	}
+	d := added(t, e)
+	p := withPorts(pollOf(d, 1), reading(1, "eth0"))
+	p.Slot = time.Now().Unix() + 10_000 // by a clock that is ahead of this machine's
+	save(t, e, p)
+	got = change(t, e, d.ID, func(d *device.Device) { d.Interval = 60 })
+	if got.SlotFrom != p.Slot+300 {
+		t.Errorf("slots from %d, the last one began at %d", got.SlotFrom, p.Slot)
 	}
 	ports, err := e.Ports(t.Context(), d.ID)
 	if err != nil {
@@ -89,9 +98,8 @@ func changeDisabled(t *testing.T, e engine) {
 	if got := change(t, e, d.ID, func(d *device.Device) { d.Disabled = true }); got.Status != device.StatusDisabled {
 		t.Errorf("status %s", got.Status)
 	}
-	outages, err := e.Outages(t.Context(), d.ID, 0)
-	if err != nil || len(outages) != 1 || outages[0].UpAgain.IsZero() {
-		t.Errorf("outages %v, %v", outages, err)
+	if got := outages(t, e, d.ID); len(got) != 1 || got[0].UpAgain.IsZero() {
+		t.Errorf("outages %v", got)
 	}
 	save(t, e, pollOf(d, 2)) // it was under way
 	if got := reread(t, e, d.ID); got.Status != device.StatusDisabled {

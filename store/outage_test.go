@@ -103,8 +103,8 @@ func TestServerGoesAway(t *testing.T) {
 				}
 				return beginOutage(ctx, tx, d.ID, 1)
 			})
-			if outages, listed := e.Outages(t.Context(), d.ID, 0); err != nil || listed != nil || runs != 2 || len(outages) != 1 {
-				t.Errorf("%d runs, %v, outages %v, %v", runs, err, outages, listed)
+			if written := outages(t, e, d.ID); err != nil || runs != 2 || len(written) != 1 {
+				t.Errorf("%d runs, %v, outages %v", runs, err, written)
 			}
 			p.stop()
 			for what, err := range map[string]error{

@@ -93,6 +93,7 @@ func pollStatus(t *testing.T, e engine) {
 	d := added(t, e)
 	for n, outcome := range []device.Outcome{
 		device.OutcomeUp, device.OutcomeDown, device.OutcomeDown, device.OutcomeAuth, device.OutcomePartial, device.OutcomeUp, device.OutcomeDown,
+		device.OutcomeUp, device.OutcomeDown,
 	} {
 		p := pollOf(d, n)
 		p.Outcome, p.Facts, p.Reason = outcome, nil, ""
@@ -107,11 +108,13 @@ func pollStatus(t *testing.T, e engine) {
 		"auth error Device status changed from down to auth (node node-a)",
 		"up ok Device status changed from auth to up (node node-a)",
 		"down error Device status changed from up to down: no answer (node node-a)",
+		"up ok Device status changed from down to up (node node-a)",
+		"down error Device status changed from up to down: no answer (node node-a)",
 	})
 	at := func(n int) time.Time { return pollOf(d, n).At.Truncate(time.Millisecond) }
-	got, err := e.Outages(t.Context(), d.ID, 0)
-	if want := []Outage{{GoingDown: at(6)}, {GoingDown: at(1), UpAgain: at(3)}}; err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("outages %v, %v, want %v", got, err, want)
+	got := outages(t, e, d.ID)
+	if want := []outage{{at(1), at(3)}, {at(6), at(7)}, {GoingDown: at(8)}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("outages %v, want %v", got, want)
 	}
 }
 
@@ -239,13 +242,9 @@ func pollRace(t *testing.T, e engine) {
 	if indexes[1] != 1 || indexes[100+newest] != 1 || len(indexes) != len(ports) {
 		t.Errorf("order %v left ports %v", order, indexes)
 	}
-	outages, err := e.Outages(t.Context(), d.ID, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, outage := range outages {
+	for _, outage := range outages(t, e, d.ID) {
 		if outage.UpAgain.IsZero() {
-			t.Errorf("the device is up but an outage goes on: %v", outages)
+			t.Errorf("the device is up but an outage goes on: %v", outage)
 		}
 	}
 }

@@ -1,11 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 
 	"pollux/device"
 )
@@ -25,10 +26,23 @@ type portMerge struct {
 	settled bool           // every row agrees with the poll: the same readings again would change nothing
 }
 
+// match applies device.MatchPorts to rows. Names are compared as they are stored.
+func match(rows []portRow, readings []device.PortReading) []int {
+	known, stored := make([]device.Port, len(rows)), make([]device.PortReading, len(readings))
+	for k := range rows {
+		known[k] = rows[k].port()
+	}
+	for i := range readings {
+		stored[i] = readings[i]
+		stored[i].State.IfName = line(readings[i].State.IfName, maxName)
+	}
+	return device.MatchPorts(known, stored)
+}
+
 // mergePorts compares what a poll read with the rows of its device.
 func mergePorts(rows []portRow, p device.Poll) portMerge {
 	readings := firstOfEach(p.Ports)
-	found := matchPorts(rows, readings)
+	found := match(rows, readings)
 	m := portMerge{settled: p.PortsComplete}
 	seen := make([]bool, len(rows))
 	for i := range readings {
@@ -165,17 +179,21 @@ func label(row *portRow) string {
 // portsDigest is the same for two polls when both would leave the ports of
 // their device the same. Each text is written with its length, so that none runs into the next.
 func portsDigest(readings []device.PortReading) string {
-	sorted := slices.Clone(readings)
-	slices.SortStableFunc(sorted, func(a, b device.PortReading) int { return int(min(max(a.State.IfIndex-b.State.IfIndex, -1), 1)) })
-	var b strings.Builder
-	for i := range sorted {
-		r, p := &sorted[i], &sorted[i].State
-		fmt.Fprintf(&b, "%d %d %d %d %d %d", r.Generation, r.RRDMax, p.IfIndex, p.IfMTU, p.IfSpeed, p.IfLastChange)
-		for _, text := range [...]string{p.IfName, p.IfDescr, p.IfAlias, p.IfType, p.IfAdminStatus, p.IfOperStatus, p.IfPhysAddress} {
-			fmt.Fprintf(&b, " %d:%s", len(text), text)
-		}
-		b.WriteByte('\n')
+	byIndex := func(a, b device.PortReading) int { return cmp.Compare(a.State.IfIndex, b.State.IfIndex) }
+	if !slices.IsSortedFunc(readings, byIndex) {
+		readings = slices.Clone(readings)
+		slices.SortStableFunc(readings, byIndex)
 	}
-	sum := sha256.Sum256([]byte(b.String()))
+	b := make([]byte, 0, 160*len(readings))
+	for i := range readings {
+		r, p := &readings[i], &readings[i].State
+		for _, number := range [...]int64{int64(r.Generation), bounded(r.RRDMax), p.IfIndex, p.IfMTU, bounded(p.IfSpeed), p.IfLastChange} {
+			b = binary.AppendVarint(b, number)
+		}
+		for _, text := range [...]string{p.IfName, p.IfDescr, p.IfAlias, p.IfType, p.IfAdminStatus, p.IfOperStatus, p.IfPhysAddress} {
+			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		}
+	}
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }

@@ -202,37 +202,3 @@ func portGenerations(t *testing.T, e engine) {
 		}
 	}
 }
-
-func TestMatchPorts(t *testing.T) {
-	t.Parallel()
-	row := func(id, ifIndex int64, name string, vanished bool) portRow {
-		return portRow{ID: id, stateRow: stateRow{IfIndex: ifIndex, IfName: name}, Vanished: vanished}
-	}
-	read := func(id, ifIndex int64, name string) device.PortReading {
-		return device.PortReading{PortID: id, State: device.PortState{IfIndex: ifIndex, IfName: name}}
-	}
-	for name, c := range map[string]struct {
-		rows     []portRow
-		readings []device.PortReading
-		want     []int
-	}{
-		"new device":                      {nil, []device.PortReading{read(0, 1, "a")}, []int{-1}},
-		"same":                            {[]portRow{row(5, 1, "a", false)}, []device.PortReading{read(0, 1, "a")}, []int{0}},
-		"the poll's id wins":              {[]portRow{row(5, 1, "a", false), row(6, 2, "b", false)}, []device.PortReading{read(6, 1, "a")}, []int{1}},
-		"an id of another device":         {[]portRow{row(5, 1, "a", false)}, []device.PortReading{read(99, 1, "a")}, []int{0}},
-		"one id twice":                    {[]portRow{row(5, 1, "a", false)}, []device.PortReading{read(5, 1, "a"), read(5, 2, "b")}, []int{0, -1}},
-		"renamed":                         {[]portRow{row(5, 1, "a", false)}, []device.PortReading{read(0, 1, "b")}, []int{0}},
-		"renamed onto a vanished ifIndex": {[]portRow{row(5, 1, "a", true)}, []device.PortReading{read(0, 1, "b")}, []int{-1}},
-		"returned":                        {[]portRow{row(5, 1, "a", true)}, []device.PortReading{read(0, 1, "a")}, []int{0}},
-		"returned elsewhere":              {[]portRow{row(5, 1, "a", true)}, []device.PortReading{read(0, 9, "a")}, []int{0}},
-		"shifted":                         {[]portRow{row(5, 1, "a", false), row(6, 2, "b", false)}, []device.PortReading{read(0, 1, "x"), read(0, 2, "a"), read(0, 3, "b")}, []int{-1, 0, 1}},
-		"name of two rows":                {[]portRow{row(5, 1, "a", false), row(6, 2, "a", false)}, []device.PortReading{read(0, 3, "a")}, []int{-1}},
-		"name of two readings":            {[]portRow{row(5, 1, "a", false)}, []device.PortReading{read(0, 3, "a"), read(0, 4, "a")}, []int{-1, -1}},
-		"present before vanished":         {[]portRow{row(5, 1, "a", true), row(6, 2, "a", false)}, []device.PortReading{read(0, 3, "a")}, []int{1}},
-		"no names":                        {[]portRow{row(5, 1, "", false)}, []device.PortReading{read(0, 2, ""), read(0, 1, "")}, []int{-1, 0}},
-	} {
-		if got := matchPorts(c.rows, c.readings); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}

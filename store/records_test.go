@@ -158,6 +158,9 @@ func nodeAssignment(t *testing.T, e engine) {
 	}
 	report(own)
 	assign([]int64{7})
+	if got := find(); got.Host != own.Host || !got.LastSeen.Equal(own.LastSeen) {
+		t.Errorf("the assignment changed more: %+v", got)
+	}
 	own.LastSeen, own.PID = own.LastSeen.Add(time.Minute), 43
 	want := own
 	want.Groups, want.Assigned = []int64{7}, true

@@ -169,3 +169,20 @@ func same(t testing.TB, what string, got, want []string) {
 		t.Errorf("%s:\n got: %s\nwant: %s", what, strings.Join(got, "\n      "), strings.Join(want, "\n      "))
 	}
 }
+
+// outage is a row of device_outages, its times as those of polls.
+type outage struct{ GoingDown, UpAgain time.Time }
+
+// outages are those of a device, oldest first.
+func outages(t testing.TB, e engine, id int64) []outage {
+	t.Helper()
+	var rows []outageRow
+	if err := e.db.NewSelect().Model(&rows).Where("device_id = ?", id).Order("going_down").Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list := make([]outage, len(rows))
+	for i := range rows {
+		list[i] = outage{fromMillis(rows[i].GoingDown), fromMillis(rows[i].UpAgain.Int64)}
+	}
+	return list
+}

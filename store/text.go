@@ -35,8 +35,7 @@ func text(s string, limit int) string {
 	return cut(strings.ReplaceAll(shorten(s, limit), "\x00", " "), limit)
 }
 
-// shorten bounds the work that a hostile text causes; U+FFFD is three bytes
-// where one byte was, so nothing that will be kept is lost.
+// shorten bounds the work that a hostile text causes.
 func shorten(s string, limit int) string {
 	return strings.ToValidUTF8(s[:min(len(s), limit+utf8.UTFMax)], "\uFFFD")
 }
