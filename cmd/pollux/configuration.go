@@ -20,38 +20,53 @@ func needKey(c config.Config) error {
 	return nil
 }
 
+// needInventory refuses to go on without a key or a database.
+func needInventory(c config.Config) error {
+	if err := needKey(c); err != nil {
+		return err
+	}
+	if c.Database.Connection == config.SQLite && c.Database.Name == "" {
+		return fmt.Errorf("%w: there is no database: set DB_HOST and its login, or DB_DATABASE to a file for SQLite, or name a data directory with --data-dir", config.ErrInvalid)
+	}
+	return nil
+}
+
 // needIdentity refuses to run a role without a name.
 func needIdentity(c config.Config) error {
 	if err := needKey(c); err != nil {
 		return err
 	}
 	if c.NodeID == "" {
-		return fmt.Errorf("%w: NODE_ID is missing; it must be unique on every node", config.ErrInvalid)
+		return fmt.Errorf("%w: NODE_ID is missing; set one that no other node has, or auto", config.ErrInvalid)
 	}
 	return nil
 }
 
 func (p *program) configCommand() *cobra.Command {
-	command := &cobra.Command{Use: "config", Short: "Get, set and list the settings of the cluster", Args: cobra.NoArgs, RunE: help}
+	command := &cobra.Command{Use: "config", Short: "Get, set and list the settings of the cluster", Args: words(0), RunE: help}
 	command.AddCommand(
 		p.jsonFlag(&cobra.Command{
-			Use: "get KEY", Short: "Print a setting", Args: cobra.ExactArgs(1),
+			Use: "get KEY", Short: "Print a setting", Args: words(1),
 			RunE: do(func(command *cobra.Command, args []string) error { return p.configGet(command, args[0]) }),
 		}),
+		p.configSetCommand("set KEY VALUE"),
 		&cobra.Command{
-			Use: "set KEY VALUE", Short: "Change a setting on all nodes; it takes effect within 10 s", Args: cobra.ExactArgs(2),
-			RunE: do(func(command *cobra.Command, args []string) error { return p.configSet(command, args[0], args[1]) }),
-		},
-		&cobra.Command{
-			Use: "unset KEY", Short: "Go back to a setting's default", Args: cobra.ExactArgs(1),
+			Use: "unset KEY", Short: "Go back to a setting's default", Args: words(1),
 			RunE: do(func(command *cobra.Command, args []string) error { return p.configUnset(command, args[0]) }),
 		},
 		p.jsonFlag(&cobra.Command{
-			Use: "list", Short: "List all settings with their source", Args: cobra.NoArgs,
+			Use: "list", Short: "List all settings with their source", Args: words(0),
 			RunE: do(func(command *cobra.Command, _ []string) error { return p.configList(command) }),
 		}),
 	)
 	return command
+}
+
+func (p *program) configSetCommand(form string) *cobra.Command {
+	return &cobra.Command{
+		Use: form, Short: "Change a setting on all nodes; it takes effect within 10 s", Args: words(2),
+		RunE: do(func(command *cobra.Command, args []string) error { return p.configSet(command, args[0], args[1]) }),
+	}
 }
 
 type settingJSON struct {

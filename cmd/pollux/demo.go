@@ -12,6 +12,7 @@ import (
 
 	"pollux/device"
 	"pollux/poller"
+	"pollux/secret"
 	"pollux/settings"
 	"pollux/simulator"
 	"pollux/snmp"
@@ -45,7 +46,7 @@ type demo struct {
 func (p *program) demoCommand() *cobra.Command {
 	d := demo{program: p}
 	command := &cobra.Command{
-		Use: "demo", Short: "Simulate devices and poll them on this machine; look at it work", Args: cobra.NoArgs,
+		Use: "demo", Short: "Simulate devices and poll them on this machine; look at it work", Args: words(0),
 		Long: `Runs "pollux standalone" with simulated devices on loopback addresses, adds
 them, polls them, and prints a summary every few seconds. Ctrl-C stops
 everything; a second start goes on with the data that is kept. With --duration
@@ -157,11 +158,9 @@ func (d *demo) addDevice(ctx context.Context, i int) (int64, error) {
 	wanted := device.Device{
 		Hostname: name, Address: where.Addr().String(), Port: where.Port(), Transport: "udp", Interval: d.interval, Retries: -1, Status: device.StatusNew,
 	}
-	candidates, err := (&snmpFlags{v2c: true}).candidates(d.program)
-	if err != nil {
-		return 0, err
-	}
+	candidates := []snmp.Credentials{{Version: snmp.V2c, Community: secret.New(defaultCommunity)}}
 	var report *poller.Report
+	var err error
 	if wanted.Credentials, report, err = askFirst(ctx, wanted, candidates, d.node.settings.Values()); err != nil {
 		return 0, err
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func (p *program) deviceCommand() *cobra.Command {
-	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: cobra.NoArgs, RunE: help}
+	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: words(0), RunE: help}
 	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand())
 	return command
 }
@@ -28,7 +28,7 @@ func (p *program) withStore(ctx context.Context, work func(s *store.Store, value
 		return err
 	}
 	log := p.logger(c.LogLevel)
-	if err := needKey(c); err != nil {
+	if err := needInventory(c); err != nil {
 		return err
 	}
 	s, err := store.Open(ctx, c.Database, c.AppKey, log)
@@ -144,4 +144,12 @@ func ago(t time.Time) string {
 		return "never"
 	}
 	return time.Since(t).Round(time.Second).String() + " ago"
+}
+
+// days is a long time as people read it.
+func days(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d days %s", d/(24*time.Hour), (d % (24 * time.Hour)).Round(time.Second))
 }

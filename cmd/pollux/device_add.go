@@ -36,7 +36,7 @@ func (f *deviceFlags) add(command *cobra.Command) {
 func (p *program) deviceAddCommand() *cobra.Command {
 	var flags deviceFlags
 	command := p.jsonFlag(&cobra.Command{
-		Use: "add HOST", Short: "Add a device: ask it, and store it with its ports", Args: cobra.ExactArgs(1),
+		Use: "add HOST", Short: "Add a device: ask it, and store it with its ports", Args: words(1),
 		Example: "  pollux device add sw1.example.org -2 -c env:COMMUNITY\n  pollux device add sw2 --address 192.0.2.7 -3 -u monitor -A - -X -",
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
@@ -66,7 +66,7 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 	if command.Flags().Changed("interval") {
 		d.Interval = flags.interval
 	}
-	candidates, err := flags.snmp.candidates(p)
+	candidates, err := flags.snmp.candidates(p, command)
 	if err != nil {
 		return err
 	}
@@ -120,12 +120,22 @@ func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credential
 		_ = session.Close()
 		switch report.Poll.Outcome {
 		case device.OutcomeUp, device.OutcomePartial:
-			return credentials, &report, nil
+			if failed = gaveNothing(a, report); failed == nil {
+				return credentials, &report, nil
+			}
 		default:
-			failed = fmt.Errorf("not added: %w; -f adds it all the same", outcomeError(a, report.Poll))
+			failed = outcomeError(a, report.Poll)
 		}
 	}
-	return snmp.Credentials{}, nil, failed
+	return snmp.Credentials{}, nil, fmt.Errorf("not added: %w; -f adds it all the same", failed)
+}
+
+// gaveNothing is the error of a device that answers, but refuses all that was asked.
+func gaveNothing(a asking, report poller.Report) error {
+	if report.Poll.Outcome != device.OutcomePartial || report.Poll.Facts != nil || len(report.Poll.Ports) > 0 {
+		return nil
+	}
+	return fmt.Errorf("%s answers, but gives nothing: %w", a.address(), incomplete(report))
 }
 
 func (p *program) printAdded(ctx context.Context, s *store.Store, d device.Device) error {
@@ -137,5 +147,8 @@ func (p *program) printAdded(ctx context.Context, s *store.Store, d device.Devic
 		return p.printJSON(toJSON(d, ports))
 	}
 	fmt.Fprintf(p.out, "added %s as device %d: %d ports, polled every %d s by poller group %d\n", d.Hostname, d.ID, len(ports), d.Interval, d.Group)
+	if d.StatusReason != "" {
+		fmt.Fprintf(p.out, "not everything could be read: %s\n", d.StatusReason)
+	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +22,7 @@ func (p *program) deviceListCommand() *cobra.Command {
 	var state string
 	var group int64
 	command := p.jsonFlag(&cobra.Command{
-		Use: "list", Short: "List devices", Args: cobra.NoArgs,
+		Use: "list", Short: "List devices", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			if filter.Status = device.Status(state); state != "" && !knownStatus(filter.Status) {
 				return usagef("--status is up, down, auth, new or disabled, not %.40q", state)
@@ -28,6 +31,9 @@ func (p *program) deviceListCommand() *cobra.Command {
 				filter.Group = &group
 			}
 			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
+				if err := findGroup(command.Context(), s, filter.Group); err != nil {
+					return err
+				}
 				all, err := allDevices(command, s, filter)
 				if err != nil {
 					return err
@@ -39,6 +45,21 @@ func (p *program) deviceListCommand() *cobra.Command {
 	command.Flags().StringVar(&state, "status", "", "only devices that are up, down, auth, new or disabled")
 	command.Flags().Int64VarP(&group, "group", "g", 0, "only devices of this poller group")
 	return command
+}
+
+// findGroup refuses a poller group that does not exist; nil is none.
+func findGroup(ctx context.Context, s *store.Store, id *int64) error {
+	if id == nil {
+		return nil
+	}
+	groups, err := s.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(groups, func(g device.Group) bool { return g.ID == *id }) {
+		return fmt.Errorf("%w: there is no poller group %d", errNotFound, *id)
+	}
+	return nil
 }
 
 func knownStatus(s device.Status) bool {
@@ -86,7 +107,7 @@ func (p *program) printDevices(all []device.Device) error {
 
 func (p *program) deviceShowCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
-		Use: "show HOST", Short: "Show one device and its ports", Args: cobra.ExactArgs(1),
+		Use: "show HOST", Short: "Show one device and its ports", Args: words(1),
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
 				d, err := findDevice(command.Context(), s, args[0])
@@ -109,10 +130,10 @@ func (p *program) deviceShowCommand() *cobra.Command {
 func (p *program) printDevice(d device.Device, ports []device.Port) error {
 	for _, line := range [][2]string{
 		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", string(status(d))}, {"reason", d.StatusReason},
-		{"SNMP", fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)},
+		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
 		{"group", strconv.FormatInt(d.Group, 10)}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
-		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", d.Facts.Uptime.String()}, {"RRD files", d.RRDDir},
+		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", d.RRDDir},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])

@@ -18,7 +18,7 @@ import (
 func (p *program) devicePollCommand() *cobra.Command {
 	var verbose bool
 	command := p.jsonFlag(&cobra.Command{
-		Use: "poll HOST", Short: "Poll a device now, in the foreground, through journal and inventory", Args: cobra.ExactArgs(1),
+		Use: "poll HOST", Short: "Poll a device now, in the foreground, through journal and inventory", Args: words(1),
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.devicePoll(command.Context(), args[0], verbose)
 		}),
@@ -32,7 +32,7 @@ func (p *program) devicePoll(ctx context.Context, spec string, verbose bool) (er
 	if err != nil {
 		return err
 	}
-	if err := needKey(c); err != nil {
+	if err := needInventory(c); err != nil {
 		return err
 	}
 	c.Redis.Timeout = min(c.Redis.Timeout, 5*time.Second) // somebody waits

@@ -8,7 +8,6 @@ import (
 
 	"pollux/device"
 	"pollux/settings"
-	"pollux/snmp"
 	"pollux/store"
 )
 
@@ -17,10 +16,11 @@ func (p *program) deviceSetCommand() *cobra.Command {
 	var hostname string
 	var enable, disable bool
 	command := p.jsonFlag(&cobra.Command{
-		Use: "set HOST", Short: "Change a device; only the flags that are given change anything", Args: cobra.ExactArgs(1),
-		Long: `Changes a device. A new hostname is a new label: the RRD files stay where they
-are. A new interval begins after the slot that is under way, in new RRD files
-that go on from the old ones.`,
+		Use: "set HOST", Short: "Change a device; only the flags that are given change anything", Args: words(1),
+		Long: `Changes a device. Credentials that are not given stay as they are. A new
+hostname is a new label: the RRD files stay where they are. A new interval
+begins after the slot that is under way, in new RRD files that go on from the
+old ones.`,
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
 				change, err := p.deviceChange(command, flags, values, hostname, enable, disable)
@@ -50,6 +50,9 @@ that go on from the old ones.`,
 	return command
 }
 
+// changing are the flags of device set that change something.
+var changing = append([]string{"hostname", "address", "group", "interval", "port", "transport", "enable", "disable"}, credentialFlags...)
+
 // deviceChange checks the flags and returns what they do to a device.
 func (p *program) deviceChange(command *cobra.Command, flags deviceFlags, values settings.Values, hostname string, enable, disable bool) (func(*device.Device) error, error) {
 	changed := command.Flags().Changed
@@ -63,13 +66,12 @@ func (p *program) deviceChange(command *cobra.Command, flags deviceFlags, values
 	if changed("group") && !values.Bool(settings.KeyDistributedPoller) {
 		return nil, errGroups
 	}
-	var credentials *snmp.Credentials
-	if flags.snmp.changed(command) {
-		candidates, err := flags.snmp.candidates(p)
-		if err != nil {
-			return nil, err
-		}
-		credentials = &candidates[0]
+	if !given(command, changing) {
+		return nil, usagef("say what to change; see: %s --help", command.CommandPath())
+	}
+	credentials, err := flags.snmp.change(p, command)
+	if err != nil {
+		return nil, err
 	}
 	return func(d *device.Device) error {
 		set(changed("hostname"), &d.Hostname, hostname)
@@ -79,8 +81,8 @@ func (p *program) deviceChange(command *cobra.Command, flags deviceFlags, values
 		set(changed("port"), &d.Port, port)
 		set(changed("transport"), &d.Transport, transport)
 		set(enable || disable, &d.Disabled, disable)
-		if credentials != nil {
-			d.Credentials = *credentials
+		if given(command, credentialFlags) {
+			d.Credentials = credentials(d.Credentials)
 		}
 		return nil
 	}, nil
@@ -95,7 +97,7 @@ func set[T any](when bool, to *T, value T) {
 
 func (p *program) deviceRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove HOST", Short: "Remove a device; its RRD files stay", Args: cobra.ExactArgs(1),
+		Use: "remove HOST", Short: "Remove a device; its RRD files stay", Args: words(1),
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
 				d, err := findDevice(command.Context(), s, args[0])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"pollux/cluster"
 	"pollux/config"
+	"pollux/journal"
 	"pollux/rrdcached"
 	"pollux/settings"
 	"pollux/store"
@@ -35,7 +37,7 @@ const (
 
 func (p *program) doctorCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
-		Use: "doctor", Short: "Check everything that Pollux needs, and say what to do", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Check everything that Pollux needs, and say what to do", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.doctor(command.Context())
 		}),
@@ -46,6 +48,7 @@ func (p *program) doctorCommand() *cobra.Command {
 func (p *program) doctor(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	cluster.LibraryLog{Log: p.logger("error")}.Install() // what it would print is in the findings
 	x := &examination{program: p}
 	x.examine(ctx)
 	if p.asJSON {
@@ -109,6 +112,10 @@ func (x *examination) examine(ctx context.Context) {
 }
 
 func (x *examination) database(ctx context.Context) {
+	if err := needInventory(x.config); err != nil {
+		x.fail("db", err)
+		return
+	}
 	s, err := store.Open(ctx, x.config.Database, x.config.AppKey, x.program.logger("error"))
 	if err != nil {
 		x.fail("db", err)
@@ -208,8 +215,12 @@ func (x *examination) target(ctx context.Context, target string) error {
 	if err != nil {
 		return fmt.Errorf("it refuses STATS: %w; allow the commands of docs/configuration.md in its option -P", err)
 	}
-	if _, err := client.Info(ctx, "_pollux.rrd"); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
+	info, err := client.Info(ctx, "_pollux.rrd")
+	if err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
 		return fmt.Errorf("it refuses INFO: %w; allow the commands of docs/configuration.md in its option -P", err)
+	}
+	if err == nil && x.cluster != "" && !slices.ContainsFunc(info.Sources, func(s rrdcached.Source) bool { return s.Name == "c"+x.cluster }) {
+		return fmt.Errorf("%w: its file _pollux.rrd does not name cluster %s; correct RRDCACHED, or give this cluster a tree of its own", journal.ErrOtherCluster, x.cluster)
 	}
 	x.fine("rrdcached", "%s: %d files in memory, queue %d; -w, -z and -f together must not exceed %d s (%s), which cannot be asked for",
 		target, stats.TreeNodesNumber, stats.QueueLength, x.values.Int(settings.KeyRRDFlushWindow), settings.KeyRRDFlushWindow)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"pollux/cluster"
 	"pollux/config"
+	"pollux/journal"
+	"pollux/rrdcached"
 	"pollux/secret"
 	"pollux/snmp"
 	"pollux/standalone"
@@ -43,34 +46,63 @@ var errNotFound = errors.New("not found")
 // errUnreachable says that a device does not answer.
 var errUnreachable = errors.New("no answer")
 
-func exitCode(err error) int {
-	var understood *failure
-	switch {
-	case err == nil:
-		return exitOK
-	case !errors.As(err, &understood), errors.Is(err, errUsage), errors.Is(err, config.ErrInvalid), errors.Is(err, config.ErrExists),
-		errors.Is(err, store.ErrInvalid):
-		return exitUsage
-	case errors.Is(err, errNotFound), errors.Is(err, store.ErrNotFound):
-		return exitNotFound
-	case errors.Is(err, store.ErrKeyMismatch), errors.Is(err, store.ErrCredentials), errors.Is(err, cluster.ErrCredentials),
-		errors.Is(err, secret.ErrKey), errors.Is(err, secret.ErrOpen), errors.Is(err, snmp.ErrAuth):
-		return exitCredentials
-	case errors.Is(err, errUnreachable), errors.Is(err, store.ErrUnavailable), errors.Is(err, cluster.ErrUnavailable),
-		errors.Is(err, snmp.ErrTimeout), errors.Is(err, standalone.ErrMissing), errors.Is(err, context.DeadlineExceeded):
-		return exitUnreachable
-	default:
-		return exitFailure
+// codes says which errors end the program with which code; the first that fits counts.
+func codes() []struct {
+	code   int
+	errors []error
+} {
+	return []struct {
+		code   int
+		errors []error
+	}{
+		{exitUsage, []error{
+			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
+			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
+		}},
+		{exitNotFound, []error{errNotFound, store.ErrNotFound}},
+		{exitCredentials, []error{
+			store.ErrKeyMismatch, store.ErrCredentials, cluster.ErrCredentials, cluster.ErrDenied, secret.ErrKey, secret.ErrOpen, snmp.ErrAuth,
+		}},
+		{exitUnreachable, []error{
+			errUnreachable, store.ErrUnavailable, cluster.ErrUnavailable, rrdcached.ErrConnection, snmp.ErrTimeout, standalone.ErrMissing,
+			context.DeadlineExceeded,
+		}},
 	}
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var understood *failure
+	if !errors.As(err, &understood) {
+		return exitUsage
+	}
+	for _, row := range codes() {
+		for _, sentinel := range row.errors {
+			if errors.Is(err, sentinel) {
+				return row.code
+			}
+		}
+	}
+	return exitFailure
 }
 
 // maxErrorLine bounds what is printed of one error, in bytes.
 const maxErrorLine = 500
 
-// printError shows an error as one line.
+// printError shows an error as one line that a terminal can print whatever a device or a server put into it.
 func (p *program) printError(err error) {
-	text := strings.TrimPrefix(err.Error(), errUsage.Error()+": ")
-	text = strings.Join(strings.Fields(text), " ")
+	text := err.Error()
+	for _, sentinel := range []error{errUsage, errNotFound} { // the rest of their texts says it
+		text = strings.TrimPrefix(text, sentinel.Error()+": ")
+	}
+	text = strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.Join(strings.Fields(text), " "))
 	if len(text) > maxErrorLine {
 		text = strings.ToValidUTF8(text[:maxErrorLine], "")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,7 +37,7 @@ func (p *program) inspectCommand() *cobra.Command {
 	var timeout time.Duration
 	var retries int
 	command := p.jsonFlag(&cobra.Command{
-		Use: "inspect HOST[:PORT]", Short: "Read a device without adding it, and print what was found", Args: cobra.ExactArgs(1),
+		Use: "inspect HOST[:PORT]", Short: "Read a device without adding it, and print what was found", Args: words(1),
 		Long: `Reads a device once and prints what discovery and one poll find on it. It
 needs no database, no Redis and no configuration, and stores nothing.`,
 		Example: "  pollux inspect 192.0.2.1 -2 -c env:COMMUNITY\n  pollux inspect 127.0.0.1:1161 -2 -c public --json",
@@ -55,7 +56,7 @@ needs no database, no Redis and no configuration, and stores nothing.`,
 			if timeout < 100*time.Millisecond || timeout > time.Minute || retries < 0 || retries > 20 {
 				return usagef("--timeout is from 100ms to 1m, --retries from 0 to 20")
 			}
-			candidates, err := flags.candidates(p)
+			candidates, err := flags.candidates(p, command)
 			if err != nil {
 				return err
 			}
@@ -125,6 +126,12 @@ func incomplete(report poller.Report) error {
 	if report.Poll.Outcome != device.OutcomePartial {
 		return nil
 	}
+	for _, module := range report.Modules {
+		var status *snmp.StatusError
+		if errors.As(module.Err, &status) && slices.Contains([]string{"authorizationError", "noAccess"}, status.Status) {
+			return fmt.Errorf("%w: the user or community may not read all of it: %s", snmp.ErrAuth, report.Poll.Reason)
+		}
+	}
 	return fmt.Errorf("what was found may be incomplete: %s", report.Poll.Reason)
 }
 
@@ -132,7 +139,7 @@ func incomplete(report poller.Report) error {
 func deviceError(a asking, err error) error {
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) {
-		return fmt.Errorf("%w: the name %.80q is not known; check the spelling or give an address with --address", errUnreachable, a.host)
+		return fmt.Errorf("%w: the name %.80q is not known; check the spelling, or give its address", errUnreachable, a.host)
 	}
 	var network *net.OpError
 	if errors.As(err, &network) {

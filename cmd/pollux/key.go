@@ -10,9 +10,9 @@ import (
 )
 
 func (p *program) keyCommand() *cobra.Command {
-	key := &cobra.Command{Use: "key", Short: "Make the key that encrypts stored credentials", Args: cobra.NoArgs, RunE: help}
+	key := &cobra.Command{Use: "key", Short: "Make the key that encrypts stored credentials", Args: words(0), RunE: help}
 	key.AddCommand(&cobra.Command{
-		Use: "generate", Short: "Print a new APP_KEY", Args: cobra.NoArgs,
+		Use: "generate", Short: "Print a new APP_KEY", Args: words(0),
 		RunE: do(func(*cobra.Command, []string) error {
 			generated, err := secret.GenerateKey()
 			if err != nil {
@@ -27,7 +27,7 @@ func (p *program) keyCommand() *cobra.Command {
 
 func (p *program) initCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "init", Short: "Write a .env with a new APP_KEY and NODE_ID; one that is there stays as it is", Args: cobra.NoArgs,
+		Use: "init", Short: "Write a .env with a new APP_KEY and NODE_ID; one that is there stays as it is", Args: words(0),
 		RunE: do(func(*cobra.Command, []string) error {
 			file := p.envFile
 			if file == "" {
@@ -42,6 +42,3 @@ func (p *program) initCommand() *cobra.Command {
 		}),
 	}
 }
-
-// help is what a command that only groups others does by itself.
-func help(command *cobra.Command, _ []string) error { return command.Help() }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -27,7 +28,7 @@ func main() {
 func run(ctx context.Context, args []string, in io.Reader, out, errout io.Writer, environ []string) int {
 	p := &program{in: in, out: out, errout: errout, environ: environ}
 	root := p.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(colonForm(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errout)
@@ -36,6 +37,18 @@ func run(ctx context.Context, args []string, in io.Reader, out, errout io.Writer
 		p.printError(err)
 	}
 	return exitCode(err)
+}
+
+// colonForm lets "config:set" stand for "config set", as people coming from LibreNMS type it.
+func colonForm(args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	noun, verb, found := strings.Cut(args[0], ":")
+	if !found || noun == "" || verb == "" || strings.HasPrefix(noun, "-") {
+		return args
+	}
+	return append([]string{noun, verb}, args[1:]...)
 }
 
 // currentVersion is the stamped version, else what the Go toolchain knows.

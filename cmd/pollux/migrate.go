@@ -13,10 +13,10 @@ import (
 )
 
 func (p *program) migrateCommand() *cobra.Command {
-	command := &cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, or back", Args: cobra.NoArgs, RunE: help}
+	command := &cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, or back", Args: words(0), RunE: help}
 	var wait time.Duration
 	up := &cobra.Command{
-		Use: "up", Short: "Apply the migrations that are missing", Args: cobra.NoArgs,
+		Use: "up", Short: "Apply the migrations that are missing", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.withMigrator(command.Context(), wait, func(m *store.Migrator) error {
 				applied, err := m.Up(command.Context())
@@ -33,7 +33,7 @@ func (p *program) migrateCommand() *cobra.Command {
 	up.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a database that does not answer yet")
 	var all, yes bool
 	down := &cobra.Command{
-		Use: "down", Short: "Take the last group of migrations back, with the data in its tables", Args: cobra.NoArgs,
+		Use: "down", Short: "Take the last group of migrations back, with the data in its tables", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			if !yes {
 				return usagef("this removes tables and what is in them; say --yes")
@@ -55,7 +55,7 @@ func (p *program) migrateCommand() *cobra.Command {
 
 func (p *program) migrateStatusCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
-		Use: "status", Short: "List the migrations and when they were applied", Args: cobra.NoArgs,
+		Use: "status", Short: "List the migrations and when they were applied", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.withMigrator(command.Context(), 0, func(m *store.Migrator) error {
 				all, err := m.Status(command.Context())
@@ -91,7 +91,7 @@ func (p *program) printMigrations(all []migrations.Status) error {
 
 func (p *program) migrateUnlockCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "unlock", Short: "Remove the lock that a crashed migration left", Args: cobra.NoArgs,
+		Use: "unlock", Short: "Remove the lock that a crashed migration left", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.withMigrator(command.Context(), 0, func(m *store.Migrator) error {
 				held, err := m.Unlock(command.Context())
@@ -115,7 +115,7 @@ func (p *program) withMigrator(ctx context.Context, wait time.Duration, work fun
 	if err != nil {
 		return err
 	}
-	if err := needKey(c); err != nil {
+	if err := needInventory(c); err != nil {
 		return err
 	}
 	log, deadline := p.logger(c.LogLevel), time.Now().Add(wait)

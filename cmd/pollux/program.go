@@ -38,13 +38,16 @@ func (p *program) rootCommand() *cobra.Command {
 		Long: `Pollux polls network devices by SNMP and files what it measures in RRD files.
 A producer decides which device is due, consumers on any number of nodes poll;
 "pollux standalone" is all of it on one machine.`,
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true, Args: words(0),
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&p.envFile, "env-file", "", "configuration file (default $POLLUX_ENV_FILE, ./.env, "+config.DefaultFile+")")
 	root.PersistentFlags().StringVar(&p.dataDir, "data-dir", "", "data directory of a standalone installation (default $POLLUX_DATA_DIR)")
+	alias := p.configSetCommand("config:set KEY VALUE") // as LibreNMS's lnms has it
+	alias.Hidden = true
 	root.AddCommand(
-		p.producerCommand(), p.consumerCommand(), p.standaloneCommand(), p.demoCommand(), p.migrateCommand(),
+		alias, p.producerCommand(), p.consumerCommand(), p.standaloneCommand(), p.demoCommand(), p.migrateCommand(),
 		p.deviceCommand(), p.inspectCommand(), p.simulateCommand(), p.configCommand(), p.keyCommand(), p.initCommand(),
 		p.doctorCommand(), p.healthcheckCommand(), p.versionCommand(),
 	)

@@ -26,7 +26,7 @@ const recorderTTL = 12 * time.Second
 
 func (p *program) producerCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "producer", Short: "Decide which device is due and put its poll into Redis", Args: cobra.NoArgs,
+		Use: "producer", Short: "Decide which device is due and put its poll into Redis", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.runRole(command.Context(), opsProducer, func(ctx context.Context, n *node) error {
 				return n.addProducer(ctx)
@@ -37,7 +37,7 @@ func (p *program) producerCommand() *cobra.Command {
 
 func (p *program) consumerCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "consumer", Short: "Poll the devices of this node's poller groups", Args: cobra.NoArgs,
+		Use: "consumer", Short: "Poll the devices of this node's poller groups", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			return p.runRole(command.Context(), opsConsumer, func(ctx context.Context, n *node) error {
 				return n.addConsumer(ctx)
@@ -55,8 +55,8 @@ func (p *program) runRole(ctx context.Context, listen string, add func(context.C
 	if err := needIdentity(c); err != nil {
 		return err
 	}
-	if len(c.RRDCached) == 0 {
-		return errNoRRDCached
+	if err := needInventory(c); err != nil {
+		return err
 	}
 	n, err := openNode(ctx, c, p.logger(c.LogLevel))
 	if err != nil {
@@ -123,6 +123,9 @@ func (n *node) addProducer(ctx context.Context) error {
 
 // addConsumer gives the node the consumer's role, with a recorder for each target.
 func (n *node) addConsumer(ctx context.Context) error {
+	if len(n.config.RRDCached) == 0 {
+		return errNoRRDCached
+	}
 	groups, err := n.groups(ctx)
 	if err != nil {
 		return err
@@ -133,7 +136,8 @@ func (n *node) addConsumer(ctx context.Context) error {
 	}
 	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: groups}, consumer.Deps{
 		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
-		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
+		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
+		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
 	})
 	if err != nil {
 		return err

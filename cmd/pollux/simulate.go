@@ -18,7 +18,7 @@ func (p *program) simulateCommand() *cobra.Command {
 	var user3 simulator.User
 	var authPass, privPass string
 	command := &cobra.Command{
-		Use: "simulate", Short: "Answer SNMP like thousands of devices", Args: cobra.NoArgs,
+		Use: "simulate", Short: "Answer SNMP like thousands of devices", Args: words(0),
 		Long: `Answers SNMP v1, v2c and v3 on a range of loopback addresses, a device per
 address, or on a range of ports of one address. Devices are synthesised, with
 counters in a closed form of device, port and time, or played from .snmprec

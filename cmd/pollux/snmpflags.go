@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,7 @@ func (f *snmpFlags) add(command *cobra.Command) {
 	flags.BoolVarP(&f.v1, "v1", "1", false, "SNMP v1")
 	flags.BoolVarP(&f.v2c, "v2c", "2", false, "SNMP v2c")
 	flags.BoolVarP(&f.v3, "v3", "3", false, "SNMP v3")
-	flags.StringVarP(&f.community, "community", "c", "", "community of v1 and v2c (default "+defaultCommunity+")"+secretHelp)
+	flags.StringVarP(&f.community, "community", "c", defaultCommunity, "community of v1 and v2c"+secretHelp)
 	flags.IntVarP(&f.port, "port", "r", defaultSNMPPort, "port of the SNMP agent")
 	flags.StringVarP(&f.transport, "transport", "t", "udp", "udp, udp6, tcp or tcp6")
 	flags.StringVarP(&f.user, "security-name", "u", "", "v3 user")
@@ -52,55 +53,61 @@ func (f *snmpFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.context, "context", "", "v3 context name")
 }
 
-// credentialFlags are the flags that say who asks, as opposed to where.
-var credentialFlags = []string{"v1", "v2c", "v3", "community", "security-name", "auth-password", "auth-protocol", "privacy-password", "privacy-protocol", "context"}
+// v3Flags say who asks an SNMPv3 agent, credentialFlags who asks at all, as opposed to where.
+var (
+	v3Flags         = []string{"security-name", "auth-password", "auth-protocol", "privacy-password", "privacy-protocol", "context"}
+	credentialFlags = append([]string{"v1", "v2c", "v3", "community"}, v3Flags...)
+)
 
-// changed says whether any flag about credentials was given.
-func (f *snmpFlags) changed(command *cobra.Command) bool {
-	for _, name := range credentialFlags {
-		if command.Flags().Changed(name) {
-			return true
-		}
-	}
-	return false
+// given says whether any of the flags was.
+func given(command *cobra.Command, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return command.Flags().Changed(name) })
 }
 
-// candidates are the credentials to try, in LibreNMS's order: v2c, v3, v1. One version that is named is the only one.
-func (f *snmpFlags) candidates(p *program) ([]snmp.Credentials, error) {
-	chosen := 0
-	for _, given := range []bool{f.v1, f.v2c, f.v3} {
-		if given {
-			chosen++
+// version is the one that was asked for: by its own flag, or by one that only v3 has. "" leaves it open.
+func (f *snmpFlags) version(command *cobra.Command) (snmp.Version, error) {
+	var chosen []snmp.Version
+	for _, flag := range []struct {
+		given   bool
+		version snmp.Version
+	}{{f.v1, snmp.V1}, {f.v2c, snmp.V2c}, {f.v3, snmp.V3}} {
+		if flag.given {
+			chosen = append(chosen, flag.version)
 		}
 	}
-	if chosen > 1 {
-		return nil, usagef("give one of -1, -2 and -3")
-	}
-	community := defaultCommunity
-	var err error
-	if f.community != "" {
-		if community, err = p.secretFlag("community", f.community); err != nil {
-			return nil, err
-		}
-	}
-	var versions []snmp.Version
-	switch {
-	case f.v1:
-		versions = []snmp.Version{snmp.V1}
-	case f.v2c:
-		versions = []snmp.Version{snmp.V2c}
-	case f.v3, f.user != "":
-		versions = []snmp.Version{snmp.V3}
+	switch of3 := given(command, v3Flags); {
+	case len(chosen) > 1:
+		return "", usagef("give one of -1, -2 and -3")
+	case of3 && len(chosen) == 1 && chosen[0] != snmp.V3:
+		return "", usagef("user, passwords, protocols and context belong to SNMP v3: give -3, or none of them")
+	case of3:
+		return snmp.V3, nil
+	case len(chosen) == 1:
+		return chosen[0], nil
 	default:
+		return "", nil
+	}
+}
+
+// candidates are the credentials to try, in LibreNMS's order: v2c, then v1. A version that is named is the only one.
+func (f *snmpFlags) candidates(p *program, command *cobra.Command) ([]snmp.Credentials, error) {
+	version, err := f.version(command)
+	if err != nil {
+		return nil, err
+	}
+	change, err := f.change(p, command)
+	if err != nil {
+		return nil, err
+	}
+	versions := []snmp.Version{version}
+	if version == "" {
 		versions = []snmp.Version{snmp.V2c, snmp.V1}
 	}
 	var all []snmp.Credentials
 	for _, version := range versions {
-		c := snmp.Credentials{Version: version, Community: secret.New(community)}
-		if version == snmp.V3 {
-			if c, err = f.user3(p); err != nil {
-				return nil, err
-			}
+		c := change(snmp.Credentials{Version: version})
+		if version == snmp.V3 && c.User == "" {
+			return nil, usagef("SNMP v3 needs a user: -u NAME")
 		}
 		if err := c.Validate(); err != nil {
 			return nil, usagef("%v", err)
@@ -110,24 +117,49 @@ func (f *snmpFlags) candidates(p *program) ([]snmp.Credentials, error) {
 	return all, nil
 }
 
-func (f *snmpFlags) user3(p *program) (snmp.Credentials, error) {
-	c := snmp.Credentials{Version: snmp.V3, User: f.user, AuthProtocol: strings.ToUpper(f.authProtocol), PrivProtocol: strings.ToUpper(f.privProtocol), Context: f.context}
-	authPass, err := p.secretFlag("authentication password", f.authPass)
+// change reads the secrets and returns what the flags make of credentials:
+// what is not given stays, unless it belongs to another version.
+func (f *snmpFlags) change(p *program, command *cobra.Command) (func(snmp.Credentials) snmp.Credentials, error) {
+	version, err := f.version(command)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	privPass, err := p.secretFlag("privacy password", f.privPass)
-	if err != nil {
-		return c, err
+	var secrets [3]secret.String
+	for i, flag := range []struct{ what, value string }{
+		{"community", f.community}, {"authentication password", f.authPass}, {"privacy password", f.privPass},
+	} {
+		text, err := p.secretFlag(flag.what, flag.value)
+		if err != nil {
+			return nil, err
+		}
+		secrets[i] = secret.New(text)
 	}
-	c.AuthPassword, c.PrivPassword = secret.New(authPass), secret.New(privPass)
-	if c.AuthProtocol == "" && authPass != "" {
-		c.AuthProtocol = "SHA-256"
-	}
-	if c.PrivProtocol == "" && privPass != "" {
-		c.PrivProtocol = "AES"
-	}
-	return c, nil
+	changed := command.Flags().Changed
+	return func(c snmp.Credentials) snmp.Credentials {
+		switch {
+		case version != "":
+			c.Version = version
+		case changed("community") && c.Version == snmp.V3:
+			c.Version = snmp.V2c
+		}
+		if c.Version != snmp.V3 {
+			community := c.Community
+			if changed("community") || community.IsEmpty() {
+				community = secrets[0]
+			}
+			return snmp.Credentials{Version: c.Version, Community: community}
+		}
+		c.Community = secret.String{}
+		set(changed("security-name"), &c.User, f.user)
+		set(changed("auth-password"), &c.AuthPassword, secrets[1])
+		set(changed("auth-protocol"), &c.AuthProtocol, strings.ToUpper(f.authProtocol))
+		set(changed("privacy-password"), &c.PrivPassword, secrets[2])
+		set(changed("privacy-protocol"), &c.PrivProtocol, strings.ToUpper(f.privProtocol))
+		set(changed("context"), &c.Context, f.context)
+		set(c.AuthProtocol == "" && !c.AuthPassword.IsEmpty() && !changed("auth-protocol"), &c.AuthProtocol, "SHA-256")
+		set(c.PrivProtocol == "" && !c.PrivPassword.IsEmpty() && !changed("privacy-protocol"), &c.PrivProtocol, "AES")
+		return c
+	}, nil
 }
 
 // place checks where the device is asked: LibreNMS's port and transport.
@@ -180,11 +212,14 @@ func (p *program) secretFlag(what, value string) (string, error) {
 
 // hostPort splits "host", "host:port", "[v6]:port" and a bare IPv6 address.
 func hostPort(text string) (host string, port int, err error) {
+	if text == "" {
+		return "", 0, usagef("say which device: a name or an address")
+	}
 	if net.ParseIP(text) != nil || !strings.Contains(text, ":") {
 		return text, 0, nil
 	}
 	host, number, err := net.SplitHostPort(text)
-	if err != nil {
+	if err != nil || host == "" {
 		return "", 0, usagef("%.80q is not HOST or HOST:PORT", text)
 	}
 	port, err = strconv.Atoi(number)

@@ -14,7 +14,7 @@ import (
 
 func (p *program) standaloneCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "standalone", Short: "Run everything on this machine, with a redis-server and an rrdcached of its own", Args: cobra.NoArgs,
+		Use: "standalone", Short: "Run everything on this machine, with a redis-server and an rrdcached of its own", Args: words(0),
 		Long: `Runs producer, consumer and recorder in one process on a data directory. Where
 no Redis or RRDCached is configured it starts redis-server and rrdcached as
 children; where no database is configured it keeps a SQLite file. Moving to

@@ -9,7 +9,7 @@ import (
 
 func (p *program) versionCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: words(0),
 		RunE: do(func(*cobra.Command, []string) error {
 			if p.asJSON {
 				return p.printJSON(map[string]string{"version": currentVersion(), "go": runtime.Version()})

@@ -1,0 +1,242 @@
+package main_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/device"
+	"pollux/polluxtest"
+	"pollux/secret"
+	"pollux/store"
+)
+
+// deployment is a cluster: servers of its own, and one process per role and node.
+type deployment struct {
+	t     testing.TB
+	dir   string
+	redis *polluxtest.Server
+	rrd   *polluxtest.Server
+	env   []string // what all nodes share
+	store *store.Store
+	nodes map[string]*process
+}
+
+func deploy(t testing.TB, database config.Database) *deployment {
+	t.Helper()
+	d := &deployment{t: t, dir: shortDir(t), redis: polluxtest.Redis(t), rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}}
+	text, err := secret.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := secret.ParseKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(d.redis.Address, ":")
+	d.env = []string{
+		"APP_KEY=" + text.Reveal(), "REDIS_HOST=" + host, "REDIS_PORT=" + port, "RRDCACHED=" + d.rrd.Address,
+		"DB_CONNECTION=" + database.Connection, "DB_HOST=" + database.Host, fmt.Sprintf("DB_PORT=%d", database.Port), "DB_DATABASE=" + database.Name,
+		"DB_USERNAME=" + database.Username, "DB_PASSWORD=" + database.Password.Reveal(), "DB_SSLMODE=" + database.SSLMode,
+	}
+	cli(t, d.dir, d.env, "migrate", "up")
+	cli(t, d.dir, d.env, "config", "set", "rrd.rra", testArchives)
+	if d.store, err = store.Open(t.Context(), database, key, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.store.Close() })
+	return d
+}
+
+// run starts a node of a role.
+func (d *deployment) run(role, name string) *process {
+	d.t.Helper()
+	p := start(d.t, d.dir, name, append(slices.Clone(d.env), "NODE_ID="+name), role).ready()
+	d.nodes[name] = p
+	return p
+}
+
+func (d *deployment) client() cluster.Client {
+	d.t.Helper()
+	return openRedis(d.t, config.Redis{Socket: d.redis.Socket})
+}
+
+// total adds a metric over nodes, by their last readings where one does not answer any more.
+type total struct {
+	nodes []*process
+	last  map[*process]metrics
+}
+
+func newTotal(nodes ...*process) *total {
+	return &total{nodes: nodes, last: map[*process]metrics{}}
+}
+
+func (all *total) sum(name string, labels ...string) (sum float64) {
+	for _, p := range all.nodes {
+		if p.alive() {
+			if m := p.scrape(); m != nil {
+				all.last[p] = m
+			}
+		}
+		sum += all.last[p].sum(name, labels...)
+	}
+	return sum
+}
+
+func (all *total) log(t testing.TB) {
+	t.Helper()
+	for _, p := range all.nodes {
+		logWork(t, p.name, all.last[p])
+	}
+}
+
+// leads says whether a producer leads.
+func leads(p *process) bool { return p.scrape().sum("pollux_leader") == 1 }
+
+func TestFourProcesses(t *testing.T) {
+	t.Parallel()
+	for name, database := range map[string]func(testing.TB) config.Database{"MariaDB": polluxtest.MariaDB, "PostgreSQL": polluxtest.PostgreSQL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testFourProcesses(t, deploy(t, database(t)))
+		})
+	}
+}
+
+const clusterDevices = 80
+
+func testFourProcesses(t *testing.T, d *deployment) {
+	// A poll takes about a second, so that some are under way at any time.
+	f := startFleet(t, d.dir, clusterDevices, 8, 10, "--latency", "120ms")
+	producers := []*process{d.run("producer", "p1"), d.run("producer", "p2")}
+	c1, c2 := d.run("consumer", "c1"), d.run("consumer", "c2")
+	consumers := newTotal(c1, c2)
+	added := f.add(d.store)
+	until(t, 2*time.Minute, "three polls of each device", func() bool { return consumers.sum("pollux_polls_total") >= 3*clusterDevices })
+
+	killed, flying := killMidPoll(t, c1)
+	polled(t, c2, int(c2.scrape().sum("pollux_polls_total"))+5*clusterDevices/2)
+
+	at := slices.IndexFunc(producers, leads)
+	if at < 0 {
+		t.Fatal("no producer leads")
+	}
+	heir := producers[1-at]
+	if leads(heir) {
+		t.Fatal("two producers lead")
+	}
+	producers[at].end(syscall.SIGKILL)
+	headless := time.Now()
+	until(t, 30*time.Second, "the other producer leads", func() bool { return leads(heir) })
+	takeover := time.Since(headless)
+	t.Logf("the other producer led %v after the kill", takeover.Round(time.Millisecond))
+	if takeover > 15*time.Second {
+		t.Errorf("the other producer took %v to lead", takeover)
+	}
+	polled(t, c2, int(c2.scrape().sum("pollux_polls_total"))+5*clusterDevices/2)
+
+	end := time.Now()
+	client := d.client()
+	logged := checkJournal(t, journalEntries(t, client))
+	checkQueues(t, client)
+	consumers.sum("pollux_polls_total")
+	consumers.log(t)
+	d.drain(heir, c2)
+	f.stop()
+	reads := f.reads()
+	if twice := repeated(f.polls(reads)); len(twice) > 0 {
+		t.Errorf("%d slots were polled more than once: %v", len(twice), some(twice))
+	}
+	checkMissed(t, f, logged, flying, added, killed, headless, end)
+	d.checkRates(f, client, reads, added, end)
+}
+
+// killMidPoll kills a consumer while it asks devices, and returns how many.
+func killMidPoll(t testing.TB, p *process) (killed time.Time, flying int) {
+	t.Helper()
+	until(t, time.Minute, "polls are under way on "+p.name, func() bool {
+		flying = int(p.scrape().sum("pollux_polls_in_flight"))
+		if flying < 2 {
+			return false
+		}
+		p.signal(syscall.SIGKILL)
+		return true
+	})
+	killed = time.Now()
+	p.end(syscall.SIGKILL)
+	return killed, flying
+}
+
+// checkMissed judges the three parts of the run by what the log has.
+func checkMissed(t *testing.T, f *fleet, logged map[slot]int, flying int, added, killed, headless, end time.Time) {
+	t.Helper()
+	if missed, _ := f.missing(logged, added, killed); len(missed) > 0 {
+		t.Errorf("without a fault %d of %d slots were missed: %v", len(missed), len(f.slots(added, killed)), some(missed))
+	}
+	// What was begun before the kill ends within an interval of it.
+	missed, worst := f.missing(logged, killed.Add(-10*time.Second), headless)
+	t.Logf("kill of a consumer with %d polls under way: %d slots missed, at most %d of a device", flying, len(missed), worst)
+	if worst > 1 {
+		t.Errorf("the kill of a consumer cost a device %d slots: %v", worst, some(missed))
+	}
+	missed, worst = f.missing(logged, headless.Add(-10*time.Second), end)
+	t.Logf("kill of the leader: %d slots of %d devices missed, at most %d of a device", len(missed), f.devices, worst)
+	if worst > 1 {
+		t.Errorf("the kill of the leader cost a device %d slots: %v", worst, some(missed))
+	}
+}
+
+// drain stops nodes as a deploy does.
+func (d *deployment) drain(nodes ...*process) {
+	d.t.Helper()
+	for _, p := range nodes {
+		began := time.Now()
+		code := p.end(syscall.SIGTERM)
+		d.t.Logf("%s ended with %d after %v", p.name, code, time.Since(began).Round(time.Millisecond))
+		if code != 0 {
+			d.t.Errorf("%s ended with %d", p.name, code)
+		}
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if strings.HasPrefix(p.name, "c") && !strings.Contains(string(text), `"msg":"drained"`) {
+			d.t.Errorf("%s did not drain", p.name)
+		}
+	}
+}
+
+// checkRates fails the test unless the nodes that have ended left nothing in
+// the log that RRDCached has not got, and the files hold the rates of the devices.
+func (d *deployment) checkRates(f *fleet, client cluster.Client, reads [][]time.Time, from, end time.Time) {
+	d.t.Helper()
+	if behind, known := lag(d.t, client); !known || behind > 0 {
+		d.t.Errorf("the recorder left entries %v old (has there been one: %t)", behind, known)
+	}
+	outcomes := lastOutcomes(d.t, client, f.ids)
+	if !maps.Equal(outcomes, map[device.Outcome]int{device.OutcomeUp: f.devices}) {
+		d.t.Errorf("the last outcomes of the devices are %v", outcomes)
+	}
+	all, err := d.store.Devices(d.t.Context(), store.Filter{Status: device.StatusUp, Limit: 10_000})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if len(all) != f.devices {
+		d.t.Errorf("the inventory has %d devices that are up, want %d", len(all), f.devices)
+	}
+	ports, to := f.pick(d.store, d.rrd.Base, 60), end.Unix()/10*10-20
+	seconds := int(end.Sub(from) / time.Second)
+	a := f.compare(ports, f.fetch(d.rrd.Address, ports, from.Unix()-60, to), reads, to)
+	checkAccuracy(d.t, a, len(ports)*2*(seconds/10-5))
+	if left, _ := filepath.Glob(filepath.Join(d.rrd.Base, "*", "*-g1.rrd")); len(left) > 0 {
+		d.t.Errorf("files began anew: %v", some(left))
+	}
+}

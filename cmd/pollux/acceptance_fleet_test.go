@@ -1,0 +1,206 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pollux/device"
+	"pollux/poller"
+	"pollux/secret"
+	"pollux/simulator"
+	"pollux/snmp"
+	"pollux/store"
+)
+
+const (
+	fleetRange = "127.16.0.0/16"
+	// witness is the port whose ifHCInOctets tells when its device was read: a
+	// poll asks for it once. Port 1 will not do, since a GETBULK may run over
+	// the end of the column before.
+	witness = 2
+	adders  = 8
+	// patience of an SNMP try: what a busy machine delays must not count as lost.
+	snmpPatience = 5 * time.Second
+)
+
+// fleet is the simulated devices of a test, in a process of their own. What
+// they answered is the ground truth.
+type fleet struct {
+	t       testing.TB
+	process *process
+	plan    *simulator.Agent // never run: it knows addresses and the closed form
+	answers string           // file with each octet counter that was answered
+
+	devices, ports, interval int
+
+	ids   []int64     // in the inventory, by number of the device
+	added []time.Time // when it was complete in the inventory
+}
+
+var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
+
+// startFleet starts simulated devices that are to be polled every interval seconds. extra are further flags.
+func startFleet(t testing.TB, dir string, devices, ports, interval int, extra ...string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, answers: filepath.Join(dir, "answers")}
+	args := []string{
+		"simulate", "--listen", fleetRange + ":0", "--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--log", f.answers,
+	}
+	f.process = start(t, dir, "simulator", nil, append(args, extra...)...)
+	port := f.process.said(answering, startLimit)[1]
+	var err error
+	f.plan, err = simulator.New(simulator.Config{Listen: fleetRange + ":" + port, Devices: devices, Ports: ports}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// add puts all devices into the inventory, with their ports, as "device add"
+// does, and returns when the last one is there.
+func (f *fleet) add(s *store.Store) time.Time {
+	f.t.Helper()
+	f.ids, f.added = make([]int64, f.devices), make([]time.Time, f.devices)
+	group, ctx := errgroup.WithContext(f.t.Context())
+	group.SetLimit(adders)
+	for i := range f.devices {
+		group.Go(func() error { return f.addOne(ctx, s, i) })
+	}
+	if err := group.Wait(); err != nil {
+		f.t.Fatal(err)
+	}
+	return time.Now()
+}
+
+func (f *fleet) addOne(ctx context.Context, s *store.Store, i int) error {
+	where := f.plan.Addr(i)
+	d := device.Device{
+		Hostname: fmt.Sprintf("sim-%04d", i), Address: where.Addr().String(), Port: where.Port(), Transport: "udp",
+		Interval: f.interval, Timeout: snmpPatience, Retries: 1, Status: device.StatusNew,
+		Credentials: snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")},
+	}
+	session, err := snmp.Dial(ctx, snmp.Target{
+		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials, Timeout: d.Timeout, Retries: d.Retries,
+	}, nil)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	report := poller.Poll(ctx, session, poller.Target{Device: d, Timeout: d.Timeout, Retries: d.Retries})
+	if report.Poll.Outcome != device.OutcomeUp || len(report.Poll.Ports) != f.ports {
+		return fmt.Errorf("device %d is %s with %d ports: %s", i, report.Poll.Outcome, len(report.Poll.Ports), report.Poll.Reason)
+	}
+	added, err := s.AddDevice(ctx, d)
+	if err != nil {
+		return err
+	}
+	report.Poll.DeviceID, report.Poll.At = added.ID, time.Now().Add(-time.Minute)
+	if err := s.SavePoll(ctx, report.Poll); err != nil {
+		return err
+	}
+	f.ids[i], f.added[i] = added.ID, time.Now()
+	return nil
+}
+
+// stop ends the simulation, which completes its log.
+func (f *fleet) stop() {
+	f.t.Helper()
+	if code := f.process.end(syscall.SIGTERM); code != 0 {
+		f.t.Errorf("the simulator ended with %d", code)
+	}
+}
+
+// reads are the times at which each device was read, by number of the device. The fleet must be stopped.
+func (f *fleet) reads() [][]time.Time {
+	f.t.Helper()
+	file, err := os.Open(f.answers)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer file.Close()
+	reads := make([][]time.Time, f.devices)
+	for entry, err := range simulator.ReadLog(file) {
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if entry.Port == witness && entry.Column == simulator.InOctets && entry.Wide && entry.Device < f.devices {
+			reads[entry.Device] = append(reads[entry.Device], time.Unix(0, entry.UnixNano))
+		}
+	}
+	return reads
+}
+
+// slot is one turn of one device.
+type slot struct {
+	device int64
+	begin  int64 // Unix second
+}
+
+func (s slot) String() string { return fmt.Sprintf("%d:%d", s.device, s.begin) }
+
+// polls counts the reads of each slot, leaving out those by which the test itself added a device.
+func (f *fleet) polls(reads [][]time.Time) map[slot]int {
+	count := map[slot]int{}
+	for i, times := range reads {
+		for _, at := range times {
+			if at.After(f.added[i]) {
+				count[slot{f.ids[i], device.SlotAt(f.ids[i], f.interval, at.Unix())}]++
+			}
+		}
+	}
+	return count
+}
+
+// slots are all that begin at or after from and end at or before to.
+func (f *fleet) slots(from, to time.Time) (all []slot) {
+	step := int64(f.interval)
+	for _, id := range f.ids {
+		begin := device.SlotAt(id, f.interval, from.Unix())
+		if begin < from.Unix() || from.Nanosecond() > 0 {
+			begin += step
+		}
+		for ; begin+step <= to.Unix(); begin += step {
+			all = append(all, slot{id, begin})
+		}
+	}
+	return all
+}
+
+// missing are the slots of a stretch of time that were not polled, and the most of one device.
+func (f *fleet) missing(polls map[slot]int, from, to time.Time) (missed []slot, worst int) {
+	perDevice := map[int64]int{}
+	for _, s := range f.slots(from, to) {
+		if polls[s] == 0 {
+			missed = append(missed, s)
+			perDevice[s.device]++
+			worst = max(worst, perDevice[s.device])
+		}
+	}
+	return missed, worst
+}
+
+// repeated are the slots that were polled more than once.
+func repeated(polls map[slot]int) (twice []slot) {
+	for s, n := range polls {
+		if n > 1 {
+			twice = append(twice, s)
+		}
+	}
+	return twice
+}
+
+// some cuts a list for a message.
+func some[T any](list []T) []T { return list[:min(len(list), 10)] }
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

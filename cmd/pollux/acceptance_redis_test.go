@@ -1,0 +1,147 @@
+package main_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/device"
+	"pollux/journal"
+)
+
+const journalStream = "pollux:{journal:0}"
+
+// openRedis connects to the Redis of a test.
+func openRedis(t testing.TB, c config.Redis) cluster.Client {
+	t.Helper()
+	c.Timeout = startLimit
+	client, err := cluster.Connect(t.Context(), c, quiet(), cluster.Name("acceptance"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// entry is what the head of an entry of the log says.
+type entry struct {
+	slot
+	outcome byte // 1 is up
+}
+
+const outcomeUp = 1
+
+// journalEntries reads the whole log, which is kept for longer than a test lasts.
+func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
+	t.Helper()
+	from := "-"
+	for {
+		messages, err := client.XRangeN(t.Context(), journalStream, from, "+", 1000).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(messages) == 0 {
+			return all
+		}
+		for _, message := range messages {
+			payload, _ := message.Values["e"].(string)
+			e, err := decodeHead([]byte(payload))
+			if err != nil {
+				t.Fatalf("entry %s: %v", message.ID, err)
+			}
+			all = append(all, e)
+		}
+		from = "(" + messages[len(messages)-1].ID
+	}
+}
+
+// decodeHead reads device, slot and outcome: a version, then an s2 block that begins with uvarints.
+func decodeHead(payload []byte) (e entry, err error) {
+	if len(payload) < 2 || payload[0] != 1 {
+		return e, errors.New("not of version 1")
+	}
+	body, err := s2.Decode(nil, payload[1:])
+	if err != nil {
+		return e, fmt.Errorf("its block: %w", err)
+	}
+	id, n := binary.Uvarint(body)
+	begin, m := binary.Uvarint(body[max(n, 0):])
+	if n <= 0 || m <= 0 || len(body) <= n+m {
+		return e, errors.New("cut short")
+	}
+	return entry{slot{int64(id), int64(begin)}, body[n+m]}, nil
+}
+
+// checkJournal fails the test unless the log holds each slot once, in order for each device.
+func checkJournal(t testing.TB, entries []entry) map[slot]int {
+	t.Helper()
+	count, last := map[slot]int{}, map[int64]int64{}
+	for _, e := range entries {
+		count[e.slot]++
+		if e.begin <= last[e.device] {
+			t.Errorf("the log has slot %v of a device after %d", e.slot, last[e.device])
+		}
+		last[e.device] = e.begin
+		if e.outcome != outcomeUp {
+			t.Errorf("slot %v ended with outcome %d", e.slot, e.outcome)
+		}
+	}
+	return count
+}
+
+// checkQueues fails the test when a task failed for good or waits for another try.
+func checkQueues(t testing.TB, client cluster.Client) {
+	t.Helper()
+	for _, state := range []string{"archived", "retry"} {
+		n, err := client.ZCard(t.Context(), "asynq:{poller:0}:"+state).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n != 0 {
+			t.Errorf("%d tasks are in state %s", n, state)
+		}
+	}
+}
+
+// finishedOnce fails the test unless all slots from a moment on that have ended
+// are in the log, and returns how many there were.
+func (f *fleet) finishedOnce(logged map[slot]int, from, to time.Time) int {
+	f.t.Helper()
+	if missed, _ := f.missing(logged, from, to); len(missed) > 0 {
+		f.t.Errorf("%d slots are not in the log: %v", len(missed), some(missed))
+	}
+	return len(f.slots(from, to))
+}
+
+// lag is how far the slowest recorder is behind, and whether one has begun.
+func lag(t testing.TB, client cluster.Client) (behind time.Duration, known bool) {
+	t.Helper()
+	status, err := journal.New(client, 0).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range status.Targets {
+		behind = max(behind, target.Lag)
+	}
+	return behind, len(status.Targets) > 0
+}
+
+// lastOutcomes counts the devices whose last finished slot ended in each outcome.
+func lastOutcomes(t testing.TB, client cluster.Client, ids []int64) map[device.Outcome]int {
+	t.Helper()
+	last, err := journal.New(client, 0).Last(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[device.Outcome]int{}
+	for _, l := range last {
+		count[l.Outcome]++
+	}
+	return count
+}

@@ -1,0 +1,237 @@
+package main_test
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/device"
+	"pollux/standalone"
+	"pollux/store"
+)
+
+// installation is a data directory of pollux standalone, prepared as an operator does.
+type installation struct {
+	t     testing.TB
+	dir   string // working directory and logs
+	data  string
+	place standalone.Place
+	store *store.Store
+}
+
+func install(t testing.TB) *installation {
+	t.Helper()
+	dir := shortDir(t)
+	in := &installation{t: t, dir: dir, data: filepath.Join(dir, "d")}
+	key, _, err := config.Identity(in.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.place, err = standalone.Locate(in.data); err != nil {
+		t.Fatal(err)
+	}
+	cli(t, dir, nil, "--data-dir", in.data, "migrate", "up")
+	cli(t, dir, nil, "--data-dir", in.data, "config", "set", "rrd.rra", testArchives)
+	database := config.Database{Connection: config.SQLite, Name: filepath.Join(in.data, "pollux.db")}
+	if in.store, err = store.Open(t.Context(), database, key, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.store.Close() })
+	return in
+}
+
+// run starts standalone on the data directory and waits until it serves.
+func (in *installation) run(name string) *process {
+	in.t.Helper()
+	return start(in.t, in.dir, name, nil, "--data-dir", in.data, "standalone").ready()
+}
+
+func (in *installation) redis() cluster.Client {
+	in.t.Helper()
+	return openRedis(in.t, config.Redis{Socket: in.place.RedisSocket})
+}
+
+// work are the counters that must have moved when polls were done.
+var work = []string{
+	"pollux_polls_total", "pollux_worker_seconds_total", "pollux_snmp_requests_total", "pollux_rrd_updates_total",
+	"pollux_poll_lateness_seconds_count", "pollux_poll_duration_seconds_count", "pollux_offers_total", "pollux_poll_targets_total", "pollux_poll_saves_total",
+}
+
+// checkQuiet fails the test when the metrics tell of anything but polls that went well.
+func checkQuiet(t testing.TB, m metrics) {
+	t.Helper()
+	for _, name := range work {
+		if m.sum(name) == 0 {
+			t.Errorf("%s has not moved", name)
+		}
+	}
+	for _, name := range []string{"pollux_slots_missed_total", "pollux_journal_cut_total", "pollux_polls_skipped_total"} {
+		if got := m.sum(name); got != 0 {
+			t.Errorf("%s is %g", name, got)
+		}
+	}
+	for _, result := range []string{"partial", "down", "auth", "expired", "skipped"} {
+		if got := m.sum("pollux_polls_total", `result="`+result+`"`); got != 0 {
+			t.Errorf("%g polls ended %s", got, result)
+		}
+	}
+	for _, result := range []string{"refused", "removed"} {
+		if got := m.sum("pollux_rrd_updates_total", `result="`+result+`"`); got != 0 {
+			t.Errorf("%g lines for RRDCached were %s", got, result)
+		}
+	}
+}
+
+// logWork tells what a process did and what it cost.
+func logWork(t testing.TB, name string, m metrics) {
+	t.Helper()
+	polls := m.sum("pollux_poll_lateness_seconds_count")
+	t.Logf("%s: %.0f polls, lateness %.0f ms, %.2f ms of a worker each, %.2f requests each (%.0f timeouts), %.0f repeats, %.1f s of CPU, %.0f MB",
+		name, polls, 1000*m.sum("pollux_poll_lateness_seconds_sum")/max(polls, 1), 1000*m.sum("pollux_worker_seconds_total")/max(polls, 1),
+		m.sum("pollux_snmp_requests_total")/max(polls, 1), m.sum("pollux_snmp_requests_total", `result="timeout"`),
+		m.sum("pollux_task_repeats_total"), m.sum("process_cpu_seconds_total"), m.sum("process_resident_memory_bytes")/1e6)
+}
+
+func TestStandaloneMeasuresEveryRate(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	f := startFleet(t, in.dir, 300, 24, 10)
+	p := in.run("standalone")
+	added := f.add(in.store)
+	before := p.scrape()
+	until(t, 3*time.Minute, "six polls of each device", func() bool {
+		return p.scrape().sum("pollux_polls_total")-before.sum("pollux_polls_total") >= 6*300
+	})
+	redis, now := in.redis(), time.Now()
+	logged := checkJournal(t, journalEntries(t, redis))
+	judged := f.finishedOnce(logged, added, now)
+	if judged < 4*300 {
+		t.Errorf("only %d slots could be judged", judged)
+	}
+	checkQueues(t, redis)
+	m := p.scrape()
+	checkQuiet(t, m)
+	logWork(t, "standalone", m)
+
+	to := now.Unix()/10*10 - 20
+	ports := f.pick(in.store, in.place.RRDBase, 100)
+	files := f.fetch(in.place.RRDCached, ports, added.Unix()-60, to)
+	stopped := time.Now()
+	if code := p.end(syscall.SIGTERM); code != 0 {
+		t.Errorf("standalone ended with %d", code)
+	}
+	f.stop()
+	reads := f.reads()
+	polls := f.polls(reads)
+	if missed, _ := f.missing(polls, added, stopped); len(missed) > 0 {
+		t.Errorf("%d of %d slots were not polled: %v", len(missed), len(f.slots(added, stopped)), some(missed))
+	}
+	if twice := repeated(polls); len(twice) > 0 {
+		t.Errorf("%d slots were polled more than once: %v", len(twice), some(twice))
+	}
+	checkAccuracy(t, f.compare(ports, files, reads, to), 100*2*3)
+}
+
+// child is the process id of a server that standalone runs, 0 for none.
+func (in *installation) child(name string) int {
+	return pidIn(filepath.Join(in.place.Run, name+".child.pid"))
+}
+
+func TestStandaloneGoesOnWithItsData(t *testing.T) {
+	t.Parallel()
+	const devices = 60
+	in := install(t)
+	f := startFleet(t, in.dir, devices, 8, 10, "--latency", "30ms")
+	first := in.run("first")
+	added := f.add(in.store)
+	polled(t, first, 2*devices)
+	stopped := time.Now()
+	if code := first.end(syscall.SIGTERM); code != 0 {
+		t.Errorf("standalone ended with %d", code)
+	}
+	second := in.run("second")
+	t.Logf("stopped and started again in %v", time.Since(stopped).Round(time.Millisecond))
+	polled(t, second, 3*devices)
+
+	until(t, time.Minute, "polls under way", func() bool { return second.scrape().sum("pollux_polls_in_flight") >= 1 })
+	former := map[string]int{"redis-server": in.child("redis-server"), "rrdcached": in.child("rrdcached")}
+	killed := time.Now()
+	second.end(syscall.SIGKILL)
+	third := in.run("third")
+	served := time.Since(killed)
+	for name, pid := range former {
+		until(t, time.Minute, "the former "+name+" is gone", func() bool { return !running(pid) })
+		if now := in.child(name); now == 0 || now == pid {
+			t.Errorf("%s has the process id %d, before it was %d", name, now, pid)
+		}
+	}
+	polled(t, third, 3*devices)
+	t.Logf("served %v after the kill", served.Round(time.Millisecond))
+	logWork(t, "third", third.scrape())
+	checkQueues(t, in.redis())
+	end := time.Now()
+	logged := checkJournal(t, journalEntries(t, in.redis()))
+	if code := third.end(syscall.SIGTERM); code != 0 {
+		t.Errorf("standalone ended with %d", code)
+	}
+	f.stop()
+	reads := f.reads()
+	polls := f.polls(reads)
+	in.checkInventory(f)
+	if twice := repeated(polls); len(twice) > 0 {
+		t.Errorf("%d slots were polled more than once: %v", len(twice), some(twice))
+	}
+	for _, around := range []struct {
+		what     string
+		from, to time.Time
+	}{{"before and around the second start", added, killed.Add(-20 * time.Second)}, {"around the kill", killed.Add(-20 * time.Second), end}} {
+		missed, worst := f.missing(logged, around.from, around.to)
+		t.Logf("%s: %d of %d slots missed, at most %d of a device", around.what, len(missed), len(f.slots(around.from, around.to)), worst)
+		if worst > 1 {
+			t.Errorf("%s a device missed %d slots", around.what, worst)
+		}
+	}
+	// The daemon wrote everything out when it was stopped: the files are read as they are.
+	ports, to := f.pick(in.store, in.place.RRDBase, 40), end.Unix()/10*10-20
+	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), reads, to), 40*2*5)
+}
+
+// polled waits until a process has done so many polls.
+func polled(t testing.TB, p *process, polls int) {
+	t.Helper()
+	until(t, 3*time.Minute, p.name+" has polled", func() bool { return p.scrape().sum("pollux_polls_total") >= float64(polls) })
+}
+
+// checkInventory fails the test unless the inventory holds each device once, up, and each of its files once.
+func (in *installation) checkInventory(f *fleet) {
+	in.t.Helper()
+	all, err := in.store.Devices(in.t.Context(), store.Filter{Limit: 10_000})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	if len(all) != f.devices {
+		in.t.Errorf("the inventory has %d devices, want %d", len(all), f.devices)
+	}
+	for _, d := range all {
+		if d.Status != device.StatusUp || d.Generation != 0 {
+			in.t.Errorf("device %d is %s, generation %d: %s", d.ID, d.Status, d.Generation, d.StatusReason)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(in.place.RRDBase, "sim-*", "*.rrd"))
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	ports := 0
+	for _, file := range files {
+		if strings.Contains(file, "/port-id") {
+			ports++
+		}
+	}
+	if ports != f.devices*f.ports {
+		in.t.Errorf("there are %d files of ports, want %d", ports, f.devices*f.ports)
+	}
+}
