@@ -299,4 +299,3 @@ func TestProbesGiveWayToAnswers(t *testing.T) {
 		t.Errorf("%d probes while it is asked, %d while it is read", probing.Load(), reading.Load())
 	}
 }
-

@@ -114,3 +114,53 @@ func TestTheCapCutsTheOldestFirst(t *testing.T) {
 		t.Errorf("%.0f lines are accepted, %d entries were left", accepted, length)
 	}
 }
+
+// TestRedisIsKilled: Redis comes back with its append-only file, and recording goes on where it was.
+func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, acceleratedWindow, accelerated...)
+	r := w.record()
+	for range 3 {
+		every(20*time.Millisecond, 15, func(int) { w.poll(3, 6) })
+		w.redis.Kill()
+		w.redis.Start()
+	}
+	every(20*time.Millisecond, 15, func(int) { w.poll(3, 6) })
+	w.drained()
+	if right, wrong := w.verdict(); wrong > 0 || right == 0 {
+		t.Errorf("%d slots are right and %d are lost", right, wrong)
+	}
+	if refused := r.counter("pollux_rrd_updates_total", "refused"); refused != 0 {
+		t.Errorf("%.0f lines were refused", refused)
+	}
+}
+
+// TestAFullRedisDoesNotStopRecording: the cursor cannot be stored, and what the log holds is recorded all the same.
+func TestAFullRedisDoesNotStopRecording(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, acceleratedWindow)
+	r := w.record()
+	w.poll(2, 3)
+	w.drained()
+	before := w.cursor()["acked"]
+	full := func(bytes string) {
+		if err := w.client.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.rrd.Pause() // so that the entries are not recorded before Redis is full
+	every(time.Millisecond, 5, func(int) { w.poll(2, 3) })
+	full("1")
+	w.rrd.Resume()
+	polluxtest.Eventually(t, 10*time.Second, "all lines are sent", func() bool {
+		return r.counter("pollux_rrd_updates_total", "accepted") == 6*2*3
+	})
+	if acked := w.cursor()["acked"]; acked != before {
+		t.Errorf("a full Redis took the cursor %s", acked)
+	}
+	full("0")
+	w.drained()
+	if right, wrong := w.verdict(); wrong > 0 || right == 0 {
+		t.Errorf("%d slots are right and %d are lost", right, wrong)
+	}
+}

@@ -62,26 +62,39 @@ func (k *keeper) look(ctx context.Context) error {
 	return k.lag(ctx)
 }
 
-// lag is measured here and not while recording, so that it grows also when nobody can record.
+// lag is measured here and not while recording, so that it grows also when
+// nobody can record. A target that this process has never reached is taken for the slowest.
 func (k *keeper) lag(ctx context.Context) error {
-	target := k.current.Load()
-	if target == nil {
-		return nil // never reached since this process began
-	}
-	state, err := k.journal.loadState(ctx, *target)
+	states, err := k.journal.targets(ctx)
 	if err != nil {
 		return err
+	}
+	from := "-"
+	if id := k.current.Load(); id != nil {
+		from = "(" + states[*id].acked.String()
+	} else if acked, known := slowest(states); known {
+		from = "(" + acked.String()
 	}
 	now, err := k.journal.client.Time(ctx).Result()
 	if err != nil {
 		return fmt.Errorf("read the time of Redis: %w", err)
 	}
-	age, err := k.journal.age(ctx, now, "("+state.acked.String())
+	age, err := k.journal.age(ctx, now, from)
 	if err != nil {
 		return err
 	}
 	k.metrics.lag.WithLabelValues(k.journal.shard, k.config.Target).Set(age.Seconds())
 	return nil
+}
+
+// slowest is up to where every known target has acknowledged the log.
+func slowest(states map[string]state) (acked position, known bool) {
+	for _, s := range states {
+		if !known || acked.after(s.acked) {
+			acked, known = s.acked, true
+		}
+	}
+	return acked, known
 }
 
 // cap is how many bytes the log may take.

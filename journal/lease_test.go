@@ -2,8 +2,11 @@ package journal_test
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -23,10 +26,8 @@ func TestRecorderProcess(t *testing.T) {
 		return
 	}
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: os.Getenv("JOURNAL_TEST_REDIS"), ContextTimeoutEnabled: true, ReadTimeout: 2 * time.Second})
-	w := &world{t: t, client: client, journal: journal.New(client, 0), window: acceleratedWindow}
-	config := w.config()
-	config.Target = target
-	recorder, err := journal.NewRecorder(w.journal, config, w.newLease, prometheus.NewRegistry(), quiet(t))
+	w := &world{t: t, client: client, journal: journal.New(client, 0), window: acceleratedWindow, rrd: &polluxtest.Server{Address: target}}
+	recorder, err := journal.NewRecorder(w.journal, w.config(), w.newLease, prometheus.NewRegistry(), quiet(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,6 @@ func TestAFrozenRecorderHarmsNothing(t *testing.T) {
 	w := newWorld(t, acceleratedWindow, accelerated...)
 	child := exec.Command(os.Args[0], "-test.run=^TestRecorderProcess$")
 	child.Env = append(os.Environ(), "JOURNAL_TEST_TARGET="+w.rrd.Address, "JOURNAL_TEST_REDIS="+w.redis.Socket)
-	child.Stdout, child.Stderr = os.Stderr, os.Stderr
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestOneRecorderWorks(t *testing.T) {
 type stolen struct {
 	journal.Lease
 	over  *atomic.Bool // Deadline is past
-	taken *atomic.Bool // nobody may renew
+	taken *atomic.Bool // it cannot be renewed
 }
 
 func (s stolen) Deadline() time.Time {
@@ -123,7 +123,7 @@ func (s stolen) Deadline() time.Time {
 
 func (s stolen) TryAcquire(ctx context.Context) (bool, error) {
 	if s.taken.Load() {
-		return false, nil
+		return false, errors.New("Redis does not answer")
 	}
 	return s.Lease.TryAcquire(ctx)
 }
@@ -185,4 +185,45 @@ func TestALostLeaseStoresNothing(t *testing.T) {
 	if right, wrong := w.verdict(); wrong > 0 {
 		t.Errorf("%d slots are right and %d are lost", right, wrong)
 	}
+}
+
+// newLease makes leases of two seconds.
+func (w *world) newLease(key string) journal.Lease {
+	var l journal.Lease = &lease{client: w.client, key: key, token: strconv.FormatUint(rand.Uint64(), 16), ttl: 2 * time.Second}
+	if w.wrap != nil {
+		l = w.wrap(l)
+	}
+	return l
+}
+
+// lease is the simplest that does what the recorder asks.
+type lease struct {
+	client   *redis.Client
+	key      string
+	token    string
+	ttl      time.Duration
+	deadline time.Time
+}
+
+func (l *lease) TryAcquire(ctx context.Context) (bool, error) {
+	started := time.Now()
+	ok, err := l.client.Eval(ctx, `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+if holder then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1`, []string{l.key}, l.token, l.ttl.Milliseconds()).Bool()
+	if err == nil && ok {
+		l.deadline = started.Add(l.ttl)
+	}
+	return ok, err
+}
+
+func (l *lease) Deadline() time.Time { return l.deadline }
+
+func (l *lease) Token() string { return l.token }
+
+func (l *lease) Release(ctx context.Context) error {
+	l.deadline = time.Time{}
+	return l.client.Eval(ctx, `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 0`, []string{l.key}, l.token).Err()
 }

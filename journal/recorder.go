@@ -147,14 +147,15 @@ func (r *Recorder) turn(ctx context.Context) error {
 			return err
 		}
 	}
-	held, err := r.lease.TryAcquire(ctx)
+	lease := r.lease // the term may find another target there, and with it another lease
+	held, err := lease.TryAcquire(ctx)
 	if err != nil || !held {
 		return err
 	}
 	err = r.term(ctx)
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if releaseErr := r.lease.Release(release); err == nil {
+	if releaseErr := lease.Release(release); err == nil {
 		err = releaseErr
 	}
 	return err

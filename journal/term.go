@@ -33,7 +33,6 @@ type term struct {
 	stored   state     // what Redis has
 	storedAt time.Time // when it was written last
 	tickedAt time.Time
-	removed  map[int64]bool // devices with a tombstone, of the entries at hand
 	decoder  decoder
 }
 

@@ -225,8 +225,8 @@ func (w *world) cursor() map[string]string {
 func (w *world) drained() {
 	w.t.Helper()
 	polluxtest.Eventually(w.t, 30*time.Second, "the whole log is acknowledged", func() bool {
-		status, err := w.journal.Status(w.t.Context())
-		return err == nil && len(status.Targets) == 1 && status.Targets[0].Lag == 0
+		info, err := w.client.XInfoStream(w.t.Context(), w.journal.Stream()).Result()
+		return err == nil && w.cursor()["acked"] == info.LastGeneratedID
 	})
 }
 
@@ -286,46 +286,6 @@ func every(interval time.Duration, n int, do func(i int)) {
 		<-tick.C
 		do(i)
 	}
-}
-
-// newLease makes leases of two seconds.
-func (w *world) newLease(key string) journal.Lease {
-	var l journal.Lease = &lease{client: w.client, key: key, token: strconv.FormatUint(rand.Uint64(), 16), ttl: 2 * time.Second}
-	if w.wrap != nil {
-		l = w.wrap(l)
-	}
-	return l
-}
-
-// lease is the simplest that does what the recorder asks.
-type lease struct {
-	client   *redis.Client
-	key      string
-	token    string
-	ttl      time.Duration
-	deadline time.Time
-}
-
-func (l *lease) TryAcquire(ctx context.Context) (bool, error) {
-	started := time.Now()
-	ok, err := l.client.Eval(ctx, `
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1`, []string{l.key}, l.token, l.ttl.Milliseconds()).Bool()
-	if err == nil && ok {
-		l.deadline = started.Add(l.ttl)
-	}
-	return ok, err
-}
-
-func (l *lease) Deadline() time.Time { return l.deadline }
-
-func (l *lease) Token() string { return l.token }
-
-func (l *lease) Release(ctx context.Context) error {
-	l.deadline = time.Time{}
-	return l.client.Eval(ctx, `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 0`, []string{l.key}, l.token).Err()
 }
 
 // probe sends n probes to the daemon, as others than the recorder might.

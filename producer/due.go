@@ -27,9 +27,9 @@ func Due(s *Schedule, from, now int64) []Offer {
 		r.during(from, now, add)
 		later := r.interval / reofferShare
 		r.during(from-later, now-later, func(e entry) {
-			// A slot that began after from is offered already, and a window
-			// that is long enough reaches slots that are over.
-			if slot := r.slotAt(e, now); slot <= from && slot+later > from && slot+later <= now {
+			// A slot that began after from is offered already; the moment of
+			// one that is over belongs to a device with such a slot.
+			if r.slotAt(e, now) <= from {
 				add(e)
 			}
 		})

@@ -19,12 +19,16 @@ import (
 	"pollux/journal"
 	"pollux/polluxtest"
 	"pollux/settings"
+	"pollux/store"
 	"pollux/tasks"
 )
 
 var (
 	_ Clock   = (*cluster.Clock)(nil)
 	_ Journal = (*journal.Journal)(nil)
+	_ Janitor = (*cluster.Janitor)(nil)
+	_ Store   = (*store.Store)(nil)
+	_ Purger  = (*store.Store)(nil)
 )
 
 // fakeClock is the local clock, moved by an offset.

@@ -28,11 +28,12 @@ type term struct {
 	restart atomic.Int64 // Unix second at which all current slots are to be offered again; 0 for never
 
 	// What has been offered: everything up to offered, of the schedule known.
-	// Only offerEverySecond uses the two.
+	// Only offerEverySecond uses these.
 	offered int64
 	known   *Schedule
 	shown   *Schedule // whose groups are exported
 	ticked  int64     // last second that was looked at
+	failing bool      // the last offers did not go through
 }
 
 func newTerm(p *Producer) *term {
@@ -77,10 +78,15 @@ func (t *term) tick(ctx context.Context, now int64) {
 		offers = append(offers, current(s.changes(t.known), now)...)
 	}
 	if err := t.offer(ctx, offers); err != nil {
-		if !errors.Is(err, errStopBatch) && ctx.Err() == nil {
-			t.log.Warn("slots cannot be offered; the next second tries again", "due", len(offers), "err", err)
+		if !t.failing && !errors.Is(err, errStopBatch) && ctx.Err() == nil {
+			t.failing = true
+			t.log.Warn("slots cannot be offered; each second tries again", "due", len(offers), "err", err)
 		}
 		return
+	}
+	if t.failing {
+		t.failing = false
+		t.log.Info("slots are offered again", "due", len(offers))
 	}
 	t.offered, t.known = max(t.offered, now), s
 }

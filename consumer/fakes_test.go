@@ -1,0 +1,190 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/snmp"
+	"pollux/store"
+)
+
+// fakeClock is the local clock, moved by an offset.
+type fakeClock struct {
+	offset atomic.Int64
+	skewed atomic.Bool
+}
+
+func (c *fakeClock) Now() time.Time { return c.At(time.Now()) }
+
+func (c *fakeClock) At(local time.Time) time.Time { return local.Add(time.Duration(c.offset.Load())) }
+
+func (c *fakeClock) Skewed() bool { return c.skewed.Load() }
+
+// fakeStore holds devices; err makes it fail, hang makes it wait for the end of the context.
+type fakeStore struct {
+	mu      sync.Mutex
+	devices map[int64]device.Device
+	saved   []device.Poll
+	err     error
+	hang    bool
+	asked   int
+}
+
+func (s *fakeStore) PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	if s.hang {
+		<-ctx.Done()
+		return device.Device{}, nil, ctx.Err()
+	}
+	if s.err != nil {
+		return device.Device{}, nil, s.err
+	}
+	d, known := s.devices[id]
+	if !known {
+		return d, nil, store.ErrNotFound
+	}
+	return d, []device.Port{{ID: 1, DeviceID: id}}, nil
+}
+
+func (s *fakeStore) SavePoll(_ context.Context, p device.Poll) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.saved = append(s.saved, p)
+	}
+	return s.err
+}
+
+// fakeJournal accepts entries, unless results say otherwise.
+type fakeJournal struct {
+	mu      sync.Mutex
+	last    map[int64]journal.Last
+	entries []journal.Entry
+	results []journal.Result // of the next appends
+	errs    []error          // of the next appends
+	away    bool
+}
+
+func (j *fakeJournal) Append(ctx context.Context, e journal.Entry) (journal.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.away {
+		return "", errors.New("Redis is away")
+	}
+	if len(j.errs) > 0 {
+		err := j.errs[0]
+		j.errs = j.errs[1:]
+		if err != nil {
+			return "", err
+		}
+	}
+	if len(j.results) > 0 {
+		result := j.results[0]
+		j.results = j.results[1:]
+		return result, nil
+	}
+	j.entries = append(j.entries, e)
+	j.last[e.DeviceID] = journal.Last{Slot: e.Slot, Outcome: e.Outcome, SampleAt: newestSample(e)}
+	return journal.Accepted, nil
+}
+
+func (j *fakeJournal) Last(_ context.Context, ids []int64) ([]journal.Last, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.away {
+		return nil, errors.New("Redis is away")
+	}
+	lasts := make([]journal.Last, len(ids))
+	for i, id := range ids {
+		lasts[i] = j.last[id]
+	}
+	return lasts, nil
+}
+
+func (j *fakeJournal) appended() []journal.Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.entries)
+}
+
+// fakeLeases hands out every lease unless busy; meanwhile runs while a busy one is waited for.
+type fakeLeases struct {
+	mu        sync.Mutex
+	busy      bool
+	err       error
+	meanwhile func()
+	ttl       time.Duration
+	until     time.Time
+	held      int
+}
+
+func (l *fakeLeases) Acquire(_ context.Context, _ int64, ttl time.Duration, until time.Time) (func(), bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ttl, l.until = ttl, until
+	if l.meanwhile != nil {
+		l.meanwhile()
+	}
+	if l.busy || l.err != nil {
+		return func() {}, false, l.err
+	}
+	l.held++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.held--
+	}, true, nil
+}
+
+// fakeSession answers the first request with no value, which counts as up, and
+// has an empty port table. It counts how many sessions are in a request.
+type fakeSession struct {
+	probe func(ctx context.Context) error // nil answers at once
+	get   func(ctx context.Context) error
+	stats *sessionStats
+}
+
+type sessionStats struct {
+	mu           sync.Mutex
+	polls        map[int64]int // by device
+	running, top int
+	closed       int
+}
+
+func (s fakeSession) Probe(ctx context.Context, oid snmp.OID, _ int, _ time.Duration) (snmp.Variable, error) {
+	v := snmp.Variable{OID: oid, At: time.Now()}
+	if s.probe == nil {
+		return v, nil
+	}
+	return v, s.probe(ctx)
+}
+
+func (s fakeSession) Get(ctx context.Context, _ ...snmp.OID) ([]snmp.Variable, error) {
+	if s.get == nil {
+		return nil, nil
+	}
+	return nil, s.get(ctx)
+}
+
+func (s fakeSession) Table(ctx context.Context, _ snmp.TableRequest, _ func(snmp.Cell)) error {
+	return ctx.Err()
+}
+
+func (s fakeSession) Close() error {
+	s.stats.mu.Lock()
+	defer s.stats.mu.Unlock()
+	s.stats.running--
+	s.stats.closed++
+	return nil
+}
