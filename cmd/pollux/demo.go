@@ -40,7 +40,7 @@ type demo struct {
 	ids   []int64   // of the demo's devices
 	since time.Time // when the last one was there, or polled again after a pause
 
-	missedBefore float64 // slots that were missed while nothing ran, which a new start reports
+	before totals // counted up to the end of the slots that were under way at since
 }
 
 func (p *program) demoCommand() *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -78,14 +77,13 @@ func (d *demo) summarize(ctx context.Context) {
 	// By then the slots that began before since have ended, and none that began after it.
 	settled := time.NewTimer(time.Until(d.since.Add(time.Duration(d.interval) * time.Second)))
 	defer settled.Stop()
-	d.missedBefore = math.NaN()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-settled.C:
 			if now, err := d.node.totals(); err == nil {
-				d.missedBefore = now.missed
+				d.before = now
 			}
 			continue
 		case <-tick.C:
@@ -99,12 +97,14 @@ func (d *demo) summarize(ctx context.Context) {
 	}
 }
 
-// missed is how many slots were missed since the demo runs, 0 as long as nobody can know.
+// missed is how many slots were missed since the demo runs. Those that were
+// missed while nothing ran, which a new start reports, do not count; nor does
+// anything as long as nobody can tell.
 func (d *demo) missed(now totals) float64 {
-	if math.IsNaN(d.missedBefore) {
+	if d.before.polls == 0 {
 		return 0
 	}
-	return now.missed - d.missedBefore
+	return now.missed - d.before.missed
 }
 
 func (d *demo) printLine(ctx context.Context, last, now totals) {
@@ -152,7 +152,8 @@ func (d *demo) verdict(ctx context.Context) error {
 	}
 	fmt.Fprintf(d.program.out, "\n%d devices for %s: %.0f polls, %.0f of them up%s, %.0f missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
 		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, t.others(), d.missed(t), t.written, known, ports)
-	if t.up != t.polls || d.missed(t) > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
+	// A slot that was all but over at the start may have expired.
+	if t.polls-t.up != d.before.polls-d.before.up || d.missed(t) > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
 		return fmt.Errorf("not every device was up in every slot with a known rate for each port (%d devices behind)", behind)
 	}
 	return nil

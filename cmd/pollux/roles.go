@@ -144,12 +144,34 @@ func (n *node) addConsumer(ctx context.Context) error {
 	}
 	n.roles = append(n.roles, made.Run)
 	for _, target := range n.config.RRDCached {
+		if err := n.sameCluster(ctx, target); err != nil {
+			return err
+		}
 		recorder, err := n.recorder(target)
 		if err != nil {
 			return err
 		}
 		// A service, so that what the last polls append is still sent while they drain.
 		n.services = append(n.services, recorder.Run)
+	}
+	return nil
+}
+
+// sameCluster refuses an RRDCached whose tree belongs to another cluster. One
+// that is away is waited for later, by its recorder, which asks again.
+func (n *node) sameCluster(ctx context.Context, target string) error {
+	dialing, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	client, err := rrdcached.Dial(dialing, target)
+	if err == nil {
+		defer client.Close()
+		_, err = journal.Identify(ctx, client, n.cluster)
+	}
+	if errors.Is(err, journal.ErrOtherCluster) {
+		return fmt.Errorf("RRDCACHED=%s: %w", target, err)
+	}
+	if err != nil {
+		n.log.Warn("RRDCached does not answer; the journal keeps its measurements", "target", target, "err", err)
 	}
 	return nil
 }
