@@ -7,6 +7,7 @@
 package standalone
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -205,12 +206,21 @@ func ownAlone(dir string) error {
 	return nil
 }
 
-// answers says whether something accepts connections on the socket.
+// answers says whether something accepts connections on the socket and
+// answers PING, a command of both servers. Redis refuses it while it still loads its data.
 func answers(ctx context.Context, socket string) bool {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return false
 	}
-	_ = conn.Close()
-	return true
+	defer conn.Close()
+	if conn.SetDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+	answer := make([]byte, 64)
+	n, err := conn.Read(answer)
+	return err == nil && !bytes.Contains(answer[:n], []byte("LOADING"))
 }

@@ -145,7 +145,7 @@ func testFourProcesses(t *testing.T, d *deployment) {
 
 	end := time.Now()
 	client := d.client()
-	logged := checkJournal(t, journalEntries(t, client))
+	logged := checkJournal(t, journalEntries(t, client), added)
 	checkQueues(t, client)
 	consumers.sum("pollux_polls_total")
 	consumers.log(t)

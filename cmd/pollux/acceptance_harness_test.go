@@ -30,28 +30,34 @@ const (
 	tailBytes  = 6000 // of a process' log, printed when its test fails
 )
 
-// program builds the program once per run of the tests. The folder goes with
-// this process, however it ends.
-var program = sync.OnceValues(func() (string, error) {
+// built is the program, and the pipe that keeps it: its folder goes with this process, however it ends.
+type built struct {
+	file string
+	keep io.Closer
+}
+
+// program builds the program once per run of the tests.
+var program = sync.OnceValues(func() (built, error) {
 	dir, err := os.MkdirTemp("/tmp", "pxb")
 	if err != nil {
-		return "", err
+		return built{}, err
 	}
 	guard := exec.Command("/bin/sh", "-c", `cat >/dev/null; rm -rf "$0"`, dir)
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if _, err := guard.StdinPipe(); err != nil {
-		return "", err
+	keep, err := guard.StdinPipe()
+	if err != nil {
+		return built{}, err
 	}
 	if err := guard.Start(); err != nil {
-		return "", err
+		return built{}, err
 	}
-	file := filepath.Join(dir, "pollux")
-	build := exec.Command("go", "build", "-tags", "gosnmp_nodebug", "-o", file, ".")
+	made := built{file: filepath.Join(dir, "pollux"), keep: keep}
+	build := exec.Command("go", "build", "-tags", "gosnmp_nodebug", "-o", made.file, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w: %s", err, out)
+		return made, fmt.Errorf("build the program: %w: %s", err, out)
 	}
-	return file, nil
+	return made, nil
 })
 
 // shortDir is a temporary folder with a path that is short enough for unix sockets.
@@ -82,11 +88,11 @@ func until(t testing.TB, limit time.Duration, what string, happened func() bool)
 // command prepares the program with nothing of the tester's own environment.
 func command(t testing.TB, dir string, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
-	file, err := program()
+	made, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(file, args...)
+	c := exec.Command(made.file, args...)
 	c.Dir = dir
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "POLLUX_OPS_LISTEN=127.0.0.1:0"}, environ...)
 	// An empty file, so that none of this machine is read.
@@ -260,6 +266,15 @@ series:
 		sum += value
 	}
 	return sum
+}
+
+// since is what the counters have grown by after an earlier reading.
+func (m metrics) since(earlier metrics) metrics {
+	grown := metrics{}
+	for series, value := range m {
+		grown[series] = value - earlier[series]
+	}
+	return grown
 }
 
 func tail(file string) string {

@@ -100,14 +100,19 @@ func parseFetch(t testing.TB, output string) (files [][]row) {
 		if !found || err != nil || len(values) < 2 {
 			continue // a heading
 		}
-		in, errIn := strconv.ParseFloat(values[0], 64)
-		out, errOut := strconv.ParseFloat(values[1], 64)
+		in, errIn := parseRate(values[0])
+		out, errOut := parseRate(values[1])
 		if errIn != nil || errOut != nil {
 			t.Fatalf("rrdtool prints %q", line)
 		}
 		rows = append(rows, row{at, in, out})
 	}
 	return files
+}
+
+// parseRate reads a number of rrdtool, which prints what is unknown as nan or -nan.
+func parseRate(text string) (float64, error) {
+	return strconv.ParseFloat(strings.TrimPrefix(text, "-"), 64)
 }
 
 // accuracy is how well the files of some ports agree with the closed form.
@@ -154,6 +159,9 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 				}
 				want := rate(model, p, direction, r.at-step, r.at)
 				a.note(math.Abs(got-want) / want)
+				if math.Abs(got-want)/want > 0.005 {
+					f.t.Logf("DEBUG dev %d id %d port %d %v row %d got %g want %g (%.3f%%) first %d reads %v", p.device, f.ids[p.device], p.port, direction, r.at, got, want, 100*(got-want)/want, first, near(reads[p.device], r.at))
+				}
 				measured, expected = measured+got, expected+want
 			}
 			if expected > 0 {
@@ -192,4 +200,11 @@ func checkAccuracy(t testing.TB, a accuracy, atLeast int) {
 	if float64(a.close) < 0.99*float64(a.slots-a.unknown) || a.worst > 0.02 || a.run > 0.002 {
 		t.Errorf("the rates are not those of the devices: %v", a)
 	}
+}
+
+func near(reads []time.Time, at int64) (list []float64) {
+	for _, r := range reads {
+		list = append(list, float64(r.UnixNano())/1e9-float64(at))
+	}
+	return list
 }

@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -27,6 +29,9 @@ func install(t testing.TB) *installation {
 	t.Helper()
 	dir := shortDir(t)
 	in := &installation{t: t, dir: dir, data: filepath.Join(dir, "d")}
+	if err := os.Mkdir(in.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	key, _, err := config.Identity(in.data)
 	if err != nil {
 		t.Fatal(err)
@@ -102,18 +107,17 @@ func TestStandaloneMeasuresEveryRate(t *testing.T) {
 	f := startFleet(t, in.dir, 300, 24, 10)
 	p := in.run("standalone")
 	added := f.add(in.store)
+	polled(t, p, 2*300) // the slots in which the devices were added are over then
 	before := p.scrape()
-	until(t, 3*time.Minute, "six polls of each device", func() bool {
-		return p.scrape().sum("pollux_polls_total")-before.sum("pollux_polls_total") >= 6*300
-	})
+	polled(t, p, 8*300)
 	redis, now := in.redis(), time.Now()
-	logged := checkJournal(t, journalEntries(t, redis))
+	logged := checkJournal(t, journalEntries(t, redis), added)
 	judged := f.finishedOnce(logged, added, now)
 	if judged < 4*300 {
 		t.Errorf("only %d slots could be judged", judged)
 	}
 	checkQueues(t, redis)
-	m := p.scrape()
+	m := p.scrape().since(before)
 	checkQuiet(t, m)
 	logWork(t, "standalone", m)
 
@@ -174,7 +178,7 @@ func TestStandaloneGoesOnWithItsData(t *testing.T) {
 	logWork(t, "third", third.scrape())
 	checkQueues(t, in.redis())
 	end := time.Now()
-	logged := checkJournal(t, journalEntries(t, in.redis()))
+	logged := checkJournal(t, journalEntries(t, in.redis()), added)
 	if code := third.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("standalone ended with %d", code)
 	}
@@ -200,10 +204,12 @@ func TestStandaloneGoesOnWithItsData(t *testing.T) {
 	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), reads, to), 40*2*5)
 }
 
-// polled waits until a process has done so many polls.
+// polled waits until a process has done so many polls since it began.
 func polled(t testing.TB, p *process, polls int) {
 	t.Helper()
-	until(t, 3*time.Minute, p.name+" has polled", func() bool { return p.scrape().sum("pollux_polls_total") >= float64(polls) })
+	until(t, 3*time.Minute, fmt.Sprintf("%s has done %d polls", p.name, polls), func() bool {
+		return p.scrape().sum("pollux_polls_total") >= float64(polls)
+	})
 }
 
 // checkInventory fails the test unless the inventory holds each device once, up, and each of its files once.

@@ -73,7 +73,7 @@ func (p *program) healthcheck(ctx context.Context, addresses []string) error {
 		}
 		defer response.Body.Close()
 		var readiness ops.Readiness
-		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&readiness); err != nil {
+		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&readiness); err != nil || readiness.Status == "" {
 			return fmt.Errorf("the process at %s gives no readable answer; is it another program?", address)
 		}
 		if response.StatusCode != http.StatusOK {

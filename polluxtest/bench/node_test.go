@@ -27,12 +27,12 @@ import (
 
 const (
 	devicesVariable = "BENCH_DEVICES" // devices of the node, default 400
-	profileVariable = "BENCH_PROFILE" // file that gets a CPU profile of the consumer over one window
+	profileVariable = "BENCH_PROFILE" // file that gets a CPU profile of the consumer; the first window then lasts a minute
 
-	interval = 10                         // seconds between two polls of a device
-	archives = "AVERAGE:1x120 MAX:6x20"   // 23 KB a port
-	warmUp   = 45 * time.Second           // files are made, and rrdcached writes out as fast as lines come in
-	window   = 2 * interval * time.Second // of one measurement: two polls of every device
+	interval = 10                       // seconds between two polls of a device
+	archives = "AVERAGE:1x120 MAX:6x20" // 23 KB a port
+	warmUp   = 45 * time.Second         // files are made, and rrdcached writes out as fast as lines come in
+	window   = interval * time.Second   // of one measurement: one poll of every device
 )
 
 // rrdcachedFlags hold a value for 45 s on average, which is 4 to 5 values a
@@ -41,7 +41,7 @@ func rrdcachedFlags() []string { return []string{"-w", "30", "-z", "30", "-f", "
 
 // BenchmarkNode is a whole node at work: producer, consumer, redis-server,
 // rrdcached and MariaDB as processes of their own, polling simulated devices of
-// 48 ports every 10 s. Each run is one window of 20 s of the same node, so ask
+// 48 ports every 10 s. Each run is one window of 10 s of the same node, so ask
 // for -benchtime 1x and as many windows as -count says.
 //
 // The CPU times are milliseconds a poll, by process.
@@ -229,10 +229,10 @@ func (n *node) measure(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // a window is as long as it is
 }
 
-// profile writes a CPU profile of the consumer over the window.
+// profile writes a CPU profile of the consumer: at 100 samples a second of CPU time, a window alone says little.
 func (n *node) profile(b *testing.B, path string) {
 	b.Helper()
-	response, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.consumer, int(window.Seconds())))
+	response, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=60", n.consumer))
 	must(b, err)
 	defer response.Body.Close()
 	file, err := os.Create(path)

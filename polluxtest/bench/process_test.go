@@ -108,7 +108,7 @@ func cpuOf(b *testing.B, pid int) time.Duration {
 	const schedulerClock = 2 // CPUCLOCK_SCHED of the kernel
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|schedulerClock), &t); err != nil {
-		b.Fatalf("read the CPU clock of process %d: %v", pid, err)
+		b.Fatalf("read the CPU clock of process %d, which may have ended: %v", pid, err)
 	}
 	return time.Duration(t.Nano())
 }
