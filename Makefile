@@ -9,6 +9,9 @@ DEMO_PACKAGES := redis-server rrdcached rrdtool snmpd
 TEST_PACKAGES := $(DEMO_PACKAGES) snmp mariadb-server postgresql prometheus
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# Debian keeps servers where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 2s
@@ -39,6 +42,7 @@ test: test-packages ## Install what the tests need and run them all
 
 .PHONY: test-race
 test-race: test-packages ## Run all tests under the race detector
+	@command -v gcc >/dev/null || packaging/apt.sh gcc libc6-dev
 	CGO_ENABLED=1 go test -race -timeout 40m ./...
 
 .PHONY: fmt
@@ -58,5 +62,6 @@ bench: test-packages ## CPU, allocations and PDUs per device
 
 .PHONY: corpus
 corpus: build ## Compare ports read from recorded devices with what is expected; CORPUS=DIR
+	@command -v python3 >/dev/null || packaging/apt.sh python3
 	@[ -n "$(CORPUS)" ] || { echo "say where the recordings are: make corpus CORPUS=DIR"; exit 2; }
 	@./packaging/corpus.sh "$(CORPUS)"

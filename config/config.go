@@ -20,6 +20,7 @@ type Config struct {
 	Database     Database // DB_*
 	Redis        Redis    // REDIS_*
 	JournalRedis Redis    // JOURNAL_REDIS_*; the same as Redis when none is given
+	JournalOwn   bool     // JOURNAL_REDIS_* names a Redis of the journal's own
 	RRDCached    []string // RRDCACHED: unix:/path or host:port, several targets of shard 0 separated by commas
 
 	Groups []int64 // DISTRIBUTED_POLLER_GROUP; nil when missing

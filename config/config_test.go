@@ -20,7 +20,7 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
-func TestSeedPageNamesAreHonoured(t *testing.T) {
+func TestLibreNMSNamesAreHonoured(t *testing.T) {
 	t.Parallel()
 	key, err := secret.GenerateKey()
 	if err != nil {
@@ -31,17 +31,17 @@ NODE_ID=node-1
 DB_HOST=db.example.org
 DB_DATABASE=net
 DB_USERNAME=monitor
-DB_PASSWORD="a#b c"
+DB_PASSWORD="a#b $x c"
 REDIS_HOST=redis.example.org
 REDIS_PORT=6380
 REDIS_DB=2
 REDIS_TIMEOUT=5
 REDIS_USERNAME=ru
-REDIS_PASSWORD=rp
+REDIS_PASSWORD=r$1{p}
 REDIS_SENTINEL=s1:26379,s2
 REDIS_SENTINEL_SERVICE=main
 REDIS_SENTINEL_USERNAME=su
-REDIS_SENTINEL_PASSWORD=sp
+REDIS_SENTINEL_PASSWORD='s$p'
 CACHE_DRIVER=redis
 QUEUE_CONNECTION=redis
 SESSION_DRIVER=redis
@@ -56,16 +56,16 @@ DISTRIBUTED_POLLER_GROUP=1,2,3
 	if c.NodeID != "node-2" {
 		t.Errorf("NODE_ID %s: the environment must win over the file", c.NodeID)
 	}
-	if d.Connection != config.MySQL || d.Host != "db.example.org" || d.Port != 3306 || d.Name != "net" || d.Username != "monitor" || d.Password.Reveal() != "a#b c" {
+	if d.Connection != config.MySQL || d.Host != "db.example.org" || d.Port != 3306 || d.Name != "net" || d.Username != "monitor" || d.Password.Reveal() != "a#b $x c" {
 		t.Errorf("database %+v", d)
 	}
-	if r.Host != "redis.example.org" || r.Port != 6380 || r.DB != 2 || r.Timeout.Seconds() != 5 || r.Username != "ru" || r.Password.Reveal() != "rp" {
+	if r.Host != "redis.example.org" || r.Port != 6380 || r.DB != 2 || r.Timeout.Seconds() != 5 || r.Username != "ru" || r.Password.Reveal() != "r$1{p}" {
 		t.Errorf("redis %+v", r)
 	}
-	if strings.Join(r.Sentinels, " ") != "s1:26379 s2:26379" || r.SentinelService != "main" || r.SentinelUsername != "su" || r.SentinelPassword.Reveal() != "sp" {
+	if strings.Join(r.Sentinels, " ") != "s1:26379 s2:26379" || r.SentinelService != "main" || r.SentinelUsername != "su" || r.SentinelPassword.Reveal() != "s$p" {
 		t.Errorf("sentinel %+v", r)
 	}
-	if c.JournalRedis.Host != r.Host {
+	if c.JournalRedis.Host != r.Host || c.JournalOwn {
 		t.Errorf("the journal's Redis is %s, want the same as the other", c.JournalRedis.Host)
 	}
 	if len(c.RRDCached) != 2 || len(c.Groups) != 3 || c.Groups[2] != 3 {

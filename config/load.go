@@ -3,10 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/joho/godotenv"
 
 	"pollux/rrdcached"
 	"pollux/secret"
@@ -96,68 +92,6 @@ func Load(file string, environ []string) (Config, error) {
 	return c, nil
 }
 
-// merge puts the environment over the file.
-func merge(file string, environ []string) (variables map[string]string, used string, err error) {
-	own := map[string]string{}
-	for _, pair := range environ {
-		if name, value, found := strings.Cut(pair, "="); found && name != "" {
-			own[name] = value
-		}
-	}
-	candidates, required := []string{".env", DefaultFile}, false
-	if file == "" {
-		file = own["POLLUX_ENV_FILE"]
-	}
-	if file != "" {
-		candidates, required = []string{file}, true
-	}
-	variables = map[string]string{}
-	for _, candidate := range candidates {
-		read, err := readFile(candidate)
-		if errors.Is(err, fs.ErrNotExist) && !required {
-			continue
-		}
-		if err != nil {
-			return nil, "", fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		variables = read
-		if used, err = filepath.Abs(candidate); err != nil {
-			used = candidate
-		}
-		break
-	}
-	for name, value := range own {
-		variables[name] = value
-	}
-	return variables, used, nil
-}
-
-// readFile parses a .env file. godotenv's own error texts quote the file, and with it passwords: only the place is kept.
-func readFile(name string) (map[string]string, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("read the env file: %w", err)
-	}
-	if len(text) > 1<<20 {
-		return nil, fmt.Errorf("the env file %s is larger than 1 MiB", name)
-	}
-	read, err := godotenv.UnmarshalBytes(text)
-	if err != nil {
-		return nil, fmt.Errorf("the env file %s is malformed%s; every line is NAME=value", name, firstBadLine(string(text)))
-	}
-	return read, nil
-}
-
-// firstBadLine finds the line that does not parse by itself, " at line 3".
-func firstBadLine(text string) string {
-	for i, line := range strings.Split(text, "\n") {
-		if _, err := godotenv.Unmarshal(line); err != nil {
-			return fmt.Sprintf(" at line %d", i+1)
-		}
-	}
-	return ""
-}
-
 // known refuses names that start like ours and are none of ours: a misspelt
 // variable must not pass for a default.
 func known(variables map[string]string) error {
@@ -192,7 +126,8 @@ func (r raw) config() (Config, error) {
 	if c.Redis, err = r.Redis.config("REDIS_"); err != nil {
 		return Config{}, err
 	}
-	if c.JournalRedis = c.Redis; r.JournalRedis.Host != "" || r.JournalRedis.Socket != "" || r.JournalRedis.Sentinel != "" {
+	if c.JournalRedis = c.Redis; r.JournalRedis != (rawRedis{}) {
+		c.JournalOwn = true
 		if c.JournalRedis, err = r.JournalRedis.config("JOURNAL_REDIS_"); err != nil {
 			return Config{}, err
 		}

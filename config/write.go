@@ -106,6 +106,10 @@ func create(file, text string) error {
 		_ = temporary.Close()
 		return fmt.Errorf("write %s: %w", file, err)
 	}
+	if err := temporary.Sync(); err != nil { // a power cut must not leave an empty key file under the name
+		_ = temporary.Close()
+		return fmt.Errorf("write %s: %w", file, err)
+	}
 	if err := temporary.Close(); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}

@@ -6,50 +6,71 @@
 # Redis or a database that nobody asked for. What was there before is left alone.
 set -eu
 
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-pollux
+mark='# written by packaging/apt.sh of Pollux, for the length of an install'
+
+run=
+if [ "$(id -u)" -ne 0 ]; then run=sudo; fi
+
+# An install that was killed may have left our policy, or have moved the machine's own one away.
+ours() { [ -e "$policy" ] && grep -qF "$mark" "$policy"; }
+restore() {
+	if ours; then $run rm -f "$policy"; fi
+	if [ -e "$saved" ] && ! [ -e "$policy" ]; then $run mv "$saved" "$policy"; fi
+}
+if [ -z "$run" ]; then restore; fi
+
 missing=
 for package in "$@"; do
-	if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$'; then
+	if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
 		missing="$missing $package"
 	fi
 done
 [ -n "$missing" ] || exit 0
 
-run=
-if [ "$(id -u)" -ne 0 ]; then
+if [ -n "$run" ]; then
 	if ! command -v sudo >/dev/null 2>&1 || ! { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo true; }; }; then
 		echo "Some Debian packages are missing. As root, run:" >&2
 		echo "  apt-get install --no-install-recommends$missing" >&2
 		exit 1
 	fi
-	run=sudo
+	restore
 fi
 
-# The services of a package, by the names that invoke-rc.d and systemctl use.
-services() {
-	for package in $missing; do
-		case $package in
-		redis-server) echo redis-server ;;
-		rrdcached) echo rrdcached ;;
-		snmpd) echo snmpd ;;
-		mariadb-server) echo mariadb ;;
-		postgresql) echo postgresql ;;
-		prometheus) echo prometheus prometheus-node-exporter ;;
-		esac
-	done
+# The service of a package, by the name that invoke-rc.d and systemctl use.
+service_of() {
+	case $1 in
+	redis-server) echo redis-server ;;
+	rrdcached) echo rrdcached ;;
+	snmpd) echo snmpd ;;
+	mariadb-server) echo mariadb ;;
+	postgresql) echo postgresql ;;
+	prometheus) echo prometheus ;;
+	esac
 }
 
-policy=/usr/sbin/policy-rc.d
-saved=$policy.before-pollux
-restore() {
-	if [ -e "$saved" ]; then $run mv -f "$saved" "$policy"; else $run rm -f "$policy"; fi
+# Whether the machine has the service already, from another package or by hand.
+known() {
+	[ -e "/etc/init.d/$1" ] || { command -v systemctl >/dev/null 2>&1 && systemctl cat "$1.service" >/dev/null 2>&1; }
 }
 
-if [ -e "$policy" ] && ! [ -e "$saved" ]; then $run mv "$policy" "$saved"; fi
+new=
+for package in $missing; do
+	service=$(service_of "$package")
+	if [ -n "$service" ] && ! known "$service"; then new="$new $service"; fi
+done
+
+# A shell leaves out the trap on EXIT when a signal ends it: the signals have traps of their own.
 trap restore EXIT
-trap 'exit 130' INT TERM
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+if [ -e "$policy" ]; then $run mv "$policy" "$saved"; fi
 {
 	echo '#!/bin/sh'
-	for service in $(services); do
+	echo "$mark"
+	for service in $new; do
 		echo "case \$1 in $service|$service.service|$service@*) exit 101 ;; esac"
 	done
 	echo "[ -x $saved ] && exec $saved \"\$@\""
@@ -63,7 +84,7 @@ $run apt-get update -qq
 # shellcheck disable=SC2086
 $run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 
-for service in $(services); do
+for service in $new; do
 	if command -v systemctl >/dev/null 2>&1; then $run systemctl disable "$service" >/dev/null 2>&1 || true; fi
 	if [ -x "/etc/init.d/$service" ]; then $run update-rc.d "$service" disable >/dev/null 2>&1 || true; fi
 done

@@ -1,0 +1,105 @@
+#!/bin/sh
+# Compares the ports that "pollux inspect" finds on recorded devices with what
+# is expected of them. The recordings are data of others, and not part of this project.
+#
+#   corpus.sh DIR
+#
+# DIR (or DIR/dev) holds
+#   snmprec/NAME.snmprec   the recordings: the simulator plays each to the community NAME
+#   expected/NAME.json     what is expected of each
+#   list.txt               the names
+#   odd.txt                those that are malformed somewhere: they must be read without an error all the same
+# and DIR holds score.py OURS EXPECTED --modules --only --worst --json, which compares.
+#
+# Exit code 0: recall and precision are at least FLOOR percent, and every odd
+# recording was read without an error.
+set -eu
+
+BINARY=${BINARY:-./bin/pollux}
+FLOOR=98   # percent of the rows
+AT_ONCE=4  # devices asked at the same time
+
+if [ $# -ne 1 ] || ! [ -d "$1" ]; then
+	echo "usage: corpus.sh DIR" >&2
+	exit 2
+fi
+corpus=$1
+data=$corpus
+if [ -d "$corpus/dev" ]; then data=$corpus/dev; fi
+for needed in "$data/snmprec" "$data/expected" "$data/list.txt" "$data/odd.txt" "$corpus/score.py" "$BINARY"; do
+	[ -e "$needed" ] || { echo "corpus.sh: there is no $needed" >&2; exit 2; }
+done
+
+work=$(mktemp -d)
+simulator=
+# shellcheck disable=SC2317 # the trap reaches it
+cleanup() {
+	code=$?
+	trap '' HUP INT TERM
+	if [ -n "$simulator" ]; then
+		kill "$simulator" 2>/dev/null || :
+		wait "$simulator" 2>/dev/null || :
+	fi
+	rm -rf "$work"
+	exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+mkdir "$work/ours"
+
+"$BINARY" simulate --listen 127.0.0.1:0 --recordings "$data/snmprec" >"$work/simulator.out" 2>"$work/simulator.err" &
+simulator=$!
+address=
+tries=0
+while [ -z "$address" ]; do
+	tries=$((tries + 1))
+	if [ "$tries" -gt 600 ] || ! kill -0 "$simulator" 2>/dev/null; then
+		echo "corpus.sh: the simulator does not answer:" >&2
+		cat "$work/simulator.err" >&2
+		exit 1
+	fi
+	sleep 0.1
+	address=$(sed -n 's/^answering SNMP from \([0-9.:]*\) on.*/\1/p' "$work/simulator.out")
+done
+
+# Each name becomes NAME.json and a line "NAME CODE" of what inspect said with its exit code.
+# The single quotes are meant: the inner shell expands.
+# shellcheck disable=SC2016
+grep -v -e '^#' -e '^[[:space:]]*$' "$data/list.txt" | xargs -n 1 -P "$AT_ONCE" sh -c '
+	code=0
+	"$1" inspect "$2" -2 -c "$4" --json >"$3/ours/$4.json" 2>"$3/$4.err" || code=$?
+	[ -s "$3/ours/$4.json" ] || rm -f "$3/ours/$4.json"
+	echo "$4 $code" >"$3/$4.code"
+' inspect "$BINARY" "$address" "$work"
+
+python3 "$corpus/score.py" "$work/ours" "$data/expected" --modules ports --only "$data/list.txt" --worst 10 --json "$work/score.json"
+
+failed=0
+echo
+echo "exit codes of inspect other than 0:"
+cat "$work"/*.code | grep -v ' 0$' >"$work/codes" || :
+while read -r name code; do
+	echo "  $name: $code, $(head -n 1 "$work/$name.err" | cut -c 1-200)"
+done <"$work/codes"
+if ! [ -s "$work/codes" ]; then echo "  none"; fi
+
+echo "odd recordings:"
+while read -r name; do
+	code=$(cut -d ' ' -f 2 "$work/$name.code" 2>/dev/null || echo missing)
+	echo "  $name: exit code $code"
+	[ "$code" = 0 ] || failed=1
+done <"$data/odd.txt"
+[ "$failed" = 0 ] || echo "corpus.sh: an odd recording is not read without an error" >&2
+
+python3 - "$work/score.json" "$FLOOR" <<'END' || failed=1
+import json, sys
+ports = json.load(open(sys.argv[1]))["modules"]["ports"]
+recall, precision = 100 * ports["recall"], 100 * ports["precision"]
+good = recall >= float(sys.argv[2]) and precision >= float(sys.argv[2])
+print("ports: recall %.2f %%, precision %.2f %%, at least %s %% of each: %s"
+      % (recall, precision, sys.argv[2], "yes" if good else "NO"))
+sys.exit(not good)
+END
+exit "$failed"
