@@ -45,6 +45,10 @@ test-race: test-packages ## Run all tests under the race detector
 	@command -v gcc >/dev/null || packaging/apt.sh gcc libc6-dev
 	CGO_ENABLED=1 go test -race -timeout 40m ./...
 
+.PHONY: faults
+faults: test-packages ## Freeze and kill the processes of a cluster under load; about 8 minutes
+	go test -tags faults -count=1 -timeout 20m -run '^TestFault' -v ./cmd/pollux
+
 .PHONY: fmt
 fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go')

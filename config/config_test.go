@@ -167,18 +167,22 @@ func TestInitNeverOverwrites(t *testing.T) {
 func TestIdentityIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	key, id, err := config.Identity(dir)
+	key, id, err := config.Identity(dir, secret.Key{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, sameID, err := config.Identity(dir)
+	again, sameID, err := config.Identity(dir, secret.Key{}, "another")
 	if err != nil || again.ID() != key.ID() || sameID != id {
 		t.Errorf("second time: %s %s, %v", again.ID(), sameID, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "node.env"), []byte("APP_KEY=canary\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := config.Identity(dir); !errors.Is(err, config.ErrInvalid) || strings.Contains(err.Error(), "canary") {
+	given, _, err := config.Identity(t.TempDir(), key, "mine")
+	if err != nil || given.ID() != key.ID() {
+		t.Errorf("a directory made with a given key has the key %s, %v", given.ID(), err)
+	}
+	if _, _, err := config.Identity(dir, secret.Key{}, ""); !errors.Is(err, config.ErrInvalid) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("a damaged file: %v", err)
 	}
 }

@@ -52,37 +52,53 @@ func Init(file string) (nodeID string, err error) {
 	return nodeID, create(file, fmt.Sprintf(template, key.Reveal(), nodeID))
 }
 
+// identityFile is where a standalone data directory keeps its key and name.
+const identityFile = "node.env"
+
+// HasIdentity says whether a data directory keeps a key and a name.
+func HasIdentity(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, identityFile))
+	return err == nil
+}
+
 // Identity returns the APP_KEY and NODE_ID that a standalone data directory
-// keeps in its node.env (0600), and makes them when there are none.
-func Identity(dir string) (secret.Key, string, error) {
-	file := filepath.Join(dir, "node.env")
+// keeps in its node.env (0600). Where there is none it keeps those that are
+// given, and makes what is missing: from then on the directory is opened with the same key from everywhere.
+func Identity(dir string, key secret.Key, id string) (secret.Key, string, error) {
+	file := filepath.Join(dir, identityFile)
 	read, err := readFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		key, err := secret.GenerateKey()
-		if err != nil {
-			return secret.Key{}, "", err
-		}
-		id, err := NewNodeID()
-		if err != nil {
-			return secret.Key{}, "", err
-		}
-		if err := create(file, fmt.Sprintf("APP_KEY=%s\nNODE_ID=%s\n", key.Reveal(), id)); err != nil {
-			return secret.Key{}, "", err
-		}
-		parsed, err := secret.ParseKey(key)
-		return parsed, id, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return makeIdentity(file, key, id)
+	case err != nil:
 		return secret.Key{}, "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	key, err := secret.ParseKey(secret.New(read["APP_KEY"]))
-	if err != nil {
+	if key, err = secret.ParseKey(secret.New(read["APP_KEY"])); err != nil {
 		return secret.Key{}, "", fmt.Errorf("%w: APP_KEY in %s: %w", ErrInvalid, file, err)
 	}
 	if !nodeID.MatchString(read["NODE_ID"]) {
 		return secret.Key{}, "", fmt.Errorf("%w: NODE_ID in %s is missing or malformed", ErrInvalid, file)
 	}
 	return key, read["NODE_ID"], nil
+}
+
+func makeIdentity(file string, key secret.Key, id string) (secret.Key, string, error) {
+	text, err := key.Text(), error(nil)
+	if text.IsEmpty() {
+		if text, err = secret.GenerateKey(); err != nil {
+			return secret.Key{}, "", err
+		}
+	}
+	if id == "" {
+		if id, err = NewNodeID(); err != nil {
+			return secret.Key{}, "", err
+		}
+	}
+	if err := create(file, fmt.Sprintf("APP_KEY=%s\nNODE_ID=%s\n", text.Reveal(), id)); err != nil {
+		return secret.Key{}, "", err
+	}
+	key, err = secret.ParseKey(text)
+	return key, id, err
 }
 
 // NewNodeID returns a random NODE_ID of 13 hexadecimal digits.

@@ -68,6 +68,14 @@ func ParseKey(text String) (Key, error) {
 	return Key{master: raw, id: hex.EncodeToString(id)}, nil
 }
 
+// Text is the APP_KEY as ParseKey reads it.
+func (k Key) Text() String {
+	if k.master == nil {
+		return String{}
+	}
+	return New(keyPrefix + base64.StdEncoding.EncodeToString(k.master))
+}
+
 // ID names the key without saying anything about it: 8 hexadecimal digits.
 func (k Key) ID() string { return k.id }
 

@@ -97,7 +97,7 @@ func (s Setting) Check(value string) error {
 		}
 	case FormInt:
 		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n < s.Min || n > s.Max {
+		if err != nil || strconv.FormatInt(n, 10) != value || n < s.Min || n > s.Max {
 			return fmt.Errorf("%s is a whole number from %d to %d, not %.60q", s.Key, s.Min, s.Max, value)
 		}
 	case FormArchives:

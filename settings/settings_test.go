@@ -45,7 +45,7 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 func TestCheckRefuses(t *testing.T) {
 	t.Parallel()
 	for key, value := range map[string]string{
-		"snmp.retries": "-1", "snmp.timeout": "1.5", "service_poller_frequency": "9", "distributed_poller": "yes", "rrd.rra": "AVERAGE", "eventlog_purge": "",
+		"snmp.retries": "-1", "snmp.timeout": "1.5", "service_poller_frequency": "9", "distributed_poller": "yes", "snmp.max_repeaters": "+5", "rrd.rra": "AVERAGE", "eventlog_purge": "",
 	} {
 		s, err := settings.Find(key)
 		if err != nil {

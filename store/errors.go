@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 
@@ -60,12 +61,20 @@ func (s *Store) diagnose(err error) (sentinel error, advice string) {
 	switch {
 	case refusesLogin(err):
 		return ErrCredentials, "check DB_USERNAME and DB_PASSWORD, and what the user is granted"
-	case hasCode(err, 1049, "3D000", sqlite3.SQLITE_CANTOPEN):
+	case hasCode(err, 1049, "3D000", sqlite3.SQLITE_CANTOPEN), onFile(err):
 		return ErrNoDatabase, "create it, or check DB_DATABASE"
+	case hasCode(err, 0, "", sqlite3.SQLITE_NOTADB):
+		return ErrNoDatabase, "the file is something else; check DB_DATABASE"
 	case unavailable(err):
 		return ErrUnavailable, "start it, or check DB_HOST, DB_PORT and DB_SOCKET"
 	}
 	return nil, ""
+}
+
+// onFile says that a file or directory cannot be used, which is no matter of the network although its error has the same methods.
+func onFile(err error) bool {
+	var file *fs.PathError
+	return errors.As(err, &file)
 }
 
 func refusesLogin(err error) bool {

@@ -60,6 +60,8 @@ func validateHost(what, host string) error {
 		return fmt.Errorf("%w %s: %d bytes, want at most %d", ErrInvalid, what, len(host), maxHost)
 	case !hostText.MatchString(host) || strings.Contains(host, ".."):
 		return fmt.Errorf("%w %s %.80q: want letters, digits, . _ : - only, no . or - first, no two dots together", ErrInvalid, what, host)
+	case strings.HasSuffix(host, ".rrd"):
+		return fmt.Errorf("%w %s %.80q: it looks like the name of an RRD file, which its directory must not have", ErrInvalid, what, host)
 	}
 	return nil
 }

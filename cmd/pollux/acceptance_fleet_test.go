@@ -43,6 +43,7 @@ type fleet struct {
 	answers string           // file with each octet counter that was answered
 
 	devices, ports, interval int
+	latency                  time.Duration // of each answer
 
 	ids   []int64     // in the inventory, by number of the device
 	added []time.Time // when it was complete in the inventory
@@ -50,14 +51,12 @@ type fleet struct {
 
 var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
 
-// startFleet starts simulated devices that are to be polled every interval seconds. extra are further flags.
-func startFleet(t testing.TB, dir string, devices, ports, interval int, extra ...string) *fleet {
+// startFleet starts simulated devices that are to be polled every interval seconds.
+func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration) *fleet {
 	t.Helper()
-	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, answers: filepath.Join(dir, "answers")}
-	args := []string{
-		"simulate", "--listen", fleetRange + ":0", "--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--log", f.answers,
-	}
-	f.process = start(t, dir, "simulator", nil, append(args, extra...)...)
+	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers")}
+	f.process = start(t, dir, "simulator", nil, "simulate", "--listen", fleetRange+":0", "--log", f.answers,
+		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String())
 	port := f.process.said(answering, startLimit)[1]
 	var err error
 	f.plan, err = simulator.New(simulator.Config{Listen: fleetRange + ":" + port, Devices: devices, Ports: ports}, nil)
@@ -121,7 +120,8 @@ func (f *fleet) stop() {
 	}
 }
 
-// reads are the times at which each device was read, by number of the device. The fleet must be stopped.
+// reads are the times for which each device gave its counters, by number of
+// the device: half the latency after the request. The fleet must be stopped.
 func (f *fleet) reads() [][]time.Time {
 	f.t.Helper()
 	file, err := os.Open(f.answers)
@@ -149,17 +149,38 @@ type slot struct {
 
 func (s slot) String() string { return fmt.Sprintf("%d:%d", s.device, s.begin) }
 
+// slotOf is the slot of a read. It is that of the poll's begin, which is at
+// least two answers earlier: a poll that is cut short at the end of its slot may
+// send its last request in the slot's last millisecond.
+func (f *fleet) slotOf(number int, read time.Time) slot {
+	begun := read.Add(-f.latency * 3 / 2)
+	return slot{f.ids[number], device.SlotAt(f.ids[number], f.interval, begun.Unix())}
+}
+
 // polls counts the reads of each slot, leaving out those by which the test itself added a device.
 func (f *fleet) polls(reads [][]time.Time) map[slot]int {
 	count := map[slot]int{}
 	for i, times := range reads {
 		for _, at := range times {
 			if at.After(f.added[i]) {
-				count[slot{f.ids[i], device.SlotAt(f.ids[i], f.interval, at.Unix())}]++
+				count[f.slotOf(i, at)]++
 			}
 		}
 	}
 	return count
+}
+
+// recorded are the reads whose polls came into the log: what a killed node had read did not.
+func (f *fleet) recorded(reads [][]time.Time, logged map[slot]int) [][]time.Time {
+	kept := make([][]time.Time, len(reads))
+	for i, times := range reads {
+		for _, at := range times {
+			if at.After(f.added[i]) && logged[f.slotOf(i, at)] > 0 {
+				kept[i] = append(kept[i], at)
+			}
+		}
+	}
+	return kept
 }
 
 // slots are all that begin at or after from and end at or before to.
@@ -190,14 +211,23 @@ func (f *fleet) missing(polls map[slot]int, from, to time.Time) (missed []slot, 
 	return missed, worst
 }
 
-// repeated are the slots that were polled more than once.
-func repeated(polls map[slot]int) (twice []slot) {
-	for s, n := range polls {
-		if n > 1 {
-			twice = append(twice, s)
+// polledTwice fails the test when a slot was polled more than once, and tells
+// when. A poll that was cut short may have asked twice at its end.
+func (f *fleet) polledTwice(reads [][]time.Time, h history) {
+	f.t.Helper()
+	polls := f.polls(reads)
+	var twice []string
+	for i, times := range reads {
+		for _, at := range times {
+			s := f.slotOf(i, at)
+			if at.After(f.added[i]) && polls[s] > 1 && h.short[s] == 0 {
+				twice = append(twice, fmt.Sprintf("%v at %+.2f s", s, at.Sub(time.Unix(s.begin, 0)).Seconds()))
+			}
 		}
 	}
-	return twice
+	if len(twice) > 0 {
+		f.t.Errorf("%d reads of slots that were polled more than once: %v", len(twice), twice[:min(len(twice), 20)])
+	}
 }
 
 // some cuts a list for a message.

@@ -74,8 +74,14 @@ func shortDir(t testing.TB) string {
 // until waits for an event and fails the test when it does not come.
 func until(t testing.TB, limit time.Duration, what string, happened func() bool) {
 	t.Helper()
+	untilEvery(t, lookEvery, limit, what, happened)
+}
+
+// untilEvery is until with another distance between two looks.
+func untilEvery(t testing.TB, every, limit time.Duration, what string, happened func() bool) {
+	t.Helper()
 	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !happened() {
 		if time.Now().After(deadline) {

@@ -119,6 +119,13 @@ func (p *program) configSet(command *cobra.Command, key, value string) error {
 	if err := s.Check(value); err != nil {
 		return usagef("%v", err)
 	}
+	if key == settings.KeyDistributedPoller && value == "true" {
+		if c, err := p.boot(); err != nil {
+			return err
+		} else if c.Database.Connection == config.SQLite {
+			return errSharedSQLite
+		}
+	}
 	return p.withStore(command.Context(), func(st *store.Store, _ settings.Values, _ *slog.Logger) error {
 		if err := st.SetSetting(command.Context(), key, value, actor()); err != nil {
 			return err

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,6 +59,8 @@ slot and rrdtool shows a known rate for each port.`,
 			if p.dataDir == "" {
 				p.dataDir = demoDir
 			}
+			// The demo has servers of its own: what is configured for a real network must not get its devices and settings.
+			p.envFile, p.environ = os.DevNull, only(p.environ, "POLLUX_OPS_LISTEN", "POLLUX_LOG_LEVEL")
 			p.level = "warn" // the summary is what is to be seen
 			if d.devices < 1 || d.devices > 10_000 || d.ports < 1 || d.ports > 1000 {
 				return usagef("--devices is from 1 to 10000, --ports from 1 to 1000")
@@ -76,6 +81,14 @@ slot and rrdtool shows a known rate for each port.`,
 	flags.StringVar(&d.listen, "listen", demoListen, "addresses and port of the simulated devices")
 	flags.DurationVar(&d.duration, "duration", 0, "end after this long; 0 goes on until Ctrl-C")
 	return command
+}
+
+// only keeps the variables that are named.
+func only(environ []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return !slices.Contains(names, name)
+	})
 }
 
 func (d *demo) run(ctx context.Context) error {

@@ -74,6 +74,9 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 	if err := s.CheckDevice(d); err != nil { // before a packet is sent
 		return err
 	}
+	if known, err := s.DeviceByHostname(ctx, d.Hostname); err == nil {
+		return fmt.Errorf("%w: %s is device %d", store.ErrDuplicate, known.Hostname, known.ID)
+	}
 	var report *poller.Report
 	if !flags.force {
 		if d.Credentials, report, err = askFirst(ctx, d, candidates, values); err != nil {
@@ -102,7 +105,7 @@ func addWithPorts(ctx context.Context, s *store.Store, d device.Device, report *
 	return s.Device(ctx, added.ID)
 }
 
-var errGroups = fmt.Errorf("%w: poller groups are off; turn them on with: pollux config set %s true", errUsage, settings.KeyDistributedPoller)
+var errGroups = fmt.Errorf("%w: poller groups are off; on a MariaDB or PostgreSQL database turn them on with: pollux config set %s true", errUsage, settings.KeyDistributedPoller)
 
 // askFirst reads the device with the first credentials that it answers to.
 func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credentials, values settings.Values) (snmp.Credentials, *poller.Report, error) {
@@ -118,6 +121,9 @@ func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credential
 		}
 		report := poller.Poll(ctx, session, poller.Target{Device: d, Timeout: a.timeout, Retries: a.retries})
 		_ = session.Close()
+		if ctx.Err() != nil {
+			return snmp.Credentials{}, nil, errInterrupted
+		}
 		switch report.Poll.Outcome {
 		case device.OutcomeUp, device.OutcomePartial:
 			if failed = gaveNothing(a, report); failed == nil {

@@ -106,7 +106,10 @@ func (x *examination) examine(ctx context.Context) {
 	}
 	x.values = settings.NewValues(nil)
 	x.database(ctx)
-	x.redis(ctx)
+	x.redis(ctx, "redis", x.config.Redis)
+	if x.config.JournalOwn {
+		x.redis(ctx, "journal_redis", x.config.JournalRedis)
+	}
 	x.rrdcached(ctx)
 	x.machine()
 }
@@ -132,39 +135,39 @@ func (x *examination) database(ctx context.Context) {
 	x.fine("db", "%s, schema up to date, cluster %s", x.config.Database.Connection, x.cluster)
 }
 
-func (x *examination) redis(ctx context.Context) {
-	c := x.config.Redis
+// redis looks at one of the two Redis servers that a cluster may have.
+func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
 	c.Timeout = 0 // the doctor says what is, and does not wait for what may come
 	if len(c.Sentinels) > 0 && (c.Host != "" || c.Socket != "") {
-		x.warn("redis", "both REDIS_SENTINEL and REDIS_HOST are set; REDIS_SENTINEL wins")
+		x.warn(name, "both Sentinels and a host are set; the Sentinels win")
 	}
 	client, err := cluster.Connect(ctx, c, x.program.logger("error"))
 	if err != nil {
-		x.fail("redis", err)
+		x.fail(name, err)
 		return
 	}
 	defer client.Close()
 	if x.cluster != "" {
 		if err := x.sameCluster(ctx, client); err != nil {
-			x.fail("redis", err)
+			x.fail(name, err)
 			return
 		}
 	}
 	info, err := client.Info(ctx, "memory", "persistence", "server").Result()
 	if err != nil {
-		x.fail("redis", fmt.Errorf("ask Redis about itself: %w; its user needs the command INFO", err))
+		x.fail(name, fmt.Errorf("ask Redis about itself: %w; its user needs the command INFO", err))
 		return
 	}
 	fields := infoFields(info)
-	x.fine("redis", "version %s", fields["redis_version"])
+	x.fine(name, "version %s", fields["redis_version"])
 	if policy := fields["maxmemory_policy"]; policy != "noeviction" {
-		x.fail("redis", fmt.Errorf("maxmemory-policy is %.40s; Redis would throw away queues and measurements: set it to noeviction", policy))
+		x.fail(name, fmt.Errorf("maxmemory-policy is %.40s; Redis would throw away queues and measurements: set it to noeviction", policy))
 	}
 	if fields["aof_enabled"] != "1" {
-		x.warn("redis", "appendonly is off: a restart of Redis loses the measurements that are not in RRD files yet; set appendonly yes")
+		x.warn(name, "appendonly is off: a restart of Redis loses the measurements that are not in RRD files yet; set appendonly yes")
 	}
 	if fields["maxmemory"] == "0" {
-		x.warn("redis", "maxmemory is not set: the journal keeps at most 256 MiB")
+		x.warn(name, "maxmemory is not set: the journal keeps at most 256 MiB")
 	}
 	x.clock(ctx, client)
 }

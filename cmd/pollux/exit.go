@@ -43,6 +43,9 @@ func usagef(format string, args ...any) error {
 // errNotFound says that something named on the command line does not exist.
 var errNotFound = errors.New("not found")
 
+// errInterrupted says that somebody ended the command before it was done.
+var errInterrupted = errors.New("interrupted")
+
 // errUnreachable says that a device does not answer.
 var errUnreachable = errors.New("no answer")
 

@@ -78,6 +78,9 @@ func (p *program) inspect(ctx context.Context, a asking, candidates []snmp.Crede
 		}
 		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries})
 		_ = session.Close()
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		switch report.Poll.Outcome {
 		case device.OutcomeUp, device.OutcomePartial:
 			return p.printInspection(found, report)

@@ -107,8 +107,7 @@ func openStore(ctx context.Context, c config.Config, log *slog.Logger) (*store.S
 // openJournal opens the journal in its own Redis where it has one.
 func (n *node) openJournal(ctx context.Context) error {
 	client := n.redis
-	if n.config.JournalRedis.Host != n.config.Redis.Host || n.config.JournalRedis.Socket != n.config.Redis.Socket ||
-		n.config.JournalRedis.Port != n.config.Redis.Port || n.config.JournalRedis.DB != n.config.Redis.DB {
+	if n.config.JournalOwn {
 		own, err := cluster.Connect(ctx, n.config.JournalRedis, n.log, cluster.Name("pollux-journal-"+n.config.NodeID))
 		if err != nil {
 			return fmt.Errorf("the journal's Redis (JOURNAL_REDIS_*): %w", err)
@@ -171,9 +170,16 @@ func (n *node) checks() []ops.Check {
 			return nil
 		}},
 	}
+	if n.config.JournalOwn {
+		all = append(all, ops.Check{Name: "journal_redis", Run: func(ctx context.Context) error { return cluster.Ping(ctx, n.journalRedis) }})
+	}
 	for _, target := range n.config.RRDCached {
+		name := "rrdcached"
+		if len(n.config.RRDCached) > 1 {
+			name += ":" + target
+		}
 		// A target that is away costs nothing: the journal keeps what it must get.
-		all = append(all, ops.Check{Name: "rrdcached", Degrades: true, Run: func(ctx context.Context) error { return pingRRDCached(ctx, target) }})
+		all = append(all, ops.Check{Name: name, Degrades: true, Run: func(ctx context.Context) error { return pingRRDCached(ctx, target) }})
 	}
 	return all
 }

@@ -95,35 +95,29 @@ func (p *program) boot() (config.Config, error) {
 	}
 	if !configured(c.Redis) {
 		c.Redis.Socket = place.RedisSocket
-		if !configured(c.JournalRedis) {
-			c.JournalRedis = c.Redis
-		}
+	}
+	if !c.JournalOwn {
+		c.JournalRedis = c.Redis
 	}
 	if len(c.RRDCached) == 0 {
 		c.RRDCached = []string{place.RRDCached}
 	}
-	if _, err := os.Stat(filepath.Join(c.DataDir, "node.env")); err == nil && (c.AppKey.ID() == "" || c.NodeID == "") {
-		return p.withIdentity(c)
+	if config.HasIdentity(c.DataDir) {
+		return withIdentity(c)
 	}
 	return c, nil
 }
 
-// withIdentity takes key and name from the data directory where the environment has none, and makes them there when it must.
-func (p *program) withIdentity(c config.Config) (config.Config, error) {
-	if c.AppKey.ID() != "" && c.NodeID != "" {
-		return c, nil
+// withIdentity takes key and name from the data directory, which keeps those
+// that it was made with: they belong to its database, wherever a command is
+// typed. A new directory takes over those of the environment, or makes its own.
+func withIdentity(c config.Config) (config.Config, error) {
+	if _, err := os.Stat(filepath.Join(c.DataDir, "pollux.db")); err == nil && !config.HasIdentity(c.DataDir) && c.AppKey.ID() == "" {
+		return config.Config{}, fmt.Errorf("%w: %s holds a database but no node.env; name the file with the APP_KEY it was made with by --env-file", config.ErrInvalid, c.DataDir)
 	}
-	key, nodeID, err := config.Identity(c.DataDir)
-	if err != nil {
-		return config.Config{}, err
-	}
-	if c.AppKey.ID() == "" {
-		c.AppKey = key
-	}
-	if c.NodeID == "" {
-		c.NodeID = nodeID
-	}
-	return c, nil
+	var err error
+	c.AppKey, c.NodeID, err = config.Identity(c.DataDir, c.AppKey, c.NodeID)
+	return c, err
 }
 
 // configured says whether an address of a Redis was given.

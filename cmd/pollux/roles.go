@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -87,18 +88,27 @@ func refuseSharedSQLite(ctx context.Context, n *node) error {
 		return nil
 	}
 	if n.settings.Values().Bool(settings.KeyDistributedPoller) {
-		return errSharedSQLite
+		return fmt.Errorf("%w; or run: pollux config unset %s", errSharedSQLite, settings.KeyDistributedPoller)
 	}
-	nodes, err := cluster.List(ctx, n.redis)
-	if err != nil {
-		return err
-	}
-	for _, other := range nodes {
-		if other.NodeID != n.config.NodeID {
+	// The entry of a process that was killed stands for 15 s.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		nodes, err := cluster.List(ctx, n.redis)
+		if err != nil {
+			return err
+		}
+		others := slices.ContainsFunc(nodes, func(other cluster.Node) bool { return other.NodeID != n.config.NodeID })
+		if !others {
+			return nil
+		}
+		if time.Now().After(deadline) {
 			return errSharedSQLite
 		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
 	}
-	return nil
 }
 
 var errSharedSQLite = fmt.Errorf("%w: SQLite serves one node only; set DB_CONNECTION to mysql or pgsql for a cluster", config.ErrInvalid)

@@ -12,11 +12,17 @@ import (
 	"pollux/simulator"
 )
 
+// simulation is what the flags of simulate say.
+type simulation struct {
+	config              simulator.Config
+	user                simulator.User
+	community, rebootAt string
+	authPass, privPass  string
+	logFile             string
+}
+
 func (p *program) simulateCommand() *cobra.Command {
-	var c simulator.Config
-	var community, rebootAt, logFile string
-	var user3 simulator.User
-	var authPass, privPass string
+	var s simulation
 	command := &cobra.Command{
 		Use: "simulate", Short: "Answer SNMP like thousands of devices", Args: words(0),
 		Long: `Answers SNMP v1, v2c and v3 on a range of loopback addresses, a device per
@@ -27,45 +33,61 @@ recordings: the community NAME answers from NAME.snmprec.`,
   pollux simulate --listen 127.0.0.1 --port-range 20000-20049
   pollux simulate --listen 127.0.0.1:1161 --recordings ./recordings`,
 		RunE: do(func(command *cobra.Command, _ []string) error {
-			c.Community = secret.New(community)
-			if user3.Name != "" {
-				user3.AuthPassword, user3.PrivPassword = secret.New(authPass), secret.New(privPass)
-				c.V3 = &user3
+			if s.config.PortRange != "" && !command.Flags().Changed("listen") {
+				s.config.Listen = "127.0.0.1"
 			}
-			if rebootAt != "" {
-				at, err := time.Parse(time.RFC3339, rebootAt)
-				if err != nil {
-					return usagef("--reboot-at has the form 2026-01-02T15:04:05Z, not %.60q", rebootAt)
-				}
-				c.RebootAt = at
+			if err := s.complete(); err != nil {
+				return err
 			}
-			return p.simulate(command, c, logFile)
+			return p.simulate(command, s.config, s.logFile)
 		}),
 	}
-	flags := command.Flags()
+	s.add(command)
+	return command
+}
+
+// complete makes the configuration of what is not a flag's own type.
+func (s *simulation) complete() error {
+	s.config.Community = secret.New(s.community)
+	if s.user.Name != "" {
+		s.user.AuthPassword, s.user.PrivPassword = secret.New(s.authPass), secret.New(s.privPass)
+		s.config.V3 = &s.user
+	}
+	if s.rebootAt == "" {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, s.rebootAt)
+	if err != nil {
+		return usagef("--reboot-at has the form 2026-01-02T15:04:05Z, not %.60q", s.rebootAt)
+	}
+	s.config.RebootAt = at
+	return nil
+}
+
+func (s *simulation) add(command *cobra.Command) {
+	c, flags := &s.config, command.Flags()
 	flags.StringVar(&c.Listen, "listen", "127.0.0.0/16:1161", "range of addresses and port, or one address")
 	flags.StringVar(&c.PortRange, "port-range", "", "a device per port of one address, A-B")
 	flags.IntVar(&c.Devices, "devices", 0, "devices, 0 for all of the range")
 	flags.IntVar(&c.Ports, "ports", 48, "ports of each device")
 	flags.StringVar(&c.Recordings, "recordings", "", "directory of .snmprec files")
-	flags.StringVar(&community, "community", "public", "community of the synthesised devices")
-	flags.StringVar(&user3.Name, "user", "", "v3 user")
-	flags.StringVar(&user3.AuthProtocol, "auth-protocol", "", "of the v3 user")
-	flags.StringVar(&authPass, "auth-password", "", "of the v3 user; a value here is visible to ps")
-	flags.StringVar(&user3.PrivProtocol, "privacy-protocol", "", "of the v3 user")
-	flags.StringVar(&privPass, "privacy-password", "", "of the v3 user; a value here is visible to ps")
+	flags.StringVar(&s.community, "community", "public", "community of the synthesised devices")
+	flags.StringVar(&s.user.Name, "user", "", "v3 user")
+	flags.StringVar(&s.user.AuthProtocol, "auth-protocol", "", "of the v3 user")
+	flags.StringVar(&s.authPass, "auth-password", "", "of the v3 user; a value here is visible to ps")
+	flags.StringVar(&s.user.PrivProtocol, "privacy-protocol", "", "of the v3 user")
+	flags.StringVar(&s.privPass, "privacy-password", "", "of the v3 user; a value here is visible to ps")
 	flags.DurationVar(&c.Latency, "latency", 0, "delay of every answer")
-	flags.DurationVar(&c.Jitter, "jitter", 0, "further delay, evenly spread")
+	flags.DurationVar(&c.Jitter, "jitter", 0, "as much more or less, evenly spread")
 	flags.Float64Var(&c.Loss, "loss", 0, "share of requests that are lost, 0 to 1")
 	flags.Float64Var(&c.Dead, "dead", 0, "share of devices that never answer, 0 to 1")
-	flags.StringVar(&rebootAt, "reboot-at", "", "time at which all devices restart, RFC 3339")
+	flags.StringVar(&s.rebootAt, "reboot-at", "", "time at which all devices restart, RFC 3339")
 	flags.BoolVar(&c.Only32Bit, "only-32-bit", false, "no 64-bit counters")
 	flags.BoolVar(&c.Wrap, "wrap", false, "counters begin just below their wrap")
 	flags.StringVar(&c.Pattern, "pattern", "constant", "rates over time: constant or steps")
 	flags.DurationVar(&c.StepLength, "step-length", time.Minute, "how long a step lasts")
 	flags.IntVar(&c.MaxMessage, "max-message", 1472, "bytes of the longest answer")
-	flags.StringVar(&logFile, "log", "", "file that gets every octet counter that was answered")
-	return command
+	flags.StringVar(&s.logFile, "log", "", "file that gets every octet counter that was answered")
 }
 
 func (p *program) simulate(command *cobra.Command, c simulator.Config, logFile string) (err error) {

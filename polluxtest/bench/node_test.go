@@ -31,7 +31,7 @@ const (
 
 	interval = 10                       // seconds between two polls of a device
 	archives = "AVERAGE:1x120 MAX:6x20" // 23 KB a port
-	warmUp   = 45 * time.Second         // files are made, and rrdcached writes out as fast as lines come in
+	warmUp   = 40 * time.Second         // files are made, and rrdcached writes out as fast as lines come in
 	window   = interval * time.Second   // of one measurement: one poll of every device
 )
 
