@@ -6,6 +6,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pollux/cluster"
 )
 
 // The results of an offer.
@@ -17,12 +19,17 @@ const (
 	resultError     = "error"      // refused by Redis; offered again a second later
 )
 
+// stateActive is the state of a node whose heartbeat is less than 15 s old.
+const stateActive = "active"
+
 var offerResults = [...]string{resultOffered, resultConflict, resultQueueFull, resultMemory, resultError}
 
 // metrics are what the producer exports. The labels are poller groups and queues that exist.
 type metrics struct {
 	leader       prometheus.Gauge
 	devices      *prometheus.GaugeVec   // group
+	groupNodes   *prometheus.GaugeVec   // group
+	nodes        *prometheus.GaugeVec   // role, state
 	offers       *prometheus.CounterVec // group, result
 	missed       *prometheus.CounterVec // group
 	queueTasks   *prometheus.GaugeVec   // queue, state
@@ -39,12 +46,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		leader:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "pollux", Name: "leader", Help: "1 on the producer that leads, else 0."}),
 		devices:      gauge("group_devices", "Devices that are polled, by poller group (leader only).", "group"),
+		groupNodes:   gauge("group_nodes", "Live consumers that serve a poller group with devices; 0 is an alarm (leader only).", "group"),
+		nodes:        gauge("nodes", "Live processes, by role and state (leader only).", "role", "state"),
 		offers:       counter("offers_total", "Slots that the leader offered to the queues, by poller group and result.", "group", "result"),
 		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
 		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
 		queueLatency: gauge("queue_latency_seconds", "How long the oldest waiting task of a queue waits (leader only).", "queue"),
 	}
-	err := errors.Join(r.Register(m.leader), r.Register(m.devices), r.Register(m.offers), r.Register(m.missed),
+	err := errors.Join(r.Register(m.leader), r.Register(m.devices), r.Register(m.offers), r.Register(m.missed), r.Register(m.groupNodes), r.Register(m.nodes),
 		r.Register(m.queueTasks), r.Register(m.queueLatency))
 	return m, err
 }
@@ -66,8 +75,29 @@ func (m *metrics) show(groups map[int64]int) {
 func (m *metrics) resign() {
 	m.leader.Set(0)
 	m.devices.Reset()
+	m.groupNodes.Reset()
+	m.nodes.Reset()
 	m.queueTasks.Reset()
 	m.queueLatency.Reset()
+}
+
+// showNodes exports which nodes live, and how many of them serve each group that has devices.
+func (m *metrics) showNodes(nodes []cluster.Node, groups map[int64]int) {
+	roles, served := map[string]int{}, map[int64]int{}
+	for _, node := range nodes {
+		roles[node.Role]++
+		for _, group := range node.Groups {
+			served[group]++
+		}
+	}
+	m.nodes.Reset()
+	for role, n := range roles {
+		m.nodes.WithLabelValues(role, stateActive).Set(float64(n))
+	}
+	m.groupNodes.Reset()
+	for group := range groups {
+		m.groupNodes.WithLabelValues(strconv.FormatInt(group, 10)).Set(float64(served[group]))
+	}
 }
 
 func (m *metrics) countOffer(group int64, result string) {

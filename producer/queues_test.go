@@ -11,6 +11,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"pollux/cluster"
 	"pollux/device"
 	"pollux/polluxtest"
 	"pollux/tasks"
@@ -118,5 +119,31 @@ func TestQueueMonitorOnlyShows(t *testing.T) {
 	}
 	if queues, err := asynq.NewInspectorFromRedisClient(r.client).Queues(); err != nil || !slices.Contains(queues, "poller:0") {
 		t.Errorf("queues are %v, %v", queues, err)
+	}
+}
+
+func TestGroupsWithoutNodesShow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", device.Scheduled{ID: 1, Interval: 300}, device.Scheduled{ID: 2, Group: 4, Interval: 300})
+	term := r.leads(t)
+	registry, err := cluster.NewRegistry(r.client, cluster.NodeInfo{
+		Role: "consumer", NodeID: "c1", Host: "h", PID: 1, Groups: func() []int64 { return []int64{0} },
+	}, r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := registry.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	term.observeNodes(t.Context())
+	if nodes := r.metric(t, "pollux_nodes", "role=consumer", "state=active"); nodes != 1 {
+		t.Errorf("%v consumers", nodes)
+	}
+	if served, alone := r.metric(t, "pollux_group_nodes", "group=0"), r.metric(t, "pollux_group_nodes", "group=4"); served != 1 || alone != 0 {
+		t.Errorf("group 0 has %v nodes, group 4 %v", served, alone)
+	}
+	r.metrics.resign()
+	if nodes := r.metric(t, "pollux_nodes", "role=consumer", "state=active"); nodes != -1 {
+		t.Errorf("a producer that does not lead shows %v consumers", nodes)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 
+	"pollux/cluster"
 	"pollux/settings"
 )
 
@@ -91,6 +92,18 @@ func (t *term) tick(ctx context.Context, now int64) {
 	t.offered, t.known = max(t.offered, now), s
 }
 
+// observeNodes exports which nodes live. A group with devices and no node shows as 0.
+func (t *term) observeNodes(ctx context.Context) {
+	nodes, err := cluster.List(ctx, t.deps.Redis)
+	if err != nil {
+		t.log.Debug("the nodes cannot be listed", "err", err)
+		return
+	}
+	if s := t.schedule.Load(); s != nil {
+		t.metrics.showNodes(nodes, s.Groups())
+	}
+}
+
 // offer enqueues some slots. It returns at the first error of Redis, and when the lease is about to end.
 func (t *term) offer(ctx context.Context, offers []Offer) error {
 	for batch := range slices.Chunk(offers, batchSize) {
@@ -144,7 +157,10 @@ func (t *term) enqueue(ctx context.Context, o Offer) error {
 
 // observeQueues exports the queues' depths, at once and then every 15 s.
 func (t *term) observeQueues(ctx context.Context) {
-	every(ctx, observeEvery, func() { t.queues.observe() })
+	every(ctx, observeEvery, func() {
+		t.queues.observe()
+		t.observeNodes(ctx)
+	})
 }
 
 // purge removes old events, at once and then every hour.
