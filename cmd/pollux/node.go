@@ -73,7 +73,8 @@ func openNode(ctx context.Context, c config.Config, log *slog.Logger) (n *node, 
 	if err = n.openJournal(ctx); err != nil {
 		return n, err
 	}
-	n.clock = cluster.NewClock(n.redis, log, n.metrics)
+	// The journal's Redis judges what lies in the future, so samples are dated by its clock.
+	n.clock = cluster.NewClock(n.journalRedis, log, n.metrics)
 	if err = n.clock.Sync(ctx); err != nil {
 		return n, err
 	}

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -61,7 +61,7 @@ type node struct {
 
 func newNode(b *testing.B) *node {
 	b.Helper()
-	n := &node{devices: 400, pids: map[string]int{}, consumer: freeAddress(b), producer: freeAddress(b)}
+	n := &node{devices: 400, pids: map[string]int{}}
 	if given := os.Getenv(devicesVariable); given != "" {
 		if n.devices = number(given); n.devices < 1 || n.devices > 10_000 {
 			b.Fatalf("%s is a number from 1 to 10000, not %q", devicesVariable, given)
@@ -80,20 +80,15 @@ func newNode(b *testing.B) *node {
 	environ := []string{
 		"APP_KEY=" + key.Reveal(), "NODE_ID=bench", "REDIS_SOCKET=" + redis.Socket, "RRDCACHED=" + rrd.Address, "DB_CONNECTION=mysql",
 		"DB_HOST=" + database.Host, "DB_PORT=" + strconv.Itoa(int(database.Port)), "DB_DATABASE=" + database.Name,
-		"DB_USERNAME=" + database.Username, "DB_PASSWORD=" + database.Password.Reveal(), "DB_SSLMODE=DISABLED", "POLLUX_LOG_LEVEL=warn",
+		"DB_USERNAME=" + database.Username, "DB_PASSWORD=" + database.Password.Reveal(), "DB_SSLMODE=DISABLED", "POLLUX_OPS_LISTEN=127.0.0.1:0",
 	}
 	fill(b, database, key, netip.AddrPortFrom(netip.MustParseAddr("127.102.0.1"), uint16(port)), n.devices)
-	for role, address := range map[string]string{"producer": n.producer, "consumer": n.consumer} {
-		p := start(b, path, append([]string{"POLLUX_OPS_LISTEN=" + address}, environ...), role)
-		n.pids[role] = p.pid
-		ready(b, p, address)
+	for role, address := range map[string]*string{"producer": &n.producer, "consumer": &n.consumer} {
+		p := start(b, path, environ, role)
+		n.pids[role], *address = p.pid, ready(b, p)
 	}
 	n.warm(b)
 	return n
-}
-
-func freeAddress(b *testing.B) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(polluxtest.FreePort(b)))
 }
 
 // fill makes the inventory: the devices, each polled once so that its ports are known.
@@ -140,19 +135,28 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// ready waits until a role says that it is.
-func ready(b *testing.B, p *process, address string) {
+var listening = regexp.MustCompile(`operators' listener is open","address":"([0-9.:]+)"`)
+
+// ready waits until a role says that it is, and returns the address of its operators' listener.
+func ready(b *testing.B, p *process) string {
 	b.Helper()
 	deadline := time.Now().Add(answerLimit)
 	for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
+		if time.Now().After(deadline) {
+			p.fail(b, "a role is not ready")
+		}
+		log, err := os.ReadFile(p.log)
+		must(b, err)
+		found := listening.FindSubmatch(log)
+		if found == nil {
+			continue
+		}
+		address := string(found[1])
 		if response, err := http.Get("http://" + address + "/readyz"); err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
-				return
+				return address
 			}
-		}
-		if time.Now().After(deadline) {
-			p.fail(b, "the process at "+address+" is not ready")
 		}
 	}
 }
