@@ -14,7 +14,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 DURATION ?=
 DEMO_DIR ?= ./demo-data
-BENCHTIME ?= 2s
+BENCHTIME ?= 1s
 
 .PHONY: help
 help: ## Show the targets

@@ -32,14 +32,15 @@ done
 
 work=$(mktemp -d)
 simulator=
+asking=
 # shellcheck disable=SC2317 # the trap reaches it
 cleanup() {
 	code=$?
 	trap '' HUP INT TERM
-	if [ -n "$simulator" ]; then
-		kill "$simulator" 2>/dev/null || :
-		wait "$simulator" 2>/dev/null || :
-	fi
+	for process in $asking $(cat "$work"/*.pid 2>/dev/null) $simulator; do
+		kill "$process" 2>/dev/null || :
+		wait "$process" 2>/dev/null || :
+	done
 	rm -rf "$work"
 	exit "$code"
 }
@@ -64,15 +65,22 @@ while [ -z "$address" ]; do
 	address=$(sed -n 's/^answering SNMP from \([0-9.:]*\) on.*/\1/p' "$work/simulator.out")
 done
 
+# It asks in the background, so that a signal ends this script at once.
 # Each name becomes NAME.json and a line "NAME CODE" of what inspect said with its exit code.
-# The single quotes are meant: the inner shell expands.
-# shellcheck disable=SC2016
-grep -v -e '^#' -e '^[[:space:]]*$' "$data/list.txt" | xargs -n 1 -P "$AT_ONCE" sh -c '
+grep -v -e '^#' -e '^[[:space:]]*$' "$data/list.txt" >"$work/names"
+# shellcheck disable=SC2016 # the inner shell expands
+xargs -n 1 -P "$AT_ONCE" sh -c '
 	code=0
-	"$1" inspect "$2" -2 -c "$4" --json >"$3/ours/$4.json" 2>"$3/$4.err" || code=$?
+	"$1" inspect "$2" -2 -c "$4" --json >"$3/ours/$4.json" 2>"$3/$4.err" &
+	echo $! >"$3/$4.pid"
+	wait $! || code=$?
+	rm "$3/$4.pid"
 	[ -s "$3/ours/$4.json" ] || rm -f "$3/ours/$4.json"
 	echo "$4 $code" >"$3/$4.code"
-' inspect "$BINARY" "$address" "$work"
+' inspect "$BINARY" "$address" "$work" <"$work/names" &
+asking=$!
+wait "$asking"
+asking=
 
 python3 "$corpus/score.py" "$work/ours" "$data/expected" --modules ports --only "$data/list.txt" --worst 10 --json "$work/score.json"
 

@@ -204,12 +204,30 @@ func freePort() (int, error) {
 		port := tcp.Addr().(*net.TCPAddr).Port
 		udp, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port))
 		_ = tcp.Close()
-		if err == nil {
-			_ = udp.Close()
+		if err != nil {
+			continue
+		}
+		_ = udp.Close()
+		if reserve(port) {
 			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no port is free for both TCP and UDP")
+}
+
+// reserved keeps the names that reserve took, so that they are not collected.
+var reserved sync.Map
+
+// reserve makes sure that no port is handed out twice, to this process or to
+// another one that tests at the same time: a server takes its port only a moment
+// after it was chosen. The name is an abstract socket's, which ends with the process.
+func reserve(port int) bool {
+	name, err := net.Listen("unix", "@pollux-test-port-"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	reserved.Store(port, name)
+	return true
 }
 
 // Eventually waits until condition holds, looking every 10 ms, and fails the test after limit.

@@ -14,18 +14,24 @@ import (
 // refresh is how often a process loads the values again: a change is in force everywhere within 10 s.
 const refresh = 5 * time.Second
 
-// Values are the settings in force at one moment: what is stored, else the default.
-type Values struct{ stored map[string]string }
+// Values are the settings in force at one moment: what is stored, else the
+// default. The zero Values has neither; NewValues makes one.
+type Values struct {
+	stored   map[string]string
+	defaults map[string]string // of all settings, since a poll asks several times
+}
 
 // NewValues takes the stored values. One that its setting refuses (written by another release, or by hand) counts as not stored.
 func NewValues(stored map[string]string) Values {
-	kept := make(map[string]string, len(stored))
-	for _, s := range All() {
+	all := All()
+	kept, defaults := make(map[string]string, len(stored)), make(map[string]string, len(all))
+	for _, s := range all {
+		defaults[s.Key] = s.Default
 		if value, found := stored[s.Key]; found && s.Check(value) == nil {
 			kept[s.Key] = value
 		}
 	}
-	return Values{stored: kept}
+	return Values{stored: kept, defaults: defaults}
 }
 
 // Text returns a setting's value and whether it is stored (else it is the default).
@@ -33,11 +39,7 @@ func (v Values) Text(key string) (value string, stored bool) {
 	if value, found := v.stored[key]; found {
 		return value, true
 	}
-	s, err := Find(key)
-	if err != nil {
-		return "", false
-	}
-	return s.Default, false
+	return v.defaults[key], false
 }
 
 // Int returns a FormInt; 0 for a key that is none.
@@ -79,7 +81,8 @@ type Live struct {
 // NewLive returns values that load refreshes. Until the first Refresh the defaults are in force.
 func NewLive(load func(context.Context) (map[string]string, error), log *slog.Logger) *Live {
 	l := &Live{load: load, log: log}
-	l.current.Store(&Values{})
+	values := NewValues(nil)
+	l.current.Store(&values)
 	return l
 }
 

@@ -73,11 +73,11 @@ func All() []Setting {
 // Find returns the setting of a key. The error of an unknown key names the nearest one.
 func Find(key string) (Setting, error) {
 	all := All()
+	if i := slices.IndexFunc(all, func(s Setting) bool { return s.Key == key }); i >= 0 {
+		return all[i], nil
+	}
 	best, distance := "", len(key)/2+2
 	for _, s := range all {
-		if s.Key == key {
-			return s, nil
-		}
 		if d := editDistance(key, s.Key); d < distance {
 			best, distance = s.Key, d
 		}

@@ -88,8 +88,7 @@ func (p *process) fail(b *testing.B, what string) {
 	b.Fatalf("%s: %s", what, text[max(len(text)-2000, 0):])
 }
 
-// simulate starts simulated devices and returns the address "a.b.c.d:port" of the first;
-// the next ones have the addresses that follow it.
+// simulate starts simulated devices on a range of addresses, and waits until they answer.
 func simulate(b *testing.B, path, listen string, args ...string) *process {
 	b.Helper()
 	p := start(b, path, nil, append([]string{"simulate", "--listen", listen}, args...)...)
