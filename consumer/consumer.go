@@ -87,8 +87,9 @@ type Consumer struct {
 	metrics   *metrics
 	inventory *inventory
 	recent    *recent
-	workers   *gate // polls that run
-	probes    *gate // polls of them that ask a device which was down
+	sight     *sight // of the journal's Redis
+	workers   *gate  // polls that run
+	probes    *gate  // polls of them that ask a device which was down
 
 	handling  atomic.Int64       // tasks in the hands of this node
 	draining  context.Context    // ended: nothing new is begun
@@ -112,7 +113,7 @@ func New(c Config, d Deps) (*Consumer, error) {
 	}
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, metrics: m,
-		inventory: newInventory(d.Store, m, d.Log), recent: &recent{},
+		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: &sight{},
 		workers: &gate{}, probes: &gate{},
 	}
 	consumer.draining, consumer.drain = context.WithCancel(context.Background())

@@ -63,7 +63,7 @@ func (s *fakeStore) SavePoll(_ context.Context, p device.Poll) error {
 	return s.err
 }
 
-// fakeJournal accepts entries, unless results say otherwise.
+// fakeJournal accepts entries that are newer than the last one of their device, unless results say otherwise.
 type fakeJournal struct {
 	mu      sync.Mutex
 	last    map[int64]journal.Last
@@ -93,6 +93,10 @@ func (j *fakeJournal) Append(ctx context.Context, e journal.Entry) (journal.Resu
 		result := j.results[0]
 		j.results = j.results[1:]
 		return result, nil
+	}
+	last := j.last[e.DeviceID]
+	if newest := newestSample(e); e.Slot < last.Slot || !newest.IsZero() && newest.Before(last.SampleAt.Add(time.Second)) {
+		return journal.Stale, nil
 	}
 	j.entries = append(j.entries, e)
 	j.last[e.DeviceID] = journal.Last{Slot: e.Slot, Outcome: e.Outcome, SampleAt: newestSample(e)}
@@ -127,12 +131,14 @@ type fakeLeases struct {
 	ttl       time.Duration
 	until     time.Time
 	held      int
+	asked     int
 }
 
 func (l *fakeLeases) Acquire(_ context.Context, _ int64, ttl time.Duration, until time.Time) (func(), bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ttl, l.until = ttl, until
+	l.asked++
 	if l.meanwhile != nil {
 		l.meanwhile()
 	}

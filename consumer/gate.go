@@ -33,6 +33,13 @@ func (g *gate) tryEnter() bool {
 	return true
 }
 
+// full says whether nobody could enter now.
+func (g *gate) full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.holders >= g.limit || len(g.waiting) > 0
+}
+
 // enter waits for room until ctx ends.
 func (g *gate) enter(ctx context.Context) error {
 	if g.tryEnter() {

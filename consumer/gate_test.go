@@ -45,7 +45,7 @@ func TestGateGivesUpAndResizes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{}
 		g.resize(1)
-		if !g.tryEnter() || g.tryEnter() {
+		if g.full() || !g.tryEnter() || g.tryEnter() || !g.full() {
 			t.Fatal("a gate of one takes one")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -121,13 +121,18 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 }
 
 // checkSlot ends a turn whose slot is over or was finished before: by this
-// node or another one, when the acknowledgement of its task was lost.
+// node or another one, when the acknowledgement of its task was lost. A device
+// that was down and would find no probe is handed back here, before its lease
+// and its ports are asked for: a site that is down does that every other second.
 func (c *Consumer) checkSlot(t *turn) error {
 	if t.remaining(c.deps.Clock.Now()) <= 0 {
 		return c.tooLate(t)
 	}
 	if c.isFinished(t) {
 		return errFinished
+	}
+	if t.last.Outcome == device.OutcomeDown && c.probes.full() {
+		return errProbesBusy
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -79,38 +79,40 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, 10, nil)
-			u := r.turn(1, 10)
-			c.prepare(r, u)
-			if err := r.handle(u); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
-				t.Errorf("asynq gets %v, want %v", err, c.err)
-			}
-			want := map[string]float64{}
-			if c.outcome != "" {
-				want[c.outcome] = 1
-			}
-			if got := r.outcomes(t); !maps.Equal(got, want) {
-				t.Errorf("outcomes %v, want %v", got, want)
-			}
-			for _, reason := range skipReasons {
-				if n := r.metric(t, "pollux_polls_skipped_total", "reason="+reason); (n == 1) != (reason == c.skip) {
-					t.Errorf("%v skipped as %s", n, reason)
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 10, nil)
+				u := r.turn(1, 10)
+				c.prepare(r, u)
+				if err := r.handle(u); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+					t.Errorf("asynq gets %v, want %v", err, c.err)
 				}
-			}
-			for _, reason := range []string{repeatFinished, repeatOvertaken} {
-				if n := r.metric(t, "pollux_task_repeats_total", "reason="+reason); (n == 1) != (reason == c.repeat) {
-					t.Errorf("%v repeats as %s", n, reason)
+				want := map[string]float64{}
+				if c.outcome != "" {
+					want[c.outcome] = 1
 				}
-			}
-			if n := r.polls(1); n != c.polled {
-				t.Errorf("the device was asked %d times, want %d", n, c.polled)
-			}
-			if n := len(r.journal.appended()); n != c.appended {
-				t.Errorf("%d entries, want %d", n, c.appended)
-			}
-			if r.leases.held != 0 || r.workers.holders != 0 || r.probes.holders != 0 || r.stats.closed != c.polled {
-				t.Errorf("left behind: %d leases, %d workers, %d probes, %d sessions of %d closed", r.leases.held, r.workers.holders, r.probes.holders, r.stats.closed, c.polled)
-			}
+				if got := r.outcomes(t); !maps.Equal(got, want) {
+					t.Errorf("outcomes %v, want %v", got, want)
+				}
+				for _, reason := range skipReasons {
+					if n := r.metric(t, "pollux_polls_skipped_total", "reason="+reason); (n == 1) != (reason == c.skip) {
+						t.Errorf("%v skipped as %s", n, reason)
+					}
+				}
+				for _, reason := range []string{repeatFinished, repeatOvertaken} {
+					if n := r.metric(t, "pollux_task_repeats_total", "reason="+reason); (n == 1) != (reason == c.repeat) {
+						t.Errorf("%v repeats as %s", n, reason)
+					}
+				}
+				if n := r.polls(1); n != c.polled {
+					t.Errorf("the device was asked %d times, want %d", n, c.polled)
+				}
+				if n := len(r.journal.appended()); n != c.appended {
+					t.Errorf("%d entries, want %d", n, c.appended)
+				}
+				if r.leases.held != 0 || r.workers.holders != 0 || r.probes.holders != 0 || r.stats.closed != c.polled {
+					t.Errorf("left behind: %d leases, %d workers, %d probes, %d sessions of %d closed", r.leases.held, r.workers.holders, r.probes.holders, r.stats.closed, c.polled)
+				}
+			})
 		})
 	}
 }
@@ -135,18 +137,20 @@ func (r *rig) stale(u *turn, slot int64) {
 // TestSamplesKeepTheirDistance: the journal would refuse a sample within a second of the last one.
 func TestSamplesKeepTheirDistance(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 10, nil)
-	u := r.turn(1, 10)
-	last := time.Now()
-	r.journal.last[1] = journal.Last{Slot: u.Slot - 10, Outcome: device.OutcomeUp, SampleAt: last}
-	var asked time.Time
-	r.session.Store(&fakeSession{stats: r.stats, probe: func(context.Context) error { asked = time.Now(); return nil }})
-	if err := r.handle(u); err != nil {
-		t.Fatal(err)
-	}
-	if gap := asked.Sub(last); gap < time.Second || gap > 4*time.Second {
-		t.Errorf("the device was asked %v after its last sample", gap)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		u := r.turn(1, 10)
+		last := time.Now()
+		r.journal.last[1] = journal.Last{Slot: u.Slot - 10, Outcome: device.OutcomeUp, SampleAt: last}
+		var asked time.Time
+		r.session.Store(&fakeSession{stats: r.stats, probe: func(context.Context) error { asked = time.Now(); return nil }})
+		if err := r.handle(u); err != nil {
+			t.Fatal(err)
+		}
+		if gap := asked.Sub(last); gap != sampleGap {
+			t.Errorf("the device was asked %v after its last sample", gap)
+		}
+	})
 }
 
 // TestOwnEntryIsNoRepeat covers an append whose answer was lost: the next try finds its own entry.
@@ -168,34 +172,36 @@ func TestOwnEntryIsNoRepeat(t *testing.T) {
 
 func TestWhatIsWritten(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 10, nil)
-	r.clock.offset.Store(int64(-time.Hour)) // the local clock is an hour ahead of Redis
-	u := r.turn(1, 10)
-	u.Slot -= 2
-	if err := r.handle(u); err != nil {
-		t.Fatal(err)
-	}
-	entry := r.journal.appended()[0]
-	if entry.DeviceID != 1 || entry.Slot != u.Slot || entry.Dir != "sw" || entry.Step != 10 || entry.Heartbeat != 600 {
-		t.Errorf("the entry is %+v", entry)
-	}
-	saved := r.store.saved[0]
-	if saved.Node != "node1" || saved.Slot != u.Slot || r.clock.Now().Sub(saved.At).Abs() > 10*time.Second {
-		t.Errorf("saved is %+v", saved)
-	}
-	if r.leases.ttl != 2500*time.Millisecond || time.Until(r.leases.until) > 8*time.Second || time.Until(r.leases.until) < 5*time.Second {
-		t.Errorf("the lease is asked for %v, until in %v", r.leases.ttl, time.Until(r.leases.until))
-	}
-	for name, want := range map[string]float64{
-		"pollux_poll_lateness_seconds": 1, "pollux_polls_in_flight": 0, "pollux_workers": 10, "pollux_poll_saves_total": 0, "pollux_poll_targets_total": 0,
-	} {
-		if got := r.metric(t, name); got != want {
-			t.Errorf("%s is %v, want %v", name, got, want)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		r.clock.offset.Store(int64(-time.Hour)) // the local clock is an hour ahead of Redis
+		u := r.turn(1, 10)
+		u.Slot -= 2
+		if err := r.handle(u); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if r.metric(t, "pollux_poll_saves_total", "result=ok") != 1 || r.metric(t, "pollux_poll_duration_seconds", "module=core") != 1 {
-		t.Error("the save or the core module is not counted")
-	}
+		entry := r.journal.appended()[0]
+		if entry.DeviceID != 1 || entry.Slot != u.Slot || entry.Dir != "sw" || entry.Step != 10 || entry.Heartbeat != 600 {
+			t.Errorf("the entry is %+v", entry)
+		}
+		saved := r.store.saved[0]
+		if saved.Node != "node1" || saved.Slot != u.Slot || !saved.At.Equal(r.clock.Now()) {
+			t.Errorf("saved is %+v", saved)
+		}
+		if r.leases.ttl != 2500*time.Millisecond || time.Until(r.leases.until) != 8*time.Second {
+			t.Errorf("the lease is asked for %v, until in %v", r.leases.ttl, time.Until(r.leases.until))
+		}
+		for name, want := range map[string]float64{
+			"pollux_poll_lateness_seconds": 1, "pollux_polls_in_flight": 0, "pollux_workers": 10, "pollux_poll_saves_total": 0, "pollux_poll_targets_total": 0,
+		} {
+			if got := r.metric(t, name); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+		if r.metric(t, "pollux_poll_saves_total", "result=ok") != 1 || r.metric(t, "pollux_poll_duration_seconds", "module=core") != 1 {
+			t.Error("the save or the core module is not counted")
+		}
+	})
 }
 
 func TestLeaseTTL(t *testing.T) {
@@ -223,79 +229,46 @@ func TestForeignTasksAreArchived(t *testing.T) {
 // TestJournalAwayUntilTheSlotsEnd is the one failure that is an error.
 func TestJournalAwayUntilTheSlotsEnd(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 10, nil)
-	u := r.turn(1, 10)
-	u.Slot -= 9
-	r.journal.away = true
-	began := time.Now()
-	err := r.handle(u)
-	if err == nil || !isFailure(err) || errors.Is(err, asynq.SkipRetry) {
-		t.Errorf("asynq gets %v", err)
-	}
-	if took := time.Since(began); took > writeGrace+2*time.Second {
-		t.Errorf("it was tried for %v", took)
-	}
-	if got := r.outcomes(t); len(got) != 0 {
-		t.Errorf("outcomes %v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		u := r.turn(1, 10)
+		u.Slot -= 9
+		r.journal.away = true
+		began := time.Now()
+		err := r.handle(u)
+		if err == nil || !isFailure(err) || errors.Is(err, asynq.SkipRetry) {
+			t.Errorf("asynq gets %v", err)
+		}
+		if took := time.Since(began); took != writeGrace {
+			t.Errorf("it was tried for %v, want %v", took, writeGrace)
+		}
+		if got := r.outcomes(t); len(got) != 0 {
+			t.Errorf("outcomes %v", got)
+		}
+	})
 }
 
 // TestReadIsBoundedAndWritesAreNot: a device that never ends its answers is cut off at
 // the poll's deadline, and what was read is written.
 func TestReadIsBoundedAndWritten(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 10, nil)
-	u := r.turn(1, 10)
-	u.Slot -= 8
-	r.session.Store(&fakeSession{stats: r.stats, get: func(ctx context.Context) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}})
-	began := time.Now()
-	if err := r.handle(u); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	if entries := r.journal.appended(); len(entries) != 1 || entries[0].Outcome != device.OutcomePartial {
-		t.Errorf("entries %+v", entries)
-	}
-}
-
-// TestLateProbeDecidesNothing: too little of the slot is left to call a device down.
-func TestLateProbeDecidesNothing(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, 10, nil)
-	u := r.turn(1, 10)
-	u.Slot -= 9
-	r.session.Store(&fakeSession{stats: r.stats, probe: func(ctx context.Context) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}})
-	if err := r.handle(u); err != nil {
-		t.Fatal(err)
-	}
-	if n := r.metric(t, "pollux_polls_skipped_total", "reason=late"); n != 1 || len(r.journal.appended()) != 0 {
-		t.Errorf("%v turns were late, %d entries", n, len(r.journal.appended()))
-	}
-}
-
-// TestProbesGiveWayToAnswers: the first answer of a device that was down frees
-// its probe, so that the rest of its poll keeps none.
-func TestProbesGiveWayToAnswers(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, 60, nil)
-	change(r, func(d *device.Device) { d.Status = device.StatusDown })
-	var probing, reading atomic.Int64
-	r.session.Store(&fakeSession{stats: r.stats,
-		probe: func(context.Context) error { probing.Store(int64(r.probes.holders)); return nil },
-		get:   func(context.Context) error { reading.Store(int64(r.probes.holders)); return nil },
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		u := r.turn(1, 10)
+		u.Slot -= 8
+		r.session.Store(&fakeSession{stats: r.stats, get: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		began := time.Now()
+		if err := r.handle(u); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("it took %v of the 2 s that its slot had left", took)
+		}
+		if entries := r.journal.appended(); len(entries) != 1 || entries[0].Outcome != device.OutcomePartial {
+			t.Errorf("entries %+v", entries)
+		}
 	})
-	if err := r.handle(r.turn(1, 60)); err != nil {
-		t.Fatal(err)
-	}
-	if probing.Load() != 1 || reading.Load() != 0 {
-		t.Errorf("%d probes while it is asked, %d while it is read", probing.Load(), reading.Load())
-	}
 }

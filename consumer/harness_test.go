@@ -182,7 +182,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(45 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Error("Run does not end")
 		}
 	})

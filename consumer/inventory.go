@@ -15,7 +15,8 @@ import (
 
 const (
 	// maxCopies and maxCopiedPorts bound the copies kept for when the database
-	// is away: at about 300 bytes a port, 120 MB.
+	// is away: at about 300 bytes a port, 120 MB. Any node of a group may get
+	// any of its devices, so more nodes do not make room for more devices.
 	maxCopies      = 20_000
 	maxCopiedPorts = 400_000
 
@@ -154,6 +155,7 @@ func (i *inventory) keep(found target) {
 	for i.used.Len() > maxCopies || i.ports > maxCopiedPorts {
 		i.drop(i.used.Back().Value.(target).device.ID)
 	}
+	i.metrics.copies.Set(float64(len(i.copies)))
 }
 
 func (i *inventory) copy(id int64) (target, bool) {
@@ -183,4 +185,5 @@ func (i *inventory) drop(id int64) {
 	}
 	i.ports -= len(i.used.Remove(element).(target).ports)
 	delete(i.copies, id)
+	i.metrics.copies.Set(float64(len(i.copies)))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/device"
+	"pollux/journal"
 )
 
 // The labels of the metrics. All sets are fixed but the poller groups, which
@@ -61,7 +62,8 @@ type metrics struct {
 	requests      *prometheus.CounterVec   // op, result
 	targets       *prometheus.CounterVec   // source
 	saves         *prometheus.CounterVec   // result
-	reappended    prometheus.Counter
+	copies        prometheus.Gauge
+	reappended    *prometheus.CounterVec // result
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -88,15 +90,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		workerSeconds: counter("worker_seconds_total", "Time that workers spent on tasks, by kind.", "kind"),
 		requests:      counter("snmp_requests_total", "SNMP requests, by operation and result.", "op", "result"),
 		targets:       counter("poll_targets_total", "Poll targets that were read, by where they came from.", "source"),
-		reappended: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: "pollux", Name: "journal_reappended_total", Help: "Polls that another Redis had lost and that were appended again.",
+		copies: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "pollux", Name: "poll_target_copies", Help: "Devices that this node keeps a copy of for when the database is away.",
 		}),
-		saves: counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
+		reappended: counter("journal_reappended_total", "Polls that another Redis lacked and that were appended again, by result.", "result"),
+		saves:      counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
 	}
 	m.exposeFixed()
 	return m, errors.Join(r.Register(m.polls), r.Register(m.skips), r.Register(m.repeats), r.Register(m.lateness),
 		r.Register(m.duration), r.Register(m.flying), r.Register(m.workers), r.Register(m.workerSeconds),
-		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended))
+		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies))
 }
 
 // exposeFixed makes every counter visible before anything is counted.
@@ -117,6 +120,9 @@ func (m *metrics) exposeFixed() {
 	}
 	for _, result := range []string{saveOK, saveFailed} {
 		m.saves.WithLabelValues(result).Add(0)
+	}
+	for _, result := range []journal.Result{journal.Accepted, journal.Stale, journal.Future} {
+		m.reappended.WithLabelValues(string(result)).Add(0)
 	}
 	m.workerSeconds.WithLabelValues(kindPoller).Add(0)
 	m.duration.WithLabelValues(wholePoll)

@@ -38,7 +38,8 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	slot := device.SlotAt(d.ID, d.Interval, deps.Clock.Now().Unix())
 	t := &turn{Poll: tasks.Poll{DeviceID: d.ID, Slot: slot, Interval: d.Interval}, group: d.Group}
 	result := Once{Slot: slot}
-	release, ok, err := deps.Leases.Acquire(ctx, id, t.leaseTTL(), time.Now().Add(t.leaseTTL()))
+	deadline := time.Now().Add(time.Duration(d.Interval) * time.Second * 4 / 5)
+	release, ok, err := deps.Leases.Acquire(ctx, id, t.leaseTTL(), deadline)
 	if err != nil {
 		return result, fmt.Errorf("poll device %d: %w", id, err)
 	}
@@ -47,7 +48,7 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer release()
 	target := c.apply(poller.Target{Device: d, Ports: ports})
-	reading, cancel := context.WithTimeout(ctx, time.Duration(d.Interval)*time.Second*4/5)
+	reading, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	result.Report = c.ask(reading, target, func() {})
 	c.date(t, &result.Report)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,6 +35,9 @@ func TestPollOnce(t *testing.T) {
 	}
 	if _, err := PollOnce(t.Context(), r.config, deps(), 99); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown device: %v", err)
+	}
+	if left := time.Until(r.leases.until); left > 48*time.Second || left < 31*time.Second || r.leases.ttl != 30*time.Second {
+		t.Errorf("the lease is renewed for %v, by %v, want the 48 s of the poll", left, r.leases.ttl)
 	}
 	r.leases.busy = true
 	if _, err := PollOnce(t.Context(), r.config, deps(), 1); err == nil || !strings.Contains(err.Error(), "another poll") {

@@ -58,7 +58,9 @@ func (c *Consumer) plan() plan {
 func (c *Consumer) Run(ctx context.Context) error {
 	var guard, retiring sync.WaitGroup
 	defer guard.Wait()
-	guard.Go(func() { c.guardJournal(ctx) })
+	guarding, stop := context.WithCancel(context.WithoutCancel(ctx)) // polls that drain append too
+	defer stop()
+	guard.Go(func() { c.guardJournal(guarding) })
 	var serving *server
 	var served plan
 	tick := time.NewTicker(planEvery)

@@ -79,7 +79,7 @@ func (s *server) retire(draining context.Context) {
 	s.asynq.Shutdown()
 }
 
-// isFailure says what uses up a task's one retry. A task that is handed back keeps it.
+// isFailure says what uses up one of a task's retries. A task that is handed back keeps them.
 func isFailure(err error) bool {
 	return !errors.Is(err, errHandBack) && !errors.Is(err, errProbesBusy)
 }

@@ -51,7 +51,9 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 	entry := entryOf(t, d, report)
 	ctx, cancel := c.untilSlotEnd(t)
 	defer cancel()
+	var failed time.Time
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		c.awaitGuard(ctx, t, failed)
 		result, err := c.deps.Journal.Append(ctx, entry)
 		switch {
 		case err == nil:
@@ -60,6 +62,7 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 			c.log.Error("the journal refuses a poll", "device", t.DeviceID, "slot", t.Slot, "err", err)
 			return &ending{device.OutcomeSkipped, skipRefused}
 		}
+		failed = time.Now()
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("append slot %d of device %d until its end: %w", t.Slot, t.DeviceID, err)

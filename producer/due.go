@@ -2,6 +2,7 @@ package producer
 
 import (
 	"pollux/device"
+	"pollux/journal"
 	"pollux/tasks"
 )
 
@@ -71,18 +72,32 @@ func endedDuring(s *Schedule, from, to int64) []ended {
 }
 
 // missed counts the slots of a device that ended after the second from and
-// were not finished. finished is its last finished slot, 0 when it never had
-// one; such a device misses only what began at or after the second known,
-// since nothing says how long it has been there.
-func (e ended) missed(from, finished, known int64) int64 {
-	interval := int64(e.Interval)
-	first := max(from-interval, finished) + 1
-	first = max(first, e.SlotFrom, e.since)
-	if finished == 0 {
-		first = max(first, known)
+// were not finished. The journal knows the last two finished slots of a device:
+// the slot before the last one matters, because a slot is judged when the next
+// one may be finished already. What lies before both counts as finished. A
+// device without a finished slot misses only what began at or after the second
+// known, since nothing says how long it has been there.
+func (e ended) missed(from int64, finished journal.Last, known int64) int64 {
+	first := max(from-int64(e.Interval)+1, e.SlotFrom, e.since)
+	before := first
+	if finished.Before == 0 {
+		before = max(first, known)
 	}
-	if e.last < first {
+	if finished.Slot == 0 {
+		return e.slots(before, e.last)
+	}
+	return e.slots(max(before, finished.Before+1), finished.Slot-1) + e.slots(max(first, finished.Slot+1), e.last)
+}
+
+// slots counts the slots up to the device's last one that ended, and that begin in the seconds from first to end.
+func (e ended) slots(first, end int64) int64 {
+	interval := int64(e.Interval)
+	if end < e.last {
+		end -= modulo(end-e.last, interval)
+	}
+	end = min(end, e.last)
+	if end < first {
 		return 0
 	}
-	return (e.last-first)/interval + 1
+	return (end-first)/interval + 1
 }

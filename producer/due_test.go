@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pollux/device"
+	"pollux/journal"
 )
 
 const epoch = int64(1_795_340_000)
@@ -135,13 +136,27 @@ func TestMissedSlots(t *testing.T) {
 		e := s.rounds[0].entries[0]
 		from := epoch + random.Int64N(100)
 		until := from + random.Int64N(500)
-		finished, known := int64(0), epoch+random.Int64N(300)
+		finished, known := journal.Last{}, epoch+random.Int64N(300)
 		if random.IntN(3) > 0 {
-			finished = device.SlotAt(d.ID, interval, from-200+random.Int64N(600))
+			finished.Slot = device.SlotAt(d.ID, interval, from-200+random.Int64N(600))
+			switch random.IntN(4) {
+			case 0: // its first one
+			case 1:
+				finished.Before = finished.Slot // not known
+			case 2:
+				finished.Before = finished.Slot - int64(1+random.IntN(5))*int64(interval)
+			default:
+				finished.Before = finished.Slot - 1 - random.Int64N(300) // of another interval
+			}
 		}
 		want := int64(0)
 		for slot := device.SlotAt(d.ID, interval, epoch-1000); slot+int64(interval) <= until; slot += int64(interval) {
-			if slot+int64(interval) > from && slot > finished && slot >= d.SlotFrom && slot >= e.since && (finished > 0 || slot >= known) {
+			expected := slot+int64(interval) > from && slot >= d.SlotFrom && slot >= e.since
+			unknown := finished.Before == 0 && (finished.Slot == 0 || slot < finished.Slot)
+			switch {
+			case !expected || slot == finished.Slot || slot <= finished.Before:
+			case unknown && slot < known:
+			default:
 				want++
 			}
 		}
@@ -150,7 +165,48 @@ func TestMissedSlots(t *testing.T) {
 			got += e.missed(from, finished, known)
 		}
 		if got != want {
-			t.Fatalf("%+v since %d, (%d, %d], finished %d, known %d: %d missed, want %d", d, e.since, from, until, finished, known, got, want)
+			t.Fatalf("%+v since %d, (%d, %d], finished %+v, known %d: %d missed, want %d", d, e.since, from, until, finished, known, got, want)
+		}
+	}
+}
+
+// TestEachMissedSlotIsCounted lets a device lose any of its slots and judges
+// them as time goes on, by what the journal holds at that moment: the last two.
+func TestEachMissedSlotIsCounted(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 5))
+		interval := int64(10 + random.IntN(30))
+		d := device.Scheduled{ID: 1 + random.Int64N(1000), Interval: int(interval)}
+		s := NewSchedule([]device.Scheduled{d})
+		first := device.SlotAt(d.ID, d.Interval, epoch)
+		finished := map[int64]int64{first: first} // slot -> when it was finished
+		missed := 0
+		for slot := first + interval; slot < first+200*interval; slot += interval {
+			if random.IntN(3) > 0 {
+				finished[slot] = slot + random.Int64N(interval)
+			} else {
+				missed++
+			}
+		}
+		atThat := func(now int64) (last journal.Last) {
+			for slot := first; slot <= now; slot += interval {
+				if at, done := finished[slot]; done && at <= now {
+					last = journal.Last{Slot: slot, Before: last.Slot}
+				}
+			}
+			return last
+		}
+		counted := int64(0)
+		for from := first + interval; from < first+200*interval; {
+			until := min(from+1+random.Int64N(6), first+200*interval) // a leader is held up at times
+			for _, e := range endedDuring(s, from, until) {
+				counted += e.missed(from, atThat(until+missedGrace), first)
+			}
+			from = until
+		}
+		if counted != int64(missed) {
+			t.Errorf("seed %d, interval %d: %d missed slots are counted, want %d", seed, interval, counted, missed)
 		}
 	}
 }

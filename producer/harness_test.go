@@ -66,6 +66,15 @@ func (s *fakeStore) PurgeEvents(_ context.Context, before time.Time) (int64, err
 	return 1, nil
 }
 
+// hangingStore answers nothing until it is given up, and notes when it was asked.
+type hangingStore struct{ asked []time.Time }
+
+func (s *hangingStore) Schedule(ctx context.Context) ([]device.Scheduled, error) {
+	s.asked = append(s.asked, time.Now())
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // fakeJournal knows last finished slots.
 type fakeJournal struct {
 	mu   sync.Mutex
@@ -140,7 +149,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Run does not end")
 		}
 	})

@@ -23,7 +23,7 @@ const (
 	lastBatch = 1000
 )
 
-// countMissed judges each second the slots that ended, by the last finished slot of their devices.
+// countMissed judges each second the slots that ended, by the last two finished slots of their devices.
 func (t *term) countMissed(ctx context.Context) {
 	from, known := int64(0), false
 	failing := false
@@ -79,7 +79,7 @@ func (t *term) judge(ctx context.Context, from, until int64) error {
 			return fmt.Errorf("read the last finished slots: %d answers for %d devices", len(last), len(ids))
 		}
 		for i, e := range batch {
-			if n := e.missed(from, last[i].Slot, t.began); n > 0 {
+			if n := e.missed(from, last[i], t.began); n > 0 {
 				missed[e.Group] += n
 			}
 		}

@@ -35,6 +35,8 @@ const (
 	refreshLeading = 5 * time.Second  // of the schedule, while leading
 	refreshStandby = 30 * time.Second // of the schedule, while another leads
 	readLimit      = 30 * time.Second // of one reading of the schedule
+	restFactor     = 20               // times what a reading took passes before the next one
+	longestRest    = time.Minute      // but not more: a database that hung may be well again
 	healthEvery    = 3 * time.Second  // of Redis' memory and identity
 	resendAfter    = 3 * time.Second  // between a change of the Redis master and offering again: the journal's appends land first
 	observeEvery   = 15 * time.Second // of the queues
@@ -54,7 +56,7 @@ type Purger interface {
 	PurgeEvents(ctx context.Context, before time.Time) (int64, error)
 }
 
-// Journal tells which slot of a device was finished last. The answer has the length and order of ids.
+// Journal tells which slots of a device were finished last. The answer has the length and order of ids.
 type Journal interface {
 	Last(ctx context.Context, ids []int64) ([]journal.Last, error)
 }
@@ -179,7 +181,7 @@ func (p *Producer) keepSchedule(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.elected:
-		case <-time.After(max(wait, 20*time.Since(began))):
+		case <-time.After(max(wait, min(restFactor*time.Since(began), longestRest))):
 		}
 	}
 }

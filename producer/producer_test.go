@@ -3,7 +3,10 @@ package producer
 import (
 	"context"
 	"io"
+	"log/slog"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pollux/cluster"
@@ -24,7 +27,7 @@ func TestCurrentSlotsAreOfferedAtOnceAndChangesSoon(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, polluxtest.Redis(t), "p1", thirty(0, 3600)...)
 	stop := r.start(t)
-	polluxtest.Eventually(t, 10*time.Second, "30 tasks wait", func() bool { return len(r.pending(t, 0)) == 30 })
+	polluxtest.Eventually(t, time.Minute, "30 tasks wait", func() bool { return len(r.pending(t, 0)) == 30 })
 	now := time.Now().Unix()
 	for _, p := range r.pending(t, 0) {
 		if p.Slot != device.SlotAt(p.DeviceID, 3600, now) && p.Slot != device.SlotAt(p.DeviceID, 3600, now-10) {
@@ -40,7 +43,7 @@ func TestCurrentSlotsAreOfferedAtOnceAndChangesSoon(t *testing.T) {
 	r.store.mu.Lock()
 	r.store.devices = append(r.store.devices, device.Scheduled{ID: 31, Group: 7, Interval: 3600})
 	r.store.mu.Unlock()
-	polluxtest.Eventually(t, 15*time.Second, "the new device's slot waits", func() bool { return len(r.pending(t, 7)) == 1 })
+	polluxtest.Eventually(t, time.Minute, "the new device's slot waits", func() bool { return len(r.pending(t, 7)) == 1 })
 	if n := r.metric(t, "pollux_offers_total", "group=0", "result=conflict"); n > 15 {
 		t.Errorf("a change of one device offers the others again: %v conflicts", n)
 	}
@@ -64,22 +67,21 @@ func TestTwoLeadersOfferEachSlotOnce(t *testing.T) {
 	first := a.leads(t)
 	a.client.Del(t.Context(), cluster.LeaderKey)
 	second := b.leads(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
-	defer cancel()
-	done := make(chan struct{}, 2)
+	begin := a.clock.Now().Unix()
+	var racing sync.WaitGroup
 	for _, leader := range []*term{first, second} {
-		go func() {
-			leader.offerEverySecond(ctx)
-			done <- struct{}{}
-		}()
+		racing.Go(func() {
+			for second := range int64(11) {
+				leader.tick(t.Context(), begin+second)
+			}
+		})
 	}
-	<-done
-	<-done
+	racing.Wait()
 	waiting := a.pending(t, 0)
 	offered := a.metric(t, "pollux_offers_total", "result=offered") + b.metric(t, "pollux_offers_total", "result=offered")
 	conflicts := a.metric(t, "pollux_offers_total", "result=conflict") + b.metric(t, "pollux_offers_total", "result=conflict")
-	if float64(len(waiting)) != offered || len(waiting) < 40 {
-		t.Errorf("%d tasks wait, %v were offered", len(waiting), offered)
+	if len(waiting) != 60 || offered != 60 {
+		t.Errorf("%d tasks wait, %v were offered, want two slots of 30 devices", len(waiting), offered)
 	}
 	if conflicts < offered {
 		t.Errorf("%v conflicts for %v offers by two leaders", conflicts, offered)
@@ -96,16 +98,16 @@ func TestAnotherProducerTakesOver(t *testing.T) {
 	server := polluxtest.Redis(t)
 	a, b := newRig(t, server, "a", thirty(0, 3600)...), newRig(t, server, "b", thirty(0, 3600)...)
 	stop := a.start(t)
-	polluxtest.Eventually(t, 10*time.Second, "a leads", a.Leading)
+	polluxtest.Eventually(t, time.Minute, "a leads", a.Leading)
 	b.start(t)
-	polluxtest.Eventually(t, 10*time.Second, "b holds the schedule", func() bool { return b.schedule.Load() != nil })
+	polluxtest.Eventually(t, time.Minute, "b holds the schedule", func() bool { return b.schedule.Load() != nil })
 	if b.Leading() {
 		t.Fatal("two producers lead")
 	}
 	stop()
-	polluxtest.Eventually(t, 5*time.Second, "b leads", b.Leading)
+	polluxtest.Eventually(t, time.Minute, "b leads", b.Leading)
 	b.clock.skewed.Store(true)
-	polluxtest.Eventually(t, 10*time.Second, "a skewed producer resigns", func() bool { return !b.Leading() })
+	polluxtest.Eventually(t, time.Minute, "a skewed producer resigns", func() bool { return !b.Leading() })
 }
 
 func TestScheduleSurvivesTheDatabase(t *testing.T) {
@@ -120,6 +122,26 @@ func TestScheduleSurvivesTheDatabase(t *testing.T) {
 	if n := len(r.pending(t, 0)); n != 30 {
 		t.Errorf("%d tasks wait", n)
 	}
+}
+
+// TestHangingDatabaseIsAskedAgainSoon: a reading that hangs to its limit must not hold up the schedule much longer.
+func TestHangingDatabaseIsAskedAgainSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &hangingStore{}
+		p := &Producer{deps: Deps{Store: stuck, Clock: &fakeClock{}}, log: slog.New(slog.DiscardHandler), elected: make(chan struct{})}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		p.keepSchedule(ctx)
+		if len(stuck.asked) < 2 {
+			t.Fatalf("asked %d times in 10 minutes", len(stuck.asked))
+		}
+		for i, at := range stuck.asked[1:] {
+			if gap := at.Sub(stuck.asked[i]); gap != readLimit+longestRest {
+				t.Errorf("asked again after %v, want %v", gap, readLimit+longestRest)
+			}
+		}
+	})
 }
 
 func TestNothingIsOfferedWithoutTheLease(t *testing.T) {
@@ -144,7 +166,7 @@ func TestOutageOfRedisIsMadeUpFor(t *testing.T) {
 	server.Kill()
 	term.tick(t.Context(), now)
 	server.Start()
-	polluxtest.Eventually(t, 10*time.Second, "30 tasks wait after the outage", func() bool {
+	polluxtest.Eventually(t, time.Minute, "30 tasks wait after the outage", func() bool {
 		now++
 		term.tick(t.Context(), now)
 		return len(r.pending(t, 0)) == 30
@@ -161,7 +183,7 @@ func TestRestartOfRedisOffersAgain(t *testing.T) {
 	term.tick(t.Context(), now)
 	server.Kill()
 	server.Start()
-	polluxtest.Eventually(t, 10*time.Second, "Redis is empty", func() bool {
+	polluxtest.Eventually(t, time.Minute, "Redis is empty", func() bool {
 		return r.client.FlushDB(t.Context()).Err() == nil // a failover may lose what was acknowledged
 	})
 	if held, err := r.deps.Lease.TryAcquire(t.Context()); held || err != nil {
@@ -222,5 +244,39 @@ func TestMissedSlotsAreCountedOnceByAllLeaders(t *testing.T) {
 	r.journal.err = io.ErrUnexpectedEOF
 	if err := next.judge(t.Context(), slot+40, slot+50); err == nil {
 		t.Error("slots are judged without the journal")
+	}
+}
+
+// TestOneMissedSlotIsSeenBehindTheNext: when a slot is judged, the next one is finished as a rule.
+func TestOneMissedSlotIsSeenBehindTheNext(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "p1", device.Scheduled{ID: 1, Interval: 10})
+	log := journal.New(r.client, 0)
+	r.deps.Journal = log
+	term := r.leads(t)
+	slot := device.SlotAt(1, 10, term.began)
+	finish := func(slot int64) {
+		t.Helper()
+		if result, err := log.Append(t.Context(), journal.Entry{DeviceID: 1, Slot: slot, Outcome: device.OutcomeDown}); result != journal.Accepted || err != nil {
+			t.Fatalf("%s, %v", result, err)
+		}
+	}
+	polled := []bool{true, true, false, true, true, false, false, true, true, true}
+	finish(slot)
+	finish(slot + 10)
+	want := 0.0
+	for i, at := 1, slot+10; i < len(polled)-1; i, at = i+1, at+10 {
+		if polled[i+1] {
+			finish(at + 10)
+		}
+		if !polled[i] {
+			want++
+		}
+		if err := term.judge(t.Context(), at, at+10); err != nil {
+			t.Fatal(err)
+		}
+		if n := max(r.metric(t, "pollux_slots_missed_total", "group=0"), 0); n != want {
+			t.Errorf("after slot %d of %v %v missed slots are counted, want %v", i, polled, n, want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 const refresh = 5 * time.Second
 
 // Values are the settings in force at one moment: what is stored, else the
-// default. The zero Values has neither; NewValues makes one.
+// default. The zero Values has nothing stored.
 type Values struct {
 	stored   map[string]string
 	defaults map[string]string // of all settings, since a poll asks several times
@@ -39,7 +39,14 @@ func (v Values) Text(key string) (value string, stored bool) {
 	if value, found := v.stored[key]; found {
 		return value, true
 	}
-	return v.defaults[key], false
+	if v.defaults != nil {
+		return v.defaults[key], false
+	}
+	s, err := Find(key)
+	if err != nil {
+		return "", false
+	}
+	return s.Default, false
 }
 
 // Int returns a FormInt; 0 for a key that is none.

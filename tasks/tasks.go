@@ -31,6 +31,9 @@ const (
 // maxPayload is far above what any payload of ours needs; a larger one is not ours.
 const maxPayload = 256
 
+// maxRetry is how often a poll may fail, by a lost lease mostly, before it is archived.
+const maxRetry = 10
+
 var queueName = regexp.MustCompile(`^(poller|discovery):[0-9]+$|^billing(:[0-9]+)?$`)
 
 // ErrPayload says that a task's payload is not one that this program wrote.
@@ -54,8 +57,11 @@ func (p Poll) ID() string {
 // Task builds the asynq task for the queue of a poller group.
 //
 // The id holds the slot, so a failed or finished task never blocks a later
-// slot. MaxRetry is 1 because asynq archives a task with none when its node
-// dies. Timeout is the last resort only: the consumer's own deadline comes first.
+// slot. asynq archives a task whose retries are used up not only when it fails
+// once more, but also when it is handed back, which uses up none: so there are
+// more of them than nodes can die in a slot. What should not run again ends
+// otherwise: a slot that is over is done, a malformed task or one that panics
+// asks for no retry. Timeout is the last resort only: the consumer's own deadline comes first.
 func (p Poll) Task(group int64) (*asynq.Task, error) {
 	payload, err := json.Marshal(p)
 	if err != nil {
@@ -64,7 +70,7 @@ func (p Poll) Task(group int64) (*asynq.Task, error) {
 	interval := time.Duration(p.Interval) * time.Second
 	return asynq.NewTask(TypePoll, payload,
 		asynq.TaskID(p.ID()), asynq.Queue(Queue(KindPoller, group)),
-		asynq.MaxRetry(1), asynq.Timeout(interval), asynq.Retention(interval)), nil
+		asynq.MaxRetry(maxRetry), asynq.Timeout(interval), asynq.Retention(interval)), nil
 }
 
 // ParsePoll reads the payload of a poll task. It trusts nothing: anybody who

@@ -1,0 +1,175 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"pollux/journal"
+)
+
+const (
+	// identityEvery is how often the journal's Redis is asked who it is.
+	identityEvery = 2 * time.Second
+	// settleTime is how long after a change of the journal's Redis newer entries
+	// wait, so that the guards of the other nodes bring theirs first. They see
+	// the change within identityEvery.
+	settleTime = 3 * time.Second
+	// waitMargin is what is left of a slot for an append that waited for the guard.
+	waitMargin = 3 * time.Second
+)
+
+// sight is what the guard knows of the Redis that answers for the journal.
+type sight struct {
+	mu       sync.Mutex
+	id       string    // "" before the first look
+	asked    time.Time // when the last look began that found all in order
+	changing bool      // another Redis answers, and the recent entries are not all brought to it
+	changed  time.Time // when they were, the last time
+}
+
+// last is who answered at the last look that found all in order, and when that began.
+func (s *sight) last() (id string, asked time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id, s.asked
+}
+
+// change notes that another Redis answers.
+func (s *sight) change() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changing = true
+}
+
+// inOrder notes who answers, and that it has the recent entries.
+func (s *sight) inOrder(id string, asked time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changing {
+		s.changed = time.Now()
+	}
+	s.id, s.asked, s.changing = id, asked, false
+}
+
+// since says whether all is in order, was at a look that began after a time,
+// and the last change is long enough ago.
+func (s *sight) since(after time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.changing && !s.asked.Before(after) && time.Since(s.changed) >= settleTime
+}
+
+// guardJournal appends the recent entries once more when another Redis answers
+// for the journal than before. The journal refuses those it has. Only while
+// the same one answers are old entries forgotten: an outage does not count.
+func (c *Consumer) guardJournal(ctx context.Context) {
+	if c.deps.JournalID == nil {
+		return
+	}
+	tick := time.NewTicker(identityEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		c.lookAtJournal(ctx)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// lookAtJournal does it once.
+func (c *Consumer) lookAtJournal(ctx context.Context) {
+	asked := time.Now()
+	id, err := c.deps.JournalID(ctx)
+	if err != nil {
+		return
+	}
+	known, seen := c.sight.last()
+	if known == "" || id == known {
+		c.recent.forget(asked.Add(-lossWindow))
+		c.sight.inOrder(id, asked)
+		return
+	}
+	c.sight.change()
+	if err := c.appendRecent(ctx, seen); err != nil {
+		c.log.Debug("not all recent measurements were appended again; the next look goes on", "err", err)
+		return
+	}
+	c.sight.inOrder(id, asked)
+}
+
+// appendRecent appends the recent entries once more. The journal's Redis was the former one at the time seen.
+func (c *Consumer) appendRecent(ctx context.Context, seen time.Time) error {
+	counts := map[journal.Result]int{}
+	var stale []accepted
+	for _, kept := range c.recent.all() {
+		result, err := c.deps.Journal.Append(ctx, kept.entry)
+		if err != nil {
+			return err
+		}
+		if newestSample(kept.entry).IsZero() {
+			continue // it holds no measurement
+		}
+		if result == journal.Stale {
+			stale = append(stale, kept)
+			continue
+		}
+		counts[result]++
+		c.metrics.reappended.WithLabelValues(string(result)).Inc()
+	}
+	overtaken, err := c.overtaken(ctx, stale, seen)
+	if err != nil {
+		return err
+	}
+	c.metrics.reappended.WithLabelValues(string(journal.Stale)).Add(float64(overtaken))
+	c.log.Info("another Redis answers for the journal: recent measurements were appended again", "lost_before", counts[journal.Accepted],
+		"present", len(stale)-overtaken, "overtaken", overtaken, "future", counts[journal.Future])
+	return nil
+}
+
+// overtaken counts which of the entries that were refused as stale are not in
+// the journal: a newer one of their device came first. An entry is there when
+// the journal's last sample is its own; or when a later one is there that the
+// former Redis accepted before seen, since a replica misses the end only.
+func (c *Consumer) overtaken(ctx context.Context, stale []accepted, seen time.Time) (int, error) {
+	ids := make([]int64, len(stale))
+	for i, refused := range stale {
+		ids[i] = refused.entry.DeviceID
+	}
+	lasts, err := c.deps.Journal.Last(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	lost, present := 0, map[int64]bool{}
+	for i, refused := range slices.Backward(stale) {
+		there := present[ids[i]] || newestSample(refused.entry).UnixMilli() == lasts[i].SampleAt.UnixMilli()
+		if !there {
+			lost++
+		}
+		present[ids[i]] = there && refused.at.Before(seen)
+	}
+	return lost, nil
+}
+
+// awaitGuard waits, while another Redis takes over the journal, until the
+// recent entries have been brought to it: a newer entry of a device that got
+// in before them would shut them out. failed is when the last try to append
+// ended, zero at the first one: Redis must have been seen since. The wait ends
+// in any case a little before the slot does.
+func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time) {
+	if c.deps.JournalID == nil || c.sight.since(failed) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.remaining(c.deps.Clock.Now())-waitMargin)
+	defer cancel()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil && !c.sight.since(failed) {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package consumer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"pollux/journal"
+)
+
+const (
+	// lossWindow is how far back a Redis that takes over may have lost what was acknowledged.
+	lossWindow = 10 * time.Second
+	// maxRecent bounds the entries kept: about 150 MB at 48 ports each. A node that
+	// polls more than 900 devices a second keeps less than the window.
+	maxRecent = 10_000
+)
+
+// recent keeps the entries that were accepted last. Redis replicates behind its
+// answers, and writes its file once a second: a server that takes over, or
+// comes back after a crash, may not have them.
+type recent struct {
+	mu      sync.Mutex
+	entries []accepted // in the order of their acceptance
+}
+
+// accepted is an entry and when it was accepted.
+type accepted struct {
+	entry journal.Entry
+	at    time.Time
+}
+
+func (r *recent) add(entry journal.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.entries) >= maxRecent {
+		r.entries = slices.Delete(r.entries, 0, maxRecent/10) // a tenth at once, so that not every append moves all of them
+	}
+	r.entries = append(r.entries, accepted{entry, time.Now()})
+}
+
+// forget drops what was accepted before a time.
+func (r *recent) forget(before time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := 0
+	for old < len(r.entries) && r.entries[old].at.Before(before) {
+		old++
+	}
+	r.entries = slices.Delete(r.entries, 0, old)
+}
+
+// all are the entries kept.
+func (r *recent) all() []accepted {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.entries)
+}
