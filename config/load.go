@@ -176,7 +176,7 @@ func (r raw) database() (Database, error) {
 			d.Connection = MySQL
 		}
 	}
-	fallback, err := uint16(0), error(nil)
+	var fallback uint16
 	switch d.Connection {
 	case MySQL, "mariadb":
 		d.Connection, fallback = MySQL, 3306
@@ -187,6 +187,7 @@ func (r raw) database() (Database, error) {
 	default:
 		return Database{}, fmt.Errorf("DB_CONNECTION is mysql, pgsql or sqlite, not %.60q", r.DBConnection)
 	}
+	var err error
 	if d.Port, err = port("DB_PORT", r.DBPort, fallback); err != nil {
 		return Database{}, err
 	}

@@ -83,7 +83,8 @@ func Identity(dir string, key secret.Key, id string) (secret.Key, string, error)
 }
 
 func makeIdentity(file string, key secret.Key, id string) (secret.Key, string, error) {
-	text, err := key.Text(), error(nil)
+	text := key.Text()
+	var err error
 	if text.IsEmpty() {
 		if text, err = secret.GenerateKey(); err != nil {
 			return secret.Key{}, "", err

@@ -56,7 +56,7 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		"disabled":                  {func(r *rig, _ *turn) { change(r, func(d *device.Device) { d.Disabled = true }) }, "skipped", "disabled", "", nil, 0, 0},
 		"moved":                     {func(r *rig, _ *turn) { change(r, func(d *device.Device) { d.Group = 5 }) }, "skipped", "moved", "", nil, 0, 0},
 		"no database, no copy":      {func(r *rig, _ *turn) { r.store.err = errors.New("away") }, "skipped", "database", "", nil, 0, 0},
-		"host unknown":              {func(r *rig, _ *turn) { r.dialErr.Store(new(error(errors.New("no such host")))) }, "down", "", "", nil, 0, 1},
+		"host unknown":              {func(r *rig, _ *turn) { r.dialErr.Store(new(errors.New("no such host"))) }, "down", "", "", nil, 0, 1},
 		"bad credentials": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Credentials = snmp.Credentials{Version: snmp.V3} })
 		}, "auth", "", "", nil, 0, 1},

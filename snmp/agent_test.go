@@ -125,9 +125,8 @@ func (m tree) answer(r request) []gosnmp.SnmpPDU {
 	switch r.PDUType {
 	case gosnmp.GetRequest:
 		for _, v := range r.Variables {
-			found := m.after(v.Name + ".0")
 			at, ok := slices.BinarySearchFunc(m, v.Name, func(v gosnmp.SnmpPDU, name string) int { return compareNames(v.Name, name) })
-			found = gosnmp.SnmpPDU{Name: v.Name, Type: gosnmp.NoSuchInstance}
+			found := gosnmp.SnmpPDU{Name: v.Name, Type: gosnmp.NoSuchInstance}
 			if ok {
 				found = m[at]
 			}
@@ -144,11 +143,6 @@ func (m tree) answer(r request) []gosnmp.SnmpPDU {
 		}
 	}
 	return out
-}
-
-// serveTree is the script of a well-behaved agent.
-func serveTree(t testing.TB, m tree) script {
-	return func(r request) [][]byte { return [][]byte{reply(t, r, m.answer(r))} }
 }
 
 // interfaces is a table of columns 1.3.6.1.2.1.2.2.1.<from..to> with rows 1..n.

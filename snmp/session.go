@@ -118,14 +118,14 @@ func newSession(t Target, observe Observe, c *conn) *Session {
 
 // resolve finds the network and address of a target: the first address of the host that the transport can have.
 func resolve(ctx context.Context, t Target) (network string, address netip.AddrPort, err error) {
-	base, family := "", "ip"
+	var base, family string
 	switch t.Transport {
 	case "", "udp":
-		base = "udp"
+		base, family = "udp", "ip"
 	case "udp6":
 		base, family = "udp", "ip6"
 	case "tcp":
-		base = "tcp"
+		base, family = "tcp", "ip"
 	case "tcp6":
 		base, family = "tcp", "ip6"
 	default:

@@ -17,7 +17,6 @@ type engine3 struct {
 	boots uint32
 	level gosnmp.SnmpV3MsgFlags
 	wrong bool // use keys of other passwords
-	plain bool // do not encrypt
 }
 
 func newEngine3(id string) engine3 { return engine3{id: id, boots: 5, level: gosnmp.AuthPriv} }
@@ -133,7 +132,7 @@ func TestEngines(t *testing.T) {
 					return [][]byte{a.report(t, e.id, 4)}
 				case len(e.engineID) == 0 && name == "another engine by now":
 					return [][]byte{other.report(t, e.id, 4)}
-				case len(e.engineID) == 0 && c.want == ErrTimeout:
+				case len(e.engineID) == 0 && errors.Is(c.want, ErrTimeout):
 					return nil // it is dead by then
 				case len(e.engineID) == 0:
 					return [][]byte{newEngine3(fmt.Sprintf("engine %d", behind)).report(t, e.id, 4)}

@@ -103,11 +103,12 @@ func (c *child) runOnce(ctx context.Context) error {
 	}
 	_ = command.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-exited:
+	case err := <-exited:
+		c.log.Debug("child stopped", "err", err)
 	case <-time.After(stopLimit):
 		c.log.Warn("child does not stop; it is killed", "after", stopLimit)
 		_ = command.Process.Kill()
-		<-exited
+		c.log.Debug("child ended", "err", <-exited)
 	}
 	_ = os.Remove(c.pidFile)
 	return nil

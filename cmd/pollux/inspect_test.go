@@ -70,7 +70,7 @@ func TestInspectShowsNoControlCharacters(t *testing.T) {
 	port := agents(t, simulator.Config{Recordings: s.dir})
 	for _, args := range [][]string{{}, {"--json"}} {
 		out := s.call(append([]string{"inspect", "127.0.0.1:" + port, "-2", "-c", "evil"}, args...)...).out
-		if !strings.Contains(out, "name") || strings.ContainsAny(out, "\x1b\x07\r\x9b") || strings.Contains(out, "\u202e") && len(args) == 0 {
+		if !strings.Contains(out, "name") || strings.ContainsAny(out, "\x1b\x07\r\u009b") || strings.Contains(out, "\u202e") && len(args) == 0 {
 			t.Errorf("inspect %q shows %q", args, out)
 		}
 	}
