@@ -75,6 +75,46 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
 }
 
+// BenchmarkRecordCold is the first term of a fresh process: one poll of each device, whose 48 files are there
+// and were never asked.
+func BenchmarkRecordCold(b *testing.B) {
+	const devices = 200
+	client := dialRedis(b, polluxtest.Redis(b))
+	rrd := polluxtest.RRDCached(b)
+	j := journal.New(client, 0)
+	w := &world{client: client}
+	at := time.Now().Add(-24 * time.Hour)
+	term := func() {
+		at = at.Add(2 * time.Second)
+		for id := range int64(devices) {
+			if result, err := j.Append(b.Context(), portEntry(id+1, at.Unix(), at, 48)); err != nil || result != journal.Accepted {
+				b.Fatal(result, err)
+			}
+		}
+		recorder, err := journal.NewRecorder(j, journal.RecorderConfig{
+			Target: rrd.Address, ClusterID: clusterID, FlushWindow: func() time.Duration { return time.Hour }, Archives: archives("AVERAGE:1x20"),
+		}, w.newLease, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		run(b, recorder, func() {
+			polluxtest.Eventually(b, time.Minute, "the log is recorded", func() bool {
+				status, err := j.Status(b.Context())
+				return err == nil && len(status.Targets) == 1 && status.Targets[0].Lag == 0
+			})
+		})
+		b.StopTimer()
+	}
+	term() // the files are created
+	b.ResetTimer()
+	for range b.N {
+		term()
+	}
+	b.ReportMetric(float64(devices*b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(devices*48*b.N), "us/file")
+}
+
 // run lets a recorder work until done returns.
 func run(b *testing.B, recorder *journal.Recorder, done func()) {
 	ctx, cancel := context.WithCancel(b.Context())

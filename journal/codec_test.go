@@ -89,13 +89,18 @@ func TestDamagedEntriesAreRefused(t *testing.T) {
 	}
 	packed := func(body []byte) []byte { return append([]byte{1}, s2.Encode(nil, body)...) }
 	for name, payload := range map[string][]byte{
-		"nothing": nil, "one byte": good[:1], "version": append([]byte{2}, good[1:]...), "cut": good[:len(good)-3],
+		"nothing": nil, "one byte": good[:1], "version": append([]byte{16}, good[1:]...), "version 0": append([]byte{0}, good[1:]...), "cut": good[:len(good)-3],
 		"too long":    packed(append(body[:len(body):len(body)], 0)),
 		"a huge size": {1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0},
 		"2 MiB":       packed(make([]byte, 2<<20)),
 	} {
 		if _, err := journal.DecodeEntry(payload); !errors.Is(err, journal.ErrEntry) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, version := range []byte{2, 15} {
+		if _, err := journal.DecodeEntry(append([]byte{version}, "what a later program writes"...)); !errors.Is(err, journal.ErrNewer) {
+			t.Errorf("version %d: %v", version, err)
 		}
 	}
 	for n := range len(body) {
@@ -133,8 +138,8 @@ func FuzzDecode(f *testing.F) {
 	check := func(t *testing.T, payload []byte) {
 		e, err := journal.DecodeEntry(payload)
 		if err != nil {
-			if !errors.Is(err, journal.ErrEntry) {
-				t.Fatalf("%v is not ErrEntry", err)
+			if !errors.Is(err, journal.ErrEntry) && !errors.Is(err, journal.ErrNewer) {
+				t.Fatalf("%v is neither ErrEntry nor ErrNewer", err)
 			}
 			return
 		}

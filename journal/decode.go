@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"time"
 
@@ -15,17 +16,22 @@ const slabValues = 1024
 
 // decoder turns bytes into entries. Its buffer is reused; the entries do not share memory with it.
 type decoder struct {
-	body []byte
-	slab []measurement.Value
+	newest byte // in tests, the version that a later program knows
+	body   []byte
+	slab   []measurement.Value
 }
 
-// decode reads what encode wrote. Everything is bounded, and anything else is ErrEntry.
+// decode reads what encode wrote. Everything is bounded, and anything else is
+// ErrEntry, or errNewer when a later program may be able to read it.
 func (c *decoder) decode(payload []byte) (Entry, error) {
 	if len(payload) < 2 {
 		return Entry{}, bad("%d bytes", len(payload))
 	}
-	if payload[0] != version {
-		return Entry{}, bad("version %d, this program knows %d", payload[0], version)
+	switch known := max(version, c.newest); {
+	case payload[0] > known && payload[0] <= maxVersion:
+		return Entry{}, fmt.Errorf("%w: version %d, this program knows %d", errNewer, payload[0], known)
+	case payload[0] < version || payload[0] > known:
+		return Entry{}, bad("version %d, this program knows %d", payload[0], known)
 	}
 	size, err := s2.DecodedLen(payload[1:])
 	if err != nil || size > maxBody {

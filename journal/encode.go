@@ -10,8 +10,13 @@ import (
 )
 
 // version is the first byte of an entry; what follows is an s2 block of the
-// body. A program that does not know a version drops the entry and counts it.
+// body. It goes up with every change that an older program cannot read: an entry
+// that holds a new kind of measurement carries a higher version too. A program leaves
+// entries of later versions to others, see errNewer.
 const version = 1
+
+// maxVersion is the last version that there can be; a byte beyond it is damage.
+const maxVersion = 15
 
 // How the values of a measurement are written.
 const (

@@ -1,6 +1,9 @@
 package journal
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Hurry makes a recorder work at the pace of an accelerated test: grace and the
 // distance of marks as given, everything else in fractions of a second.
@@ -8,6 +11,7 @@ func (r *Recorder) Hurry(grace, mark time.Duration) {
 	r.pace = pace{
 		grace: grace, mark: mark, look: 300 * time.Millisecond, tick: 100 * time.Millisecond,
 		idle: 50 * time.Millisecond, backoff: 200 * time.Millisecond, block: 100 * time.Millisecond, keep: 100 * time.Millisecond,
+		reread: 20 * time.Millisecond, renew: 300 * time.Millisecond, full: r.pace.full, yield: r.pace.yield, patience: r.pace.patience,
 	}
 }
 
@@ -16,6 +20,27 @@ func (r *Recorder) WithoutProbe() { r.faults.noProbe = true }
 
 // WithoutStoredUpdates switches rule J3 off: a restart is seen only by the process that was there.
 func (r *Recorder) WithoutStoredUpdates() { r.faults.forgetUpdates = true }
+
+// FullFor sets how long a full disk holds up the log.
+func (r *Recorder) FullFor(d time.Duration) { r.pace.full = d }
+
+// Patience sets how long an entry of a later program is waited for, a tenth of it without the lease.
+func (r *Recorder) Patience(d time.Duration) { r.pace.yield, r.pace.patience = d/10, d }
+
+// Still makes a recorder do nothing but its rounds.
+func (r *Recorder) Still() { r.pace.tick = time.Hour }
+
+// Knows makes a recorder read entries up to a version, as that of a later program would.
+func (r *Recorder) Knows(version byte) { r.faults.newest = version }
+
+// RememberFiles bounds the files that a recorder remembers.
+func (r *Recorder) RememberFiles(n int) { r.files.limit = n }
+
+// ErrNewer is the error of an entry that a later program wrote.
+var ErrNewer = errNewer
+
+// Trim trims as the recorder does.
+func (j *Journal) Trim(ctx context.Context) error { return j.trim(ctx) }
 
 // Key is the name of a key of the journal.
 func (j *Journal) Key(parts ...string) string { return j.key(parts...) }

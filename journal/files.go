@@ -8,68 +8,99 @@ import (
 
 const (
 	maxFiles   = 5_000_000 // files remembered; at the bound all are asked again
+	maxTrusted = 1_000_000 // directories whose files' sources are trusted; at the bound all are looked at again
 	maxRefused = 1000      // files whose refusal was logged
+	maxAgain   = 10_000    // spoiled files that are asked again in vain, per era
 )
 
 // touch is what is known of one file.
 type touch struct {
-	second     uint32 // whole second of the last update that the daemon answered; everything is refused at unusable
-	connection uint32 // on which it was asked; 0 is never
+	second uint32 // whole second of the last update that the daemon answered; everything is refused at unusable
+	asked  uint32 // the connection on which it was asked, of a spoiled file the era; 0 is never
 }
 
-// unusable stands for the second of a file that can take nothing on this connection.
+// unusable stands for the second of a file that can take nothing in this era.
 const unusable = math.MaxUint32
 
 // files remembers which files were asked for their last update on this
-// connection, and which were found to have the right sources ever.
+// connection, and in which directories a file was found to have the right sources ever.
 //
 // A file is known by a 64-bit hash of its name, seeded per process: 16 bytes a
 // file instead of 100. Two files with one hash (1 in 6 million for 2 million files)
 // would cost the first touch of one of them, on this process only.
 type files struct {
 	seed       maphash.Seed
+	limit      int // files remembered
 	connection uint32
+	era        uint32 // ends with the connection, and after some minutes of it: then spoiled files are asked again
+	failed     int    // spoiled files that were asked again in vain in this era
 	known      map[uint64]touch
+	trusted    map[uint64]struct{}
 	refused    map[uint64]struct{}
 }
 
 func newFiles() *files {
-	return &files{seed: maphash.MakeSeed(), known: map[uint64]touch{}, refused: map[uint64]struct{}{}}
+	return &files{
+		seed: maphash.MakeSeed(), limit: maxFiles,
+		known: map[uint64]touch{}, trusted: map[uint64]struct{}{}, refused: map[uint64]struct{}{},
+	}
 }
 
 // connect begins a new connection: every file must be asked again.
 func (f *files) connect() {
 	f.connection++
+	f.renew()
 	clear(f.refused)
+}
+
+// renew begins a new era: spoiled files are asked again, because somebody may have repaired them.
+func (f *files) renew() {
+	f.era++
+	f.failed = 0
 }
 
 func (f *files) hash(name string) uint64 { return maphash.String(f.seed, name) }
 
-// touched returns what was learned of the file on this connection.
+// touched returns what was learned of the file on this connection, of a spoiled file in this era.
 func (f *files) touched(hash uint64) (second uint32, ok bool) {
 	t, found := f.known[hash]
-	return t.second, found && t.connection == f.connection
+	if found && t.second == unusable {
+		return unusable, t.asked == f.era || f.failed >= maxAgain
+	}
+	return t.second, found && t.asked == f.connection
 }
 
-// checked says whether the file was found to have the right sources, on whatever connection.
-func (f *files) checked(hash uint64) bool {
-	t, found := f.known[hash]
-	return found && t.second != unusable
+// spoiled says whether the file could take nothing when it was asked last, on whatever connection.
+func (f *files) spoiled(hash uint64) bool { return f.known[hash].second == unusable }
+
+// room makes room for n files. All that was learned may be gone after it, so
+// it must not be called between the first touch of a line and its sending.
+func (f *files) room(n int) {
+	if len(f.known)+n > f.limit {
+		clear(f.known)
+		clear(f.trusted)
+	}
 }
 
 // learn notes the time of the file's last update in Unix seconds.
 func (f *files) learn(hash uint64, last float64) {
-	f.put(hash, uint32(max(0, min(math.Floor(last), unusable-1))))
+	f.known[hash] = touch{uint32(max(0, min(math.Floor(last), unusable-1))), f.connection}
 }
 
-// spoil notes that the file can take nothing on this connection.
-func (f *files) spoil(hash uint64) { f.put(hash, unusable) }
-
-func (f *files) put(hash uint64, second uint32) {
-	if len(f.known) >= maxFiles {
-		clear(f.known)
+// spoil notes that the file can take nothing in this era.
+func (f *files) spoil(hash uint64) {
+	if f.spoiled(hash) {
+		f.failed++
 	}
-	f.known[hash] = touch{second, f.connection}
+	f.known[hash] = touch{unusable, f.era}
+}
+
+// trust notes that a file of a directory has the right sources; hash is the one of directory, kind and generation.
+func (f *files) trust(hash uint64) {
+	if len(f.trusted) >= maxTrusted {
+		clear(f.trusted)
+	}
+	f.trusted[hash] = struct{}{}
 }
 
 // forget makes the file be asked again.

@@ -100,9 +100,10 @@ func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
 
 // Last is what the log knows of a device; the zero Last when it knows nothing.
 type Last struct {
-	SampleAt time.Time // latest sample in the log ever; zero when there was none
-	Slot     int64     // Unix second, the last finished slot
-	Outcome  device.Outcome
+	SampleAt time.Time      // latest sample in the log ever; zero when there was none
+	Slot     int64          // Unix second, the last finished slot
+	Before   int64          // Unix second, the slot finished before Slot: 0 when there was none, Slot when it is not known
+	Outcome  device.Outcome // of Slot
 }
 
 // Last reads what the log knows of devices, in their order.
@@ -126,16 +127,23 @@ func (j *Journal) Last(ctx context.Context, ids []int64) ([]Last, error) {
 	return lasts, nil
 }
 
-// parseLast reads "<last sample ms>:<last finished slot>:<outcome>". Anything else is nothing, as it is to Append.
+// parseLast reads "<last sample ms>:<last finished slot>:<outcome>:<slot finished
+// before>"; the last part is missing in what an older program wrote. Anything else is nothing.
 func parseLast(text string) Last {
-	sample, rest, _ := strings.Cut(text, ":")
-	slot, outcome, _ := strings.Cut(rest, ":")
-	ms, err := strconv.ParseInt(sample, 10, 64)
-	second, slotErr := strconv.ParseInt(slot, 10, 64)
-	if err != nil || slotErr != nil || ms < 0 || second < 0 || outcomeNumber(device.Outcome(outcome)) == 0 {
+	parts := strings.SplitN(text, ":", 4)
+	if len(parts) < 3 || outcomeNumber(device.Outcome(parts[2])) == 0 {
 		return Last{}
 	}
-	last := Last{Slot: second, Outcome: device.Outcome(outcome)}
+	ms, err := strconv.ParseInt(parts[0], 10, 64)
+	slot, slotErr := strconv.ParseInt(parts[1], 10, 64)
+	before, beforeErr := slot, error(nil)
+	if len(parts) == 4 {
+		before, beforeErr = strconv.ParseInt(parts[3], 10, 64)
+	}
+	if err != nil || slotErr != nil || beforeErr != nil || ms < 0 || before < 0 || slot < before {
+		return Last{}
+	}
+	last := Last{Slot: slot, Before: before, Outcome: device.Outcome(parts[2])}
 	if ms > 0 {
 		last.SampleAt = time.UnixMilli(ms)
 	}

@@ -128,6 +128,25 @@ func (s stolen) TryAcquire(ctx context.Context) (bool, error) {
 	return s.Lease.TryAcquire(ctx)
 }
 
+// lapsing is a lease whose deadline passes when told to, and which can be had again at once.
+type lapsing struct {
+	stolen
+	released *atomic.Int64
+}
+
+func (l lapsing) TryAcquire(ctx context.Context) (bool, error) {
+	held, err := l.stolen.TryAcquire(ctx)
+	if held {
+		l.over.Store(false)
+	}
+	return held, err
+}
+
+func (l lapsing) Release(ctx context.Context) error {
+	l.released.Add(1)
+	return l.stolen.Release(ctx)
+}
+
 // TestNothingIsSentAfterTheLease: when the deadline has passed, nothing more is sent, whatever Redis says.
 func TestNothingIsSentAfterTheLease(t *testing.T) {
 	t.Parallel()
@@ -152,6 +171,25 @@ func TestNothingIsSentAfterTheLease(t *testing.T) {
 	over.Store(false)
 	taken.Store(false)
 	w.drained()
+}
+
+// TestALapsedLeaseIsNotTakenAnew: another recorder may have sent lines since, so the connection and what was learned on it end.
+func TestALapsedLeaseIsNotTakenAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, acceleratedWindow)
+	var over, taken atomic.Bool
+	var released atomic.Int64
+	w.wrap = func(l journal.Lease) journal.Lease { return lapsing{stolen{l, &over, &taken}, &released} }
+	r := w.record((*journal.Recorder).Still) // so that nothing but the round looks at the deadline
+	w.poll(2, 2)
+	w.drained()
+	over.Store(true)
+	polluxtest.Eventually(t, 10*time.Second, "the term ends", func() bool { return released.Load() > 0 })
+	w.poll(2, 2)
+	w.drained()
+	if n := r.counter("pollux_rrd_updates_total", "accepted"); n != 8 {
+		t.Errorf("%.0f lines are accepted, want 8", n)
+	}
 }
 
 // TestALostLeaseStoresNothing: another holder's key in Redis keeps the cursor from being written.

@@ -20,6 +20,8 @@ type proxy struct {
 	busy    atomic.Bool // STATS says that files wait to be written
 	full    atomic.Bool // CREATE is refused as on a full disk
 	refused atomic.Int64
+	infos   atomic.Int64 // INFO of other files than the tree's identity
+	probed  func()       // is called before a probe goes on
 }
 
 func newProxy(t *testing.T, rrd *polluxtest.Server) *proxy {
@@ -74,6 +76,12 @@ func (p *proxy) serve(client net.Conn) {
 			p.refused.Add(1)
 			_, err := client.Write([]byte("-1 RRD Error: \n"))
 			return err
+		}
+		if bytes.HasPrefix(line, []byte("INFO ")) && !bytes.Contains(line, []byte("_pollux")) {
+			p.infos.Add(1)
+		}
+		if p.probed != nil && bytes.HasSuffix(line, []byte(" 1:0\n")) {
+			p.probed()
 		}
 		_, err := daemon.Write(line)
 		return err

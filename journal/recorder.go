@@ -44,12 +44,20 @@ type pace struct {
 	backoff time.Duration // the longest wait after failures
 	block   time.Duration // how long one read waits for entries
 	keep    time.Duration // between two looks at the size
+	reread  time.Duration // after a read of the log that failed
+	renew   time.Duration // between two looks at spoiled files
+	// full is how long a daemon that cannot create files, such as on a full
+	// disk, holds up the log. After it, lines for new files are refused.
+	full     time.Duration
+	yield    time.Duration // without the lease, in front of an entry of a later program
+	patience time.Duration // until such an entry is dropped
 }
 
 // faults switch off single rules, for the tests that prove that they are needed.
 type faults struct {
 	noProbe       bool // J2: send without asking what the file has
 	forgetUpdates bool // J3: compare the daemon's count with this process's memory only
+	newest        byte // this program reads entries up to that version, as a later one would
 }
 
 // Recorder carries the log of one shard to one RRDCached. Every process has
@@ -72,6 +80,7 @@ type Recorder struct {
 	seen     uint64 // count of updates as this process remembers it, see faults.forgetUpdates
 	files    *files
 	full     time.Time // since when the daemon cannot create files
+	newer    newer     // where entries of a later program begin
 }
 
 // NewRecorder prepares a recorder. newLease makes the lease of a key that the recorder names.
@@ -98,6 +107,8 @@ func NewRecorder(j *Journal, c RecorderConfig, newLease func(key string) Lease, 
 		pace: pace{
 			grace: time.Minute, mark: 10 * time.Second, look: 10 * time.Second, tick: time.Second,
 			idle: time.Second, backoff: 5 * time.Second, block: time.Second, keep: 2 * time.Second,
+			reread: 200 * time.Millisecond, renew: 5 * time.Minute, full: 10 * time.Minute,
+			yield: 30 * time.Second, patience: 10 * time.Minute,
 		},
 	}, nil
 }
@@ -132,6 +143,10 @@ func (r *Recorder) record(ctx context.Context) error {
 		if text := err.Error(); text != logged && ctx.Err() == nil { // once, not at every try
 			r.log.Warn("recording is interrupted and will be tried again", "error", err)
 			logged = text
+		}
+		if errors.Is(err, errNewer) {
+			wait(ctx, r.pace.yield) // the lease is given up, and somebody else takes it
+			continue
 		}
 		failures++
 		wait(ctx, min(r.pace.backoff, 50*time.Millisecond<<min(failures, 10)))

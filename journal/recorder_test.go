@@ -138,7 +138,7 @@ func TestBadFilesAndEntriesStopNothing(t *testing.T) {
 	r := w.record()
 	for range 5 {
 		w.poll(2, 4)
-		for _, garbage := range []string{"", "\x01", "\x09abc", strings.Repeat("x", 5000)} {
+		for _, garbage := range []string{"", "\x01", "\x99abc", strings.Repeat("x", 5000)} {
 			if err := w.client.XAdd(ctx, &redis.XAddArgs{Stream: w.journal.Stream(), Values: []string{"e", garbage}}).Err(); err != nil {
 				t.Fatal(err)
 			}

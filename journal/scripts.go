@@ -12,16 +12,18 @@ import "github.com/redis/go-redis/v9"
 //
 // It returns 0 accepted, 1 future, 2 stale. Stale is a sample less than 1 s
 // after the device's last one, because the recorder compares whole seconds.
+// The hash holds the slot that was finished before the last one too: the last
+// one alone cannot say whether the slot in front of it was finished.
 // XADD stands first: when Redis is full it is refused, and the script ends there.
 var appendScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local earliest, latest, slot = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local sample, finished = 0, 0
+local sample, finished, before = 0, 0, 0
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
-  local s, f = string.match(held, '^(%d+):(%d+):')
-  if s then sample, finished = tonumber(s), tonumber(f) end
+  local s, f, b = string.match(held, '^(%d+):(%d+):%a*:?(%d*)')
+  if s then sample, finished, before = tonumber(s), tonumber(f), tonumber(b) or tonumber(f) end
 end
 if latest > now + 2000 then return 1 end
 if slot < finished then return 2 end
@@ -30,7 +32,8 @@ if ARGV[6] ~= '' then
   redis.call('XADD', KEYS[1], '*', 'e', ARGV[6])
   sample = latest
 end
-redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f:%.0f:%s', sample, slot, ARGV[5]))
+if slot > finished then before = finished end
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f:%.0f:%s:%.0f', sample, slot, ARGV[5], before))
 return 0
 `)
 

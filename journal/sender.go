@@ -30,19 +30,28 @@ type line struct {
 
 // open decodes messages and makes their lines. What cannot be decoded and what
 // belongs to a removed device leaves an item without lines, and is counted.
+// In front of an entry of a later program it stops; when that is the first, the error is errNewer.
 func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, error) {
 	items := make([]item, len(messages))
 	var ids []string
 	var of []int
+	var damaged []error
 	for i, message := range messages {
 		var err error
 		if items[i].position, err = parsePosition(message.ID); err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
 		payload, _ := message.Values[field].(string)
-		if items[i].entry, err = t.decoder.decode([]byte(payload)); err != nil {
-			t.metrics.cut.WithLabelValues(t.journal.shard, cutDamaged).Inc()
-			t.log.Error("an entry of the journal is dropped", "id", message.ID, "error", err)
+		items[i].entry, err = t.decoder.decode([]byte(payload))
+		if at := items[i].position; errors.Is(err, errNewer) && !t.pass(at) {
+			if i == 0 {
+				return nil, fmt.Errorf("entry %s waits for another recorder: %w", message.ID, err)
+			}
+			items = items[:i] // what stands before it is recorded first
+			break
+		}
+		if err != nil {
+			damaged = append(damaged, fmt.Errorf("entry %s: %w", message.ID, err))
 			continue
 		}
 		ids, of = append(ids, strconv.FormatInt(items[i].entry.DeviceID, 10)), append(of, i)
@@ -50,6 +59,10 @@ func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, err
 	removed, err := t.journal.removed(ctx, ids)
 	if err != nil {
 		return nil, err
+	}
+	for _, err := range damaged { // here, because a read that failed is done again
+		t.metrics.cut.WithLabelValues(t.journal.shard, cutDamaged).Inc()
+		t.log.Error("an entry of the journal is dropped", "error", err)
 	}
 	for n, i := range of {
 		if removed[n] {
@@ -149,6 +162,7 @@ func (t *term) send(ctx context.Context, items []item) error {
 
 // sendBatch sends at most one batch, after each file's first touch, and returns the lines whose file does not exist.
 func (t *term) sendBatch(ctx context.Context, lines []line) (gone []line, err error) {
+	t.files.room(len(lines))
 	if err := t.touch(ctx, lines); err != nil {
 		return nil, err
 	}
@@ -156,7 +170,9 @@ func (t *term) sendBatch(ctx context.Context, lines []line) (gone []line, err er
 	updates := make([]rrdcached.Update, 0, len(lines))
 	had := 0
 	for i := range lines {
-		switch second, _ := t.files.touched(lines[i].hash); {
+		switch second, ok := t.files.touched(lines[i].hash); {
+		case !ok: // never; unguarded it could spoil its file
+			return nil, fmt.Errorf("%s was not asked for its last update", lines[i].update.File)
 		case second == unusable:
 			t.count(lineRefused, 1)
 		case present(second, lines[i].update.Time):

@@ -100,6 +100,10 @@ func (j *Journal) targets(ctx context.Context) (map[string]state, error) {
 	return states, nil
 }
 
+// trimRounds is how often one trim repeats: Redis removes at most 10,000
+// entries at a time, and after a long backlog there are many more.
+const trimRounds = 50
+
 // trim removes what is durable in every target.
 func (j *Journal) trim(ctx context.Context) error {
 	states, err := j.targets(ctx)
@@ -110,8 +114,14 @@ func (j *Journal) trim(ctx context.Context) error {
 	if durable == (position{}) {
 		return nil
 	}
-	if err := j.client.XTrimMinIDApprox(ctx, j.stream, durable.String(), 0).Err(); err != nil {
-		return fmt.Errorf("trim the log: %w", err)
+	for range trimRounds {
+		removed, err := j.client.XTrimMinIDApprox(ctx, j.stream, durable.String(), 0).Result()
+		if err != nil {
+			return fmt.Errorf("trim the log: %w", err)
+		}
+		if removed == 0 {
+			break
+		}
 	}
 	return nil
 }

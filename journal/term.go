@@ -33,13 +33,17 @@ type term struct {
 	stored   state     // what Redis has
 	storedAt time.Time // when it was written last
 	tickedAt time.Time
+	renewed  time.Time // since when spoiled files stay so
 	decoder  decoder
+	passing  bool // entries of a later program are dropped
+	blind    bool // the last read of the log failed
 }
 
 // term records from the cursor on until ctx ends or something fails. The lease was just acquired.
 func (r *Recorder) term(ctx context.Context) error {
 	target, now := r.target, time.Now()
-	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now}
+	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now, renewed: now}
+	t.decoder.newest = r.faults.newest
 	var err error
 	if t.client, err = r.dial(ctx); err != nil {
 		r.metrics.up.WithLabelValues(r.config.Target).Set(0)
@@ -114,17 +118,18 @@ func (t *term) rewind() {
 	t.state.instance++ // the marks of every process are void
 }
 
-// hold renews the lease when a third of it has passed, and fails when it is over.
+// hold renews the lease when a third of it has passed, and fails when it is
+// over. A lease that lapsed may have been another's since, who sent lines: it
+// must not be taken anew on this connection, not even by a renewal that came too late.
 func (t *term) hold(ctx context.Context) error {
-	left := time.Until(t.lease.Deadline())
-	if left < t.ttl*2/3 {
+	deadline := t.lease.Deadline()
+	if left := time.Until(deadline); left > 0 && left < t.ttl*2/3 {
 		held, err := t.lease.TryAcquire(ctx)
 		if err == nil && !held {
 			return errLeaseLost
 		}
-		left = time.Until(t.lease.Deadline()) // after an error it stays held until then
 	}
-	if left <= 0 {
+	if time.Until(deadline) <= 0 { // after an error it stays held until then
 		return errLeaseLost
 	}
 	return nil
@@ -135,12 +140,8 @@ func (t *term) round(ctx context.Context) error {
 	if err := t.hold(ctx); err != nil {
 		return err
 	}
-	messages, err := t.read(ctx)
-	if err != nil {
-		return err
-	}
-	items, err := t.open(ctx, messages)
-	if err != nil {
+	items, err := t.next(ctx)
+	if err != nil || t.blind {
 		return err
 	}
 	for len(items) > 0 {
@@ -158,6 +159,30 @@ func (t *term) round(ctx context.Context) error {
 		}
 	}
 	return t.tick(ctx)
+}
+
+// next reads and opens entries. When Redis does not let it, it waits a moment
+// and returns none: the lease says how long that may go on. The end of the term
+// instead would make a replay ask for every file again.
+func (t *term) next(ctx context.Context) ([]item, error) {
+	messages, err := t.read(ctx)
+	var items []item
+	if err == nil {
+		items, err = t.open(ctx, messages)
+	}
+	switch {
+	case err == nil:
+		t.blind = false
+	case errors.Is(err, errMoved), errors.Is(err, errNewer):
+		return nil, err
+	default:
+		if !t.blind { // once, not at every try
+			t.log.Warn("the log cannot be read and will be tried again", "error", err)
+			t.blind = true
+		}
+		wait(ctx, t.pace.reread)
+	}
+	return items, nil
 }
 
 // read waits for entries behind the cursor. In the same round trip, and so from
@@ -196,6 +221,10 @@ func (t *term) tick(ctx context.Context) error {
 		return nil
 	}
 	t.tickedAt = now
+	if now.Sub(t.renewed) >= t.pace.renew { // between two batches, because lines are guarded by what is known
+		t.files.renew()
+		t.renewed = now
+	}
 	asked, cancel := context.WithDeadline(ctx, t.lease.Deadline())
 	defer cancel()
 	stats, err := t.stats(asked, t.client)

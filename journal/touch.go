@@ -12,13 +12,8 @@ import (
 	"pollux/rrdcached"
 )
 
-const (
-	// fullLimit is how long a daemon that cannot create files, such as on a full
-	// disk, holds up the log. After it, lines for new files are refused.
-	fullLimit = 10 * time.Minute
-	// maxBack is how many generations back the history of a new one is looked for.
-	maxBack = 8
-)
+// maxBack is how many generations back the history of a new one is looked for.
+const maxBack = 8
 
 // errNoRoom says that files cannot be created for a reason that may pass.
 var errNoRoom = errors.New("RRDCached cannot create files; is its disk full?")
@@ -35,7 +30,7 @@ func knownSchemas() map[measurement.Kind]rrdcached.Schema {
 }
 
 // touch asks the daemon for the last update of each file that was not asked on
-// this connection, and creates those that do not exist. After a restart the
+// this connection, and creates those that do not exist. Room for them must have been made. After a restart the
 // daemon knows that time as a whole second only: without the question it would
 // accept a sample that the file has already, and lose all that follows it.
 func (t *term) touch(ctx context.Context, lines []line) error {
@@ -95,31 +90,47 @@ func (t *term) probe(ctx context.Context, lines []*line) (results []rrdcached.Pr
 	return results, nil
 }
 
-// spoil gives a file up for this connection.
+// aboutFile says whether an error is a refusal of one file. Everything else is
+// the trouble of the connection, of the lease or of Redis, and no fault of the file.
+func aboutFile(err error) bool {
+	var reply *rrdcached.ReplyError
+	return errors.As(err, &reply) || errors.Is(err, rrdcached.ErrFile) ||
+		errors.Is(err, rrdcached.ErrBadValue) || errors.Is(err, rrdcached.ErrLimit)
+}
+
+// spoil gives a file up for some minutes.
 func (t *term) spoil(l *line, why error) {
 	t.files.spoil(l.hash)
 	t.report(l, why)
 }
 
-// found takes a file that exists. Once per process its sources are compared:
-// RRDCached would accept a wrong number of values and drop all that follows.
+// found takes a file that exists. RRDCached would accept a wrong number of
+// values and drop all that follows, so the sources of files are compared: once
+// per process of one file of each directory, kind and generation, and of
+// every file that was spoiled. To ask for each file would take a fresh process
+// 0.5 ms a file, minutes in a large tree. So a file with other sources is
+// found unless the first good file of its directory came before it; then its own values
+// are lost in RRDCached's log, and no other's.
 func (t *term) found(ctx context.Context, l *line, last float64) error {
-	if !t.files.checked(l.hash) {
+	m := l.sample
+	directory := t.files.hash(measurement.Path(l.entry.Dir, m.Kind, 0, m.Generation))
+	if _, trusted := t.files.trusted[directory]; !trusted || t.files.spoiled(l.hash) {
 		var info rrdcached.Info
 		err := t.ask(ctx, func(ctx context.Context) (err error) {
 			info, err = t.client.Info(ctx, l.update.File)
 			return err
 		})
-		if errors.Is(err, rrdcached.ErrConnection) || errors.Is(err, errLeaseLost) {
+		if err != nil && !aboutFile(err) {
 			return fmt.Errorf("look at %s: %w", l.update.File, err)
 		}
-		if err == nil && !sameSources(info.Sources, l.sample.Kind.Sources()) {
+		if err == nil && !sameSources(info.Sources, m.Kind.Sources()) {
 			err = errors.New("the file has other sources than measurements of its kind")
 		}
 		if err != nil {
 			t.spoil(l, err)
 			return nil
 		}
+		t.files.trust(directory)
 	}
 	t.files.learn(l.hash, last)
 	return nil
@@ -166,16 +177,15 @@ func (t *term) create(ctx context.Context, l *line) error {
 
 // notCreated tells a file that cannot be made from a daemon that can make none.
 func (t *term) notCreated(l *line, err error) error {
-	var reply *rrdcached.ReplyError
-	switch {
-	case errors.Is(err, rrdcached.ErrPermission), errors.Is(err, rrdcached.ErrFile), errors.Is(err, rrdcached.ErrBadValue), errors.Is(err, rrdcached.ErrLimit):
-	case !errors.As(err, &reply):
+	if !aboutFile(err) {
 		return fmt.Errorf("create %s: %w", l.update.File, err)
-	case noRoom(reply.Text):
+	}
+	var reply *rrdcached.ReplyError
+	if errors.As(err, &reply) && noRoom(reply.Text) {
 		if t.full.IsZero() {
 			t.full = time.Now()
 		}
-		if time.Since(t.full) < fullLimit {
+		if time.Since(t.full) < t.pace.full {
 			return fmt.Errorf("%w (%s: %w)", errNoRoom, l.update.File, err)
 		}
 	}
