@@ -123,7 +123,9 @@ func (r *reader) walk(ctx context.Context, fields []field, describes bool) error
 // hopeless says that asking further is no use: the device is silent, the poll
 // is over, or there is more than a poll takes.
 func hopeless(ctx context.Context, err error) bool {
-	return errors.Is(err, snmp.ErrTimeout) || errors.Is(err, snmp.ErrTooLarge) || ctx.Err() != nil
+	// The session looks at the deadline itself, a moment before the context's own error is there.
+	return errors.Is(err, snmp.ErrTimeout) || errors.Is(err, snmp.ErrTooLarge) || ctx.Err() != nil ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // read reads whole columns in one table request.

@@ -212,7 +212,7 @@ func (f *fleet) missing(polls map[slot]int, from, to time.Time) (missed []slot, 
 }
 
 // polledTwice fails the test when a slot was polled more than once, and tells
-// when. A poll that was cut short may have asked twice at its end.
+// when. A poll that was cut short may have asked twice, at or just after the end of its slot.
 func (f *fleet) polledTwice(reads [][]time.Time, h history) {
 	f.t.Helper()
 	polls := f.polls(reads)
@@ -220,7 +220,8 @@ func (f *fleet) polledTwice(reads [][]time.Time, h history) {
 	for i, times := range reads {
 		for _, at := range times {
 			s := f.slotOf(i, at)
-			if at.After(f.added[i]) && polls[s] > 1 && h.short[s] == 0 {
+			before := slot{s.device, s.begin - int64(f.interval)}
+			if at.After(f.added[i]) && polls[s] > 1 && h.short[s] == 0 && h.short[before] == 0 {
 				twice = append(twice, fmt.Sprintf("%v at %+.2f s", s, at.Sub(time.Unix(s.begin, 0)).Seconds()))
 			}
 		}

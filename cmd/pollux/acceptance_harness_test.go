@@ -2,11 +2,9 @@ package main_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -216,71 +214,6 @@ func (p *process) ready() *process {
 	p.t.Helper()
 	p.address = p.said(opsOpen, startLimit)[1]
 	return p
-}
-
-// scrape reads the metrics of the process; nil when it does not answer.
-func (p *process) scrape() metrics {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/metrics", nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil
-	}
-	return parseMetrics(string(text))
-}
-
-// metrics are the values by their names with labels, as they stand in the text format.
-type metrics map[string]float64
-
-func parseMetrics(text string) metrics {
-	m := metrics{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		cut := strings.LastIndexByte(line, ' ')
-		if strings.HasPrefix(line, "#") || cut < 0 {
-			continue
-		}
-		if value, err := strconv.ParseFloat(line[cut+1:], 64); err == nil {
-			m[line[:cut]] = value
-		}
-	}
-	return m
-}
-
-// sum adds the series of a name that carry all of the labels, each as name="value".
-func (m metrics) sum(name string, labels ...string) (sum float64) {
-series:
-	for series, value := range m {
-		own, rest, _ := strings.Cut(series, "{")
-		if own != name {
-			continue
-		}
-		for _, label := range labels {
-			if !strings.Contains(rest, label) {
-				continue series
-			}
-		}
-		sum += value
-	}
-	return sum
-}
-
-// since is what the counters have grown by after an earlier reading.
-func (m metrics) since(earlier metrics) metrics {
-	grown := metrics{}
-	for series, value := range m {
-		grown[series] = value - earlier[series]
-	}
-	return grown
 }
 
 func tail(file string) string {

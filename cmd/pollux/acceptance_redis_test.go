@@ -88,20 +88,21 @@ func (f *fleet) offered(from, added time.Time) span {
 	return span{from, added.Add(reread)}
 }
 
-// history is what the log says: the polls that are up, and those that were cut short, by their slots.
-type history struct{ up, short map[slot]int }
+// history is what the log says: all polls, those that are up, and those that were cut short, by their slots.
+type history struct{ all, up, short map[slot]int }
 
 // checkJournal fails the test unless the log holds each slot once, in order for
 // each device, and up. Where current slots are offered late (to new devices,
 // by a new leader) a poll may be cut short by the end of its slot.
 func (f *fleet) checkJournal(entries []entry, late ...span) history {
 	f.t.Helper()
-	h, last := history{map[slot]int{}, map[slot]int{}}, map[int64]int64{}
+	h, last := history{map[slot]int{}, map[slot]int{}, map[slot]int{}}, map[int64]int64{}
 	for _, e := range entries {
 		if e.begin <= last[e.device] {
 			f.t.Errorf("the log has slot %v of a device after %d", e.slot, last[e.device])
 		}
 		last[e.device] = e.begin
+		h.all[e.slot]++
 		if e.outcome == outcomeUp {
 			h.up[e.slot]++
 			continue

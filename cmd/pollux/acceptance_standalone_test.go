@@ -61,47 +61,6 @@ func (in *installation) redis() cluster.Client {
 	return openRedis(in.t, config.Redis{Socket: in.place.RedisSocket})
 }
 
-// work are the counters that must have moved when polls were done.
-var work = []string{
-	"pollux_polls_total", "pollux_worker_seconds_total", "pollux_snmp_requests_total", "pollux_rrd_updates_total",
-	"pollux_poll_lateness_seconds_count", "pollux_poll_duration_seconds_count", "pollux_offers_total", "pollux_poll_targets_total", "pollux_poll_saves_total",
-}
-
-// checkQuiet fails the test when the metrics tell of anything but polls that went well.
-func checkQuiet(t testing.TB, m metrics) {
-	t.Helper()
-	for _, name := range work {
-		if m.sum(name) == 0 {
-			t.Errorf("%s has not moved", name)
-		}
-	}
-	for _, name := range []string{"pollux_slots_missed_total", "pollux_journal_cut_total", "pollux_polls_skipped_total"} {
-		if got := m.sum(name); got != 0 {
-			t.Errorf("%s is %g", name, got)
-		}
-	}
-	for _, result := range []string{"partial", "down", "auth", "expired", "skipped"} {
-		if got := m.sum("pollux_polls_total", `result="`+result+`"`); got != 0 {
-			t.Errorf("%g polls ended %s", got, result)
-		}
-	}
-	for _, result := range []string{"refused", "removed"} {
-		if got := m.sum("pollux_rrd_updates_total", `result="`+result+`"`); got != 0 {
-			t.Errorf("%g lines for RRDCached were %s", got, result)
-		}
-	}
-}
-
-// logWork tells what a process did and what it cost.
-func logWork(t testing.TB, name string, m metrics) {
-	t.Helper()
-	polls := m.sum("pollux_poll_lateness_seconds_count")
-	t.Logf("%s: %.0f polls, lateness %.0f ms, %.2f ms of a worker each, %.2f requests each (%.0f timeouts), %.0f repeats, %.1f s of CPU, %.0f MB",
-		name, polls, 1000*m.sum("pollux_poll_lateness_seconds_sum")/max(polls, 1), 1000*m.sum("pollux_worker_seconds_total")/max(polls, 1),
-		m.sum("pollux_snmp_requests_total")/max(polls, 1), m.sum("pollux_snmp_requests_total", `result="timeout"`),
-		m.sum("pollux_task_repeats_total"), m.sum("process_cpu_seconds_total"), m.sum("process_resident_memory_bytes")/1e6)
-}
-
 func TestStandaloneMeasuresEveryRate(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -119,8 +78,8 @@ func TestStandaloneMeasuresEveryRate(t *testing.T) {
 		t.Errorf("only %d slots could be judged", judged)
 	}
 	checkQueues(t, redis)
-	m := p.scrape().since(before)
-	checkQuiet(t, m)
+	m := p.scrape()
+	checkQuiet(t, m, before)
 	logWork(t, "standalone", m)
 
 	to := now.Unix()/10*10 - 20
@@ -188,19 +147,21 @@ func TestStandaloneGoesOnWithItsData(t *testing.T) {
 	reads := f.reads()
 	in.checkInventory(f)
 	f.polledTwice(reads, logged)
-	for _, around := range []struct {
-		what     string
-		from, to time.Time
-	}{{"before and around the second start", added, killed.Add(-20 * time.Second)}, {"around the kill", killed.Add(-20 * time.Second), end}} {
-		missed, worst := f.missing(logged.up, around.from, around.to)
-		t.Logf("%s: %d of %d slots missed, at most %d of a device", around.what, len(missed), len(f.slots(around.from, around.to)), worst)
-		if worst > 1 {
-			t.Errorf("%s a device missed %d slots", around.what, worst)
-		}
-	}
+	f.checkPart("before and around the second start", logged, added, killed.Add(-20*time.Second))
+	f.checkPart("around the kill", logged, killed.Add(-20*time.Second), end)
 	// The daemon wrote everything out when it was stopped: the files are read as they are.
 	ports, to := f.pick(in.store, in.place.RRDBase, 40), end.Unix()/10*10-20
 	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), f.recorded(reads, logged.up), to), delayed, 40*2*4)
+}
+
+// checkPart fails the test when a device missed more than one slot in a part of the run.
+func (f *fleet) checkPart(what string, logged history, from, to time.Time) {
+	f.t.Helper()
+	missed, worst := f.missing(logged.all, from, to)
+	f.t.Logf("%s: %d of %d slots missed, at most %d of a device", what, len(missed), len(f.slots(from, to)), worst)
+	if worst > 1 {
+		f.t.Errorf("%s a device missed %d slots: %v", what, worst, some(missed))
+	}
 }
 
 // leading waits until a process leads, and returns when that was.
