@@ -121,11 +121,12 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 }
 
 // checkSlot ends a turn whose slot is over or was finished before: by this
-// node or another one, when the acknowledgement of its task was lost. A device
-// that was down and would find no probe is handed back here, before its lease
-// and its ports are asked for: a site that is down does that every other second.
+// node or another one, when the acknowledgement of its task was lost. A slot of
+// which next to nothing is left counts as over, since its poll would be cut
+// short. A device that was down goes back when no probe is free, before its
+// lease and its ports are asked for.
 func (c *Consumer) checkSlot(t *turn) error {
-	if t.remaining(c.deps.Clock.Now()) <= 0 {
+	if t.remaining(c.deps.Clock.Now()) <= t.least() {
 		return c.tooLate(t)
 	}
 	if c.isFinished(t) {

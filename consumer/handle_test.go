@@ -204,6 +204,15 @@ func TestWhatIsWritten(t *testing.T) {
 	})
 }
 
+func TestLeastOfASlot(t *testing.T) {
+	t.Parallel()
+	for interval, want := range map[int]time.Duration{10: 500 * time.Millisecond, 15: 750 * time.Millisecond, 20: time.Second, 300: time.Second} {
+		if got := (&turn{Poll: tasks.Poll{Interval: interval}}).least(); got != want {
+			t.Errorf("interval %d: %v, want %v", interval, got, want)
+		}
+	}
+}
+
 func TestLeaseTTL(t *testing.T) {
 	t.Parallel()
 	for interval, want := range map[int]time.Duration{10: 2500, 19: 4750, 20: 10_000, 40: 20_000, 60: 30_000, 300: 30_000, 3600: 30_000, 5: 2000} {

@@ -45,6 +45,11 @@ func (t *turn) remaining(now time.Time) time.Duration {
 	return time.Unix(t.End(), 0).Sub(now)
 }
 
+// least is what must be left of a slot for a poll to be begun: a twentieth of the interval, at most 1 s.
+func (t *turn) least() time.Duration {
+	return min(time.Duration(t.Interval)*time.Second/20, time.Second)
+}
+
 // budget is how long the poll may take from now on: 0.8 of the interval, and not past the slot's end.
 func (t *turn) budget(now time.Time) time.Duration {
 	return min(time.Duration(t.Interval)*time.Second*4/5, t.remaining(now))

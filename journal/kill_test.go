@@ -80,7 +80,7 @@ func TestWithoutTheProbeAKillLoses(t *testing.T) {
 	w.drained()
 	right, wrong := w.verdict()
 	t.Logf("%d right, %d lost", right, wrong)
-	if wrong < 1000 {
+	if wrong == 0 {
 		t.Errorf("only %d slots are lost; is the probe still needed?", wrong)
 	}
 }
@@ -114,7 +114,7 @@ func TestARestartThatNobodySaw(t *testing.T) {
 			if stored && (wrong > 0 || right == 0) {
 				t.Errorf("%d slots are right and %d are lost", right, wrong)
 			}
-			if !stored && wrong < 1000 {
+			if !stored && wrong == 0 { // how many depends on what the daemon had written out
 				t.Errorf("only %d slots are lost; is the stored count still needed?", wrong)
 			}
 		})

@@ -65,7 +65,7 @@ func pid(t *testing.T, dir, name string) int {
 	}
 	n, err := strconv.Atoi(string(text))
 	if err != nil {
-		t.Fatal(err)
+		return 0 // it is being written
 	}
 	return n
 }
