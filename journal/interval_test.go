@@ -125,3 +125,76 @@ func TestAGenerationWithoutHistory(t *testing.T) {
 		t.Errorf("%d slots right, %d wrong", right, wrong)
 	}
 }
+
+// TestKillsAtAnIntervalOfTenSeconds runs in real time: simulated switches whose
+// rates change by half or more from slot to slot are polled over SNMP every ten seconds, and the
+// daemon is killed five times, once right after the recorder has come back and once
+// while no recorder lives. Beside it the same is done to two daemons whose
+// recorders lack a rule, to prove that each is needed.
+func TestKillsAtAnIntervalOfTenSeconds(t *testing.T) {
+	t.Parallel()
+	const slots = 11
+	shared := &world{t: t, redis: polluxtest.Redis(t)}
+	shared.client = dialRedis(t, shared.redis)
+	shared.journal = journal.New(shared.client, 0)
+	n := newNetwork(t, shared.journal)
+	if change := n.smallestChange(slots); change < 0.5 {
+		t.Fatalf("a rate changes by %.0f %% only", change*100)
+	}
+	var members []*member
+	for _, m := range []struct {
+		name string
+		rule func(*journal.Recorder)
+	}{
+		{"all rules", func(*journal.Recorder) {}},
+		{"without the probe", (*journal.Recorder).WithoutProbe},
+		{"without the stored count", (*journal.Recorder).WithoutStoredUpdates},
+	} {
+		// A value stays in memory for 15 to 20 s, so that each kill takes one or two of every port.
+		members = append(members, newMember(shared, m.name, m.rule, 38*time.Second, "-w", "15", "-z", "3", "-f", "20", "-t", "1"))
+		members[len(members)-1].start()
+	}
+	n.poll(slots)
+	for i, kill := range []struct {
+		after float64 // seconds from the first slot: in the midst of a slot's polls, or between two slots'
+		do    func(*member)
+	}{
+		{51.2, (*member).crash},
+		{61.2, func(m *member) { // two
+			after := m.crashOnReturn()
+			t.Logf("%s: killed at most %v after the reconnect", m.name, after)
+			if m == members[0] && after > 500*time.Millisecond {
+				t.Error("that is too late to prove anything")
+			}
+		}},
+		{76, (*member).crash},
+		{86.2, (*member).crashUnseen}, // the last: a restart that is seen would send again what this one takes
+	} {
+		until(n.begin.Add(time.Duration(kill.after * float64(time.Second))))
+		for _, m := range members {
+			if durable := m.cursor()["durable"]; i == 0 && (durable == "" || durable == "0-0") {
+				t.Errorf("%s: nothing is durable after %.0f s", m.name, kill.after)
+			}
+			kill.do(m)
+		}
+	}
+	n.polling.Wait()
+	samples := n.answered()
+	for i, m := range members {
+		m.settle()
+		v := m.judge(samples)
+		t.Logf("%s: %d slots right, %d unknown, %d off by more than 2 %%, the worst by %.3f %%; %.0f lines accepted, %.0f present, %.0f refused; %v",
+			m.name, v.right, v.unknown, v.off, v.worst*100, m.lines("accepted"), m.lines("present"), m.lines("refused"), m.cursor())
+		if v.right+v.unknown+v.off != switches*switchPorts*2*(slots-2) {
+			t.Errorf("%s: %d slots, want %d", m.name, v.right+v.unknown+v.off, switches*switchPorts*2*(slots-2))
+		}
+		switch {
+		case i == 0 && (v.unknown+v.off > 0 || m.lines("refused") > 0 || m.cursor()["instance"] != "5"):
+			t.Errorf("%s: after five kills %d slots are unknown and %d off, %v", m.name, v.unknown, v.off, m.cursor())
+		case i == 0 && m.lines("present") == 0:
+			t.Error("no replayed line was on disk already: the test proves nothing")
+		case i > 0 && v.unknown+v.off == 0:
+			t.Errorf("%s: nothing is lost; is the rule still needed?", m.name)
+		}
+	}
+}
