@@ -30,6 +30,7 @@ type Node struct {
 	Started time.Time        `json:"started"`
 	Groups  []int64          `json:"groups"` // poller groups it serves; nil for a role without groups
 	Counts  map[string]int64 `json:"counts,omitempty"`
+	Keys    []string         `json:"keys,omitempty"` // ids of the APP_KEYs that it can open credentials with
 }
 
 // List reads all live nodes, ordered by role and NODE_ID. Entries that are not
@@ -90,7 +91,7 @@ func nodeKeyList(ctx context.Context, client redis.UniversalClient) ([]string, e
 
 // entry is the value of the registry's key for this process now.
 func (r *Registry) entry() ([]byte, error) {
-	node := Node{Token: r.token, Host: r.info.Host, PID: r.info.PID, Version: r.info.Version, Started: r.info.Started.UTC()}
+	node := Node{Token: r.token, Host: r.info.Host, PID: r.info.PID, Version: r.info.Version, Started: r.info.Started.UTC(), Keys: r.info.Keys}
 	if r.info.Groups != nil {
 		node.Groups = r.info.Groups()
 	}

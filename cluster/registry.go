@@ -71,6 +71,7 @@ type NodeInfo struct {
 	Started time.Time
 	Groups  func() []int64          // poller groups it serves now; nil for a role without groups
 	Counts  func() map[string]int64 // a few numbers for lists of nodes, such as polls; nil for none
+	Keys    []string                // ids of the APP_KEYs that it can open credentials with
 }
 
 // Registry holds the entry of one process in one role: pollux:node:<role>:<NODE_ID>.

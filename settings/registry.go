@@ -47,6 +47,11 @@ const (
 	KeyRRDArchives        = "rrd.rra"
 	KeyRRDFlushWindow     = "rrd.flush_window"
 	KeyEventlogPurge      = "eventlog_purge"
+	KeyOutagesPurge       = "outages_purge"
+	KeyNodeHistoryPurge   = "node_history_purge"
+	KeyGroupShare         = "poller.group_share"
+	KeyAddressInFlight    = "snmp.address_in_flight"
+	KeyAddressGap         = "snmp.address_gap"
 )
 
 // defaultArchives keeps 7 days of every step of 300 s, 30 days of half hours, 120 days of two hours and about 4 years of days.
@@ -65,6 +70,11 @@ func All() []Setting {
 		{Key: KeyRRDArchives, Form: FormArchives, Default: defaultArchives, Help: "Archives of new RRD files, in steps of the file: FUNCTION:STEPSxROWS ..."},
 		{Key: KeyRRDFlushWindow, Form: FormInt, Default: "3000", Min: 1, Max: 86_400, Unit: "s", Help: "How long rrdcached may hold an update in memory: the sum of its options -w, -z and -f, or more."},
 		{Key: KeyEventlogPurge, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which events are removed."},
+		{Key: KeyOutagesPurge, Form: FormInt, Default: "400", Min: 1, Max: 3650, Unit: "days", Help: "Age at which outages that are over are removed; availability over a year needs 366."},
+		{Key: KeyNodeHistoryPurge, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which the history of nodes is removed."},
+		{Key: KeyGroupShare, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},
+		{Key: KeyAddressInFlight, Form: FormInt, Default: "2", Min: 1, Max: 100, Help: "Polls that run at the same time against one agent (address and port) that several devices share."},
+		{Key: KeyAddressGap, Form: FormInt, Default: "0", Min: 0, Max: 60_000, Unit: "ms", Help: "Least time between two polls of one agent that several devices share."},
 	}
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all

@@ -204,6 +204,7 @@ func (n *node) register(ctx context.Context, role string, groups func() []int64)
 	}
 	registry, err := cluster.NewRegistry(n.redis, cluster.NodeInfo{
 		Role: role, NodeID: n.config.NodeID, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), Groups: groups,
+		Keys: []string{n.config.AppKey.ID()},
 	}, n.log)
 	if err != nil {
 		return "", err
