@@ -30,6 +30,8 @@ type Store interface {
 	PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error)
 	// SavePoll keeps what a poll found, unless a newer poll was saved.
 	SavePoll(ctx context.Context, poll device.Poll) error
+	// SharedAgents lists the SNMP agents, "host:port" in lower case, that more than one device asks.
+	SharedAgents(ctx context.Context) ([]string, error)
 }
 
 // Journal is the ordered log of measurements.
@@ -70,6 +72,7 @@ type Deps struct {
 	Store      Store
 	Journal    Journal
 	Leases     DeviceLeases
+	Agents     Agents
 	Clock      Clock
 	Redis      redis.UniversalClient // of the queues
 	Settings   func() settings.Values
@@ -90,6 +93,7 @@ type Consumer struct {
 	sight     *sight // of the journal's Redis
 	workers   *gate  // polls that run
 	probes    *gate  // polls of them that ask a device which was down
+	shared    *shared
 
 	handling  atomic.Int64       // tasks in the hands of this node
 	draining  context.Context    // ended: nothing new is begun
@@ -114,7 +118,7 @@ func New(c Config, d Deps) (*Consumer, error) {
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, metrics: m,
 		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: &sight{},
-		workers: &gate{}, probes: &gate{},
+		workers: &gate{}, probes: &gate{}, shared: &shared{},
 	}
 	consumer.draining, consumer.drain = context.WithCancel(context.Background())
 	consumer.reading, consumer.interrupt = context.WithCancel(context.Background())

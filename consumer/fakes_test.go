@@ -34,6 +34,7 @@ type fakeStore struct {
 	err     error
 	hang    bool
 	asked   int
+	agents  []string // that are shared
 }
 
 func (s *fakeStore) PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error) {
@@ -61,6 +62,31 @@ func (s *fakeStore) SavePoll(_ context.Context, p device.Poll) error {
 		s.saved = append(s.saved, p)
 	}
 	return s.err
+}
+
+func (s *fakeStore) SharedAgents(context.Context) ([]string, error) { return s.agents, s.err }
+
+// fakeAgents has so many places.
+type fakeAgents struct {
+	mu     sync.Mutex
+	places int
+	inside int
+	asked  []string
+}
+
+func (a *fakeAgents) Enter(_ context.Context, agent string, limit int, _, _ time.Duration) (func(), bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, agent)
+	if a.inside >= min(limit, a.places) {
+		return func() {}, false, nil
+	}
+	a.inside++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.inside--
+	}, true, nil
 }
 
 // fakeJournal accepts entries that are newer than the last one of their device, unless results say otherwise.

@@ -73,6 +73,8 @@ const (
 	questionTimeout = 3 * time.Second
 	// sampleGap is the least time between two samples of a device that the journal accepts, and a little more.
 	sampleGap = 1100 * time.Millisecond
+	// workerWait is how long a task waits in this node's hands for a worker.
+	workerWait = 2 * time.Second
 	// probeShare of the workers, 1/5, may ask devices that were down.
 	probeShare = 5
 )
@@ -80,9 +82,13 @@ const (
 // settle counts how a turn ended and says what asynq is to know of it.
 func (c *Consumer) settle(t *turn, err error) error {
 	var end *ending
+	var back *handBack
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &back):
+		c.metrics.handBacks.WithLabelValues(back.reason).Inc()
+		return err
 	case !errors.As(err, &end):
 		return err
 	case end.outcome == "":
@@ -101,15 +107,19 @@ func (c *Consumer) settle(t *turn, err error) error {
 	return nil
 }
 
-// takeWorker waits for a free worker. asynq limits its tasks too, but counts
-// one as ended whose time was over while the poll still ran.
+// takeWorker waits for a free worker. The servers of all lanes share them, and
+// asynq counts a task as ended whose time was over while its poll still runs.
+// A task that finds none for a while goes back: another node may have one.
 func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
-	ctx, cancel := context.WithTimeout(c.reading, t.remaining(c.deps.Clock.Now()))
+	ctx, cancel := context.WithTimeout(c.reading, min(t.remaining(c.deps.Clock.Now()), workerWait))
 	defer cancel()
 	defer context.AfterFunc(c.draining, cancel)()
 	if err := c.workers.enter(ctx); err != nil {
 		if c.stopping() {
 			return nil, errHandBack
+		}
+		if t.remaining(c.deps.Clock.Now()) > t.least() {
+			return nil, errNoWorker
 		}
 		return nil, c.tooLate(t)
 	}
@@ -213,6 +223,11 @@ func (c *Consumer) read(t *turn, target poller.Target) (poller.Report, error) {
 	if c.stopping() {
 		return poller.Report{}, errHandBack
 	}
+	leaveAgent, err := c.enterAgent(t, target.Device)
+	if err != nil {
+		return poller.Report{}, err
+	}
+	defer leaveAgent()
 	leave, err := c.takeProbe(t, &target)
 	if err != nil {
 		return poller.Report{}, err

@@ -28,6 +28,7 @@ var (
 	_ Clock        = (*cluster.Clock)(nil)
 	_ Journal      = (*journal.Journal)(nil)
 	_ DeviceLeases = (*cluster.DeviceLeases)(nil)
+	_ Agents       = (*cluster.Agents)(nil)
 	_ Store        = (*store.Store)(nil)
 	_ Session      = (*snmp.Session)(nil)
 )
@@ -39,6 +40,7 @@ type rig struct {
 	store    *fakeStore
 	journal  *fakeJournal
 	leases   *fakeLeases
+	agents   *fakeAgents
 	stats    *sessionStats
 	session  atomic.Pointer[fakeSession]
 	dialErr  atomic.Pointer[error]
@@ -51,7 +53,7 @@ type rig struct {
 func newRig(t *testing.T, interval int, client redis.UniversalClient) *rig {
 	t.Helper()
 	r := &rig{
-		clock: &fakeClock{}, store: &fakeStore{devices: map[int64]device.Device{}}, leases: &fakeLeases{},
+		clock: &fakeClock{}, store: &fakeStore{devices: map[int64]device.Device{}}, leases: &fakeLeases{}, agents: &fakeAgents{},
 		journal: &fakeJournal{last: map[int64]journal.Last{}}, registry: prometheus.NewRegistry(),
 		stats: &sessionStats{polls: map[int64]int{}},
 	}
@@ -65,7 +67,7 @@ func newRig(t *testing.T, interval int, client redis.UniversalClient) *rig {
 	r.groups.Store(&[]int64{0})
 	r.set(settings.KeyPollerWorkers, "10")
 	c, err := New(Config{NodeID: "node1", Groups: func() []int64 { return *r.groups.Load() }}, Deps{
-		Store: r.store, Journal: r.journal, Leases: r.leases, Clock: r.clock, Redis: client, Dial: r.dial,
+		Store: r.store, Journal: r.journal, Leases: r.leases, Agents: r.agents, Clock: r.clock, Redis: client, Dial: r.dial,
 		Settings: func() settings.Values { return *r.values.Load() }, Registerer: r.registry,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

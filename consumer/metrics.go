@@ -54,6 +54,7 @@ type metrics struct {
 	polls         *prometheus.CounterVec // group, result
 	skips         *prometheus.CounterVec // reason
 	repeats       *prometheus.CounterVec // reason
+	handBacks     *prometheus.CounterVec // reason
 	lateness      prometheus.Histogram
 	duration      *prometheus.HistogramVec // module
 	flying        *prometheus.GaugeVec     // group
@@ -74,9 +75,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "pollux", Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		polls:   counter("polls_total", "Slots that ended on this node, by poller group and outcome.", "group", "result"),
-		skips:   counter("polls_skipped_total", "Slots that ended as skipped, by reason.", "reason"),
-		repeats: counter("task_repeats_total", "Tasks whose slot was finished before, by reason.", "reason"),
+		polls:     counter("polls_total", "Slots that ended on this node, by poller group and outcome.", "group", "result"),
+		skips:     counter("polls_skipped_total", "Slots that ended as skipped, by reason.", "reason"),
+		repeats:   counter("task_repeats_total", "Tasks whose slot was finished before, by reason.", "reason"),
+		handBacks: counter("task_handbacks_total", "Tasks that went back into their queue, by what they waited for.", "reason"),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "pollux", Name: "poll_lateness_seconds", Help: "First request of a poll minus the beginning of its slot.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300},
@@ -97,7 +99,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		saves:      counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
 	}
 	m.exposeFixed()
-	return m, errors.Join(r.Register(m.polls), r.Register(m.skips), r.Register(m.repeats), r.Register(m.lateness),
+	return m, errors.Join(r.Register(m.polls), r.Register(m.skips), r.Register(m.repeats), r.Register(m.handBacks), r.Register(m.lateness),
 		r.Register(m.duration), r.Register(m.flying), r.Register(m.workers), r.Register(m.workerSeconds),
 		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies))
 }
@@ -109,6 +111,9 @@ func (m *metrics) exposeFixed() {
 	}
 	for _, reason := range []string{repeatFinished, repeatOvertaken} {
 		m.repeats.WithLabelValues(reason).Add(0)
+	}
+	for _, back := range []*handBack{errHandBack, errNoWorker, errProbesBusy, errAgentBusy} {
+		m.handBacks.WithLabelValues(back.reason).Add(0)
 	}
 	for _, op := range requestOps {
 		for _, result := range requestResults {

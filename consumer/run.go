@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"pollux/settings"
 	"pollux/tasks"
 )
 
@@ -25,16 +26,26 @@ const (
 type plan struct {
 	groups  []int64 // ordered, without repeats; none means that it takes nothing
 	workers int
+	share   int // percent of the workers that one group may hold beside others
 }
 
 func (p plan) equal(other plan) bool {
-	return p.workers == other.workers && slices.Equal(p.groups, other.groups)
+	return p.workers == other.workers && p.share == other.share && slices.Equal(p.groups, other.groups)
+}
+
+// laneWorkers is how many tasks the lane of one group may hold: all workers for
+// a single group, else its share, so that a slow group leaves some to the others.
+func (p plan) laneWorkers() int {
+	if len(p.groups) <= 1 {
+		return p.workers
+	}
+	return max(p.workers*p.share/100, 1)
 }
 
 // plan asks what is to be served now. A node whose clock is skewed serves
 // nothing: asynq's leases are written with each node's own clock.
 func (c *Consumer) plan() plan {
-	p := plan{workers: c.resize()}
+	p := plan{workers: c.resize(), share: c.deps.Settings().Int(settings.KeyGroupShare)}
 	if c.deps.Clock.Skewed() {
 		return p
 	}
@@ -61,13 +72,15 @@ func (c *Consumer) Run(ctx context.Context) error {
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx)) // polls that drain append too
 	defer stop()
 	guard.Go(func() { c.guardJournal(guarding) })
-	var serving *server
+	guard.Go(func() { c.followAgents(guarding) })
+	var lanes []*lane
 	var served plan
 	tick := time.NewTicker(planEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if wanted := c.plan(); !wanted.equal(served) {
-			if err := c.swap(&serving, wanted, &retiring); err != nil {
+			var err error
+			if lanes, err = c.swap(lanes, wanted, &retiring); err != nil {
 				c.log.Error("the queues cannot be served; the next attempt is soon", "err", err)
 			} else {
 				served = wanted
@@ -78,38 +91,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	c.finish(serving, &retiring)
-	return nil
-}
-
-// swap replaces the server: asynq fixes queues and concurrency when a server
-// is made. The new one starts first, so that no queue is left alone.
-func (c *Consumer) swap(serving **server, wanted plan, retiring *sync.WaitGroup) error {
-	var next *server
-	if len(wanted.groups) > 0 {
-		c.metrics.exposeGroups(wanted.groups)
-		started, err := c.serve(wanted)
-		if err != nil {
-			return err
-		}
-		next = started
-	}
-	if old := *serving; old != nil {
-		retiring.Go(func() { old.retire(c.draining) })
-	}
-	*serving = next
-	c.log.Info("queues are served", "groups", wanted.groups, "workers", wanted.workers)
+	c.finish(lanes, &retiring)
 	return nil
 }
 
 // finish drains: it stops the servers, interrupts polls that take too long, and waits for all of them.
-func (c *Consumer) finish(serving *server, retiring *sync.WaitGroup) {
+func (c *Consumer) finish(lanes []*lane, retiring *sync.WaitGroup) {
 	c.log.Info("draining: nothing new is taken", "tasks", c.handling.Load())
 	c.drain()
 	interrupting := time.AfterFunc(drainLimit, c.interrupt)
 	defer interrupting.Stop()
-	if serving != nil {
-		retiring.Go(func() { serving.retire(c.draining) })
+	for _, l := range lanes {
+		retiring.Go(func() { l.server.retire(c.draining) })
 	}
 	retiring.Wait()
 	deadline := time.Now().Add(writeLimit)

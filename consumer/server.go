@@ -23,8 +23,6 @@ const (
 	forwardEvery       = time.Second
 	// shutdownTimeout is asynq's own limit; what still runs then goes back into its queue.
 	shutdownTimeout = drainLimit + time.Second
-	// probeRetry is when a task comes again that found no worker for a device that is down.
-	probeRetry = 2 * time.Second
 )
 
 // server is one asynq server: a set of queues and a number of workers.
@@ -33,18 +31,19 @@ type server struct {
 	tasks atomic.Int64 // in its hands
 }
 
-// serve starts a server for a plan, which names at least one group: asynq
-// serves the queue "default" when it is given none.
-func (c *Consumer) serve(p plan) (*server, error) {
-	queues := make(map[string]int, len(p.groups))
-	for _, group := range p.groups {
+// serve starts a server for some groups, at least one: asynq serves the queue
+// "default" when it is given none. all is how many groups this node serves:
+// the more they are, the less often each is looked at.
+func (c *Consumer) serve(groups []int64, workers, all int) (*server, error) {
+	queues := make(map[string]int, len(groups))
+	for _, group := range groups {
 		queues[tasks.Queue(tasks.KindPoller, group)] = 1
 	}
 	s := &server{}
 	s.asynq = asynq.NewServerFromRedisClient(c.deps.Redis, asynq.Config{
-		Concurrency:              p.workers,
+		Concurrency:              workers,
 		Queues:                   queues,
-		TaskCheckInterval:        max(checkEvery, time.Duration(len(queues))*checkEveryPerQueue),
+		TaskCheckInterval:        max(checkEvery, time.Duration(all)*checkEveryPerQueue),
 		DelayedTaskCheckInterval: forwardEvery,
 		ShutdownTimeout:          shutdownTimeout,
 		RetryDelayFunc:           retryDelay,
@@ -81,14 +80,17 @@ func (s *server) retire(draining context.Context) {
 
 // isFailure says what uses up one of a task's retries. A task that is handed back keeps them.
 func isFailure(err error) bool {
-	return !errors.Is(err, errHandBack) && !errors.Is(err, errProbesBusy)
+	var back *handBack
+	return !errors.As(err, &back)
 }
 
 // retryDelay is when a task comes again: at once, so that a lost lease or a
-// stopped node costs as little of the slot as possible.
+// stopped node costs as little of the slot as possible; a task that waits for
+// something else to end comes a while later, each at another moment.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if errors.Is(err, errProbesBusy) {
-		return probeRetry/2 + rand.N(probeRetry)
+	var back *handBack
+	if errors.As(err, &back) && back.after > 0 {
+		return back.after + rand.N(2*back.after)
 	}
 	return 0
 }

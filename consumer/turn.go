@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -96,9 +95,21 @@ var (
 	errFuture   = &ending{device.OutcomeSkipped, skipFuture}
 )
 
-// Why a task goes back into its queue, to be taken again by whoever comes
-// first. Neither counts as a failure.
+// handBack is why a task goes back into its queue, to be taken again by
+// whoever comes first. It is no failure and uses up no retry.
+type handBack struct {
+	reason string        // label of the metric
+	text   string        // what asynq notes of it
+	after  time.Duration // when it comes again, at the earliest; then within twice as long
+}
+
+// Error implements error.
+func (h *handBack) Error() string { return "handed back: " + h.text }
+
+// The reasons to hand a task back.
 var (
-	errHandBack   = errors.New("handed back: this node stops")
-	errProbesBusy = errors.New("handed back: too many workers ask devices that are down")
+	errHandBack   = &handBack{"stopping", "this node stops", 0}
+	errNoWorker   = &handBack{"worker", "all workers of this node are busy", 0}
+	errProbesBusy = &handBack{"probe", "too many workers ask devices that are down", time.Second}
+	errAgentBusy  = &handBack{"agent", "too many polls of the device's agent run", time.Second / 2}
 )

@@ -17,6 +17,7 @@ var recordBehaviours = []behaviour{
 	{"settings are checked, stored and logged", settingRoundTrip},
 	{"events are listed newest first and purged", eventPurge},
 	{"a node keeps its assignment", nodeAssignment},
+	{"agents of several devices are known", sharedAgents},
 }
 
 func groupGeneral(t *testing.T, e engine) {

@@ -145,7 +145,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		return err
 	}
 	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: groups}, consumer.Deps{
-		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
+		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
 	})
