@@ -2,17 +2,8 @@ package cluster_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,20 +34,19 @@ func mustWork(t *testing.T, client redis.UniversalClient) {
 func TestConnectsEachWay(t *testing.T) {
 	t.Parallel()
 	plain := polluxtest.Redis(t)
-	locked := polluxtest.Redis(t, "--requirepass", canary,
-		"--user", "pollux", "on", ">"+canary+"2", "~asynq:*", "~pollux:*", "resetchannels", "&asynq:cancel",
-		"-@all", "+@read", "+@write", "+@fast", "+@scripting", "+@pubsub", "+@connection", "-@dangerous", "-@admin", "+info")
+	locked := polluxtest.Redis(t, "--requirepass", canary)
+	narrow := polluxtest.Redis(t, "--aclfile", polluxtest.Packaged(t, "redis/users.acl", t.TempDir()))
 	ways := map[string]config.Redis{
 		"plain":    at(t, plain.Address),
 		"database": at(t, plain.Address),
 		"socket":   {Host: "127.0.0.1", Port: 1, Socket: plain.Socket}, // the socket wins
 		"password": at(t, locked.Address),
-		"user":     at(t, locked.Address),
+		"user":     at(t, narrow.Address),
 	}
 	change := func(name string, f func(*config.Redis)) { c := ways[name]; f(&c); ways[name] = c }
 	change("database", func(c *config.Redis) { c.DB = 3 })
 	change("password", func(c *config.Redis) { c.Password = secret.New(canary) })
-	change("user", func(c *config.Redis) { c.Username, c.Password = "pollux", secret.New(canary+"2") })
+	change("user", func(c *config.Redis) { c.Username, c.Password = "pollux", secret.New(polluxtest.PolluxPassword) })
 	for name, c := range ways {
 		t.Run(name, func(t *testing.T) {
 			client, err := cluster.Connect(t.Context(), c, quiet(), cluster.Name("pollux test\n1"), cluster.PoolSize(2))
@@ -189,19 +179,16 @@ func TestCommandsEndWithTheirContextWhenRedisHangs(t *testing.T) {
 
 func TestConnectsOverTLS(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	authority, certificate, key := certificates(t, dir)
-	port := polluxtest.FreePort(t)
-	polluxtest.Redis(t, "--tls-port", strconv.Itoa(port), "--tls-cert-file", certificate, "--tls-key-file", key,
-		"--tls-ca-cert-file", authority, "--tls-auth-clients", "no", "--bind", "127.0.0.1", "127.0.0.2")
-	c := config.Redis{Scheme: "tls", Host: "127.0.0.1", Port: uint16(port), TLSCA: authority}
+	files, port := polluxtest.NewCertificates(t), polluxtest.FreePort(t)
+	polluxtest.Redis(t, append(files.Flags(strconv.Itoa(port)), "--bind", "127.0.0.1", "127.0.0.2")...)
+	c := config.Redis{Scheme: "tls", Host: "127.0.0.1", Port: uint16(port), TLSCA: files.Authority}
 	mustWork(t, connect(t, c))
 
 	c.TLSCA = ""
 	if _, err := cluster.Connect(t.Context(), c, quiet()); !errors.Is(err, cluster.ErrUnavailable) || !strings.Contains(err.Error(), "set REDIS_TLS_CA") {
 		t.Errorf("an unknown authority: %v", err)
 	}
-	c.TLSCA, c.Host = authority, "127.0.0.2"
+	c.TLSCA, c.Host = files.Authority, "127.0.0.2"
 	if _, err := cluster.Connect(t.Context(), c, quiet()); err == nil || !strings.Contains(err.Error(), "its certificate does not fit") {
 		t.Errorf("a certificate for another host: %v", err)
 	}
@@ -209,48 +196,4 @@ func TestConnectsOverTLS(t *testing.T) {
 	if _, err := cluster.Connect(t.Context(), c, quiet()); !errors.Is(err, cluster.ErrUnavailable) || !strings.Contains(err.Error(), "REDIS_SCHEME=tls") {
 		t.Errorf("without TLS: %v", err)
 	}
-}
-
-// certificates makes an authority and a certificate for 127.0.0.1 in dir, and returns the three files.
-func certificates(t *testing.T, dir string) (authority, certificate, key string) {
-	t.Helper()
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	newKey := func() *ecdsa.PrivateKey {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
-	}
-	template := func(serial int64, name string) *x509.Certificate {
-		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		}
-	}
-	root := template(1, "test authority")
-	root.IsCA, root.BasicConstraintsValid, root.KeyUsage = true, true, x509.KeyUsageCertSign
-	rootKey, leafKey := newKey(), newKey()
-	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, &rootKey.PublicKey, rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := template(2, "redis")
-	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, &leafKey.PublicKey, rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(leafKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write("ca.pem", "CERTIFICATE", rootDER), write("cert.pem", "CERTIFICATE", leafDER), write("key.pem", "EC PRIVATE KEY", keyDER)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"pollux/polluxtest"
 )
@@ -53,5 +54,31 @@ func TestDatabasesAreFresh(t *testing.T) {
 	}
 	if again := polluxtest.MariaDB(t); again.Name == maria.Name {
 		t.Error("the second database is the first")
+	}
+}
+
+func TestSentinelsFailOver(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]polluxtest.SentinelOptions{
+		"a password":  {},
+		"a user, TLS": {WatcherUser: "pollux", TLS: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := polluxtest.Sentinels(t, options)
+			first := f.Master()
+			if first != f.Nodes[0] {
+				t.Fatalf("the master is %v", first)
+			}
+			killed := f.KillMaster()
+			if now := f.Successor(killed, time.Minute); now == first {
+				t.Error("the killed server is the master")
+			}
+			killed.Start()
+			f.Complete(time.Minute)
+			if role := killed.InfoField("role"); role != "slave" {
+				t.Errorf("the killed server came back as %s", role)
+			}
+		})
 	}
 }

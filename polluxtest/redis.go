@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,18 +15,22 @@ import (
 
 // Redis starts a redis-server with an append-only file, reachable over TCP
 // and a unix socket. extra are further words of its command line, such as
-// "--requirepass", "x".
+// "--requirepass", "x"; a file of settings stands first.
 func Redis(t testing.TB, extra ...string) *Server {
 	t.Helper()
 	s := newServer(t, "redis-server")
 	port := FreePort(t)
 	s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	s.Socket = filepath.Join(s.Dir, "redis.sock")
+	var file []string
+	if len(extra) > 0 && strings.HasSuffix(extra[0], ".conf") {
+		file, extra = extra[:1], extra[1:]
+	}
 	s.command = func() *exec.Cmd {
-		args := []string{
+		args := append(slices.Clone(file),
 			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", s.Dir,
 			"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
-		}
+		)
 		return exec.Command("redis-server", append(args, extra...)...)
 	}
 	s.ready = func() error { return pingRedis(s.Socket) }

@@ -31,6 +31,7 @@ type Server struct {
 
 	t       testing.TB
 	name    string
+	login   []string // user and password for Ask; none for a server that asks for none
 	command func() *exec.Cmd
 	ready   func() error
 
