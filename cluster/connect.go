@@ -172,7 +172,7 @@ func newClient(c config.Redis, settings connection) (redis.UniversalClient, erro
 }
 
 // newDialer dials by ctx alone; the library's own TLS dialer cannot be cancelled.
-func newDialer(c config.Redis) (func(context.Context, string, string) (net.Conn, error), error) {
+func newDialer(c config.Redis) (dialFunc, error) {
 	plain := &net.Dialer{Timeout: commandTimeout, KeepAlive: 30 * time.Second}
 	switch c.Scheme {
 	case "", "tcp":

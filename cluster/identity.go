@@ -37,16 +37,27 @@ func EnsureID(ctx context.Context, client redis.UniversalClient, id string) erro
 		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
 			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+
 			"if that Redis is free for this cluster, delete its key %s",
-			ErrOtherCluster, printable(id), serverOf(client), printable(found), clusterKey)
+			ErrOtherCluster, printable(id), serverOf(ctx, client), printable(found), clusterKey)
 	}
 	return nil
 }
 
-// serverOf names the server of a client for people.
-func serverOf(client redis.UniversalClient) string {
-	if single, ok := client.(*redis.Client); ok {
-		options := single.Options()
-		return fmt.Sprintf("%s database %d", options.Addr, options.DB)
+// serverOf names the server of a client for people. Behind Sentinels only the server itself knows its address.
+func serverOf(ctx context.Context, client redis.UniversalClient) string {
+	single, ok := client.(*redis.Client)
+	if !ok {
+		return "its address"
 	}
-	return "its address"
+	options := single.Options()
+	where := options.Addr
+	if where == failoverAddress {
+		where = "the address that the Sentinels name"
+		if info, err := client.ClientInfo(ctx).Result(); err == nil {
+			where = printable(info.LAddr) + " (which the Sentinels name)"
+		}
+	}
+	return fmt.Sprintf("%s database %d", where, options.DB)
 }
+
+// failoverAddress is what go-redis shows as the address of a client that asks Sentinels.
+const failoverAddress = "FailoverClient"

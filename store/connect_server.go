@@ -115,11 +115,11 @@ func describe(c config.Database) string {
 	case c.Connection == config.SQLite:
 		return "sqlite file " + c.Name
 	case c.Socket != "":
-		return c.Connection + " at " + c.Socket
+		return c.Connection + " " + c.Name + " at " + c.Socket
 	case c.Connection == config.PostgreSQL:
-		return c.Connection + " at " + hostPort(c, 5432)
+		return c.Connection + " " + c.Name + " at " + hostPort(c, 5432)
 	default:
-		return c.Connection + " at " + hostPort(c, 3306)
+		return c.Connection + " " + c.Name + " at " + hostPort(c, 3306)
 	}
 }
 

@@ -52,6 +52,9 @@ func open(ctx context.Context, c config.Database, key secret.Key, log *slog.Logg
 	return s, nil
 }
 
+// Server names the database and its server for people; no login is in it.
+func (s *Store) Server() string { return s.where }
+
 // Check says whether this node may use the database: ErrSchemaOld or
 // ErrSchemaNew when it has another schema, ErrKeyMismatch when it was made with another APP_KEY.
 func (s *Store) Check(ctx context.Context) error {

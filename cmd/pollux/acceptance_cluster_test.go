@@ -23,7 +23,8 @@ import (
 type deployment struct {
 	t     testing.TB
 	dir   string
-	redis *polluxtest.Server
+	redis *polluxtest.Server // nil when the test brought one of another kind
+	login config.Redis       // how a node reaches Redis
 	rrd   *polluxtest.Server
 	env   []string // what all nodes share
 	store *store.Store
@@ -32,7 +33,16 @@ type deployment struct {
 
 func deploy(t testing.TB, database config.Database) *deployment {
 	t.Helper()
-	d := &deployment{t: t, dir: shortDir(t), redis: polluxtest.Redis(t), rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}}
+	server := polluxtest.Redis(t)
+	d := deployOn(t, database, redisAt(t, server))
+	d.redis = server
+	return d
+}
+
+// deployOn is deploy with a Redis of any kind, and with further variables for all nodes.
+func deployOn(t testing.TB, database config.Database, login config.Redis, more ...string) *deployment {
+	t.Helper()
+	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}}
 	text, err := secret.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -41,12 +51,12 @@ func deploy(t testing.TB, database config.Database) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := strings.Cut(d.redis.Address, ":")
 	d.env = []string{
-		"APP_KEY=" + text.Reveal(), "REDIS_HOST=" + host, "REDIS_PORT=" + port, "RRDCACHED=" + d.rrd.Address,
+		"APP_KEY=" + text.Reveal(), "RRDCACHED=" + d.rrd.Address,
 		"DB_CONNECTION=" + database.Connection, "DB_HOST=" + database.Host, fmt.Sprintf("DB_PORT=%d", database.Port), "DB_DATABASE=" + database.Name,
 		"DB_USERNAME=" + database.Username, "DB_PASSWORD=" + database.Password.Reveal(), "DB_SSLMODE=" + database.SSLMode,
 	}
+	d.env = append(append(d.env, redisVariables("REDIS_", login)...), more...)
 	cli(t, d.dir, d.env, "migrate", "up")
 	cli(t, d.dir, d.env, "config", "set", "rrd.rra", testArchives)
 	if d.store, err = store.Open(t.Context(), database, key, quiet()); err != nil {
@@ -66,7 +76,7 @@ func (d *deployment) run(role, name string) *process {
 
 func (d *deployment) client() cluster.Client {
 	d.t.Helper()
-	return openRedis(d.t, config.Redis{Socket: d.redis.Socket})
+	return openRedis(d.t, d.login)
 }
 
 // total adds a metric over nodes, by their last readings where one does not answer any more.
@@ -237,10 +247,11 @@ func (d *deployment) checkRates(f *fleet, client cluster.Client, reads [][]time.
 	if len(all) != f.devices {
 		d.t.Errorf("the inventory has %d devices that are up, want %d", len(all), f.devices)
 	}
-	ports, to := f.pick(d.store, d.rrd.Base, 60), end.Unix()/10*10-20
-	seconds := int(end.Sub(from) / time.Second)
-	a := f.compare(ports, f.fetch(d.rrd.Address, ports, from.Unix()-60, to), reads, to)
-	checkAccuracy(d.t, a, delayed, len(ports)*2*(seconds/10-6))
+	step := int64(f.interval)
+	ports, to := f.pick(d.store, d.rrd.Base, 60), end.Unix()/step*step-2*step
+	steps := int(int64(end.Sub(from)/time.Second) / step)
+	a := f.compare(ports, f.fetch(d.rrd.Address, ports, from.Unix()-6*step, to), reads, to)
+	checkAccuracy(d.t, a, delayed, len(ports)*2*(steps-6))
 	if left, _ := filepath.Glob(filepath.Join(d.rrd.Base, "*", "*-g1.rrd")); len(left) > 0 {
 		d.t.Errorf("files began anew: %v", some(left))
 	}

@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"pollux/config"
 	"pollux/device"
 	"pollux/journal"
+	"pollux/polluxtest"
 )
 
 const journalStream = "pollux:{journal:0}"
@@ -28,6 +32,34 @@ func openRedis(t testing.TB, c config.Redis) cluster.Client {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// redisAt is how to reach a plain redis-server of a test.
+func redisAt(t testing.TB, server *polluxtest.Server) config.Redis {
+	t.Helper()
+	host, text, err := net.SplitHostPort(server.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Redis{Host: host, Port: uint16(port)}
+}
+
+// redisVariables are those of .env for a Redis; prefix is REDIS_ or JOURNAL_REDIS_.
+func redisVariables(prefix string, c config.Redis) (variables []string) {
+	for name, value := range map[string]string{
+		"SCHEME": c.Scheme, "HOST": c.Host, "PORT": strconv.Itoa(int(c.Port)), "SOCKET": c.Socket, "DB": strconv.Itoa(c.DB),
+		"USERNAME": c.Username, "PASSWORD": c.Password.Reveal(), "TLS_CA": c.TLSCA, "SENTINEL": strings.Join(c.Sentinels, ","),
+		"SENTINEL_SERVICE": c.SentinelService, "SENTINEL_USERNAME": c.SentinelUsername, "SENTINEL_PASSWORD": c.SentinelPassword.Reveal(),
+	} {
+		if value != "" && value != "0" {
+			variables = append(variables, prefix+name+"="+value)
+		}
+	}
+	return variables
 }
 
 // entry is what the head of an entry of the log says.

@@ -135,65 +135,6 @@ func (x *examination) database(ctx context.Context) {
 	x.fine("db", "%s, schema up to date, cluster %s", x.config.Database.Connection, x.cluster)
 }
 
-// redis looks at one of the two Redis servers that a cluster may have.
-func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
-	c.Timeout = 0 // the doctor says what is, and does not wait for what may come
-	if len(c.Sentinels) > 0 && (c.Host != "" || c.Socket != "") {
-		x.warn(name, "both Sentinels and a host are set; the Sentinels win")
-	}
-	client, err := cluster.Connect(ctx, c, x.program.logger("error"))
-	if err != nil {
-		x.fail(name, err)
-		return
-	}
-	defer client.Close()
-	if x.cluster != "" {
-		if err := x.sameCluster(ctx, client); err != nil {
-			x.fail(name, err)
-			return
-		}
-	}
-	info, err := client.Info(ctx, "memory", "persistence", "server").Result()
-	if err != nil {
-		x.fail(name, fmt.Errorf("ask Redis about itself: %w; its user needs the command INFO", err))
-		return
-	}
-	fields := infoFields(info)
-	x.fine(name, "version %s", fields["redis_version"])
-	if policy := fields["maxmemory_policy"]; policy != "noeviction" {
-		x.fail(name, fmt.Errorf("maxmemory-policy is %.40s; Redis would throw away queues and measurements: set it to noeviction", policy))
-	}
-	if fields["aof_enabled"] != "1" {
-		x.warn(name, "appendonly is off: a restart of Redis loses the measurements that are not in RRD files yet; set appendonly yes")
-	}
-	if fields["maxmemory"] == "0" {
-		x.warn(name, "maxmemory is not set: the journal keeps at most 256 MiB")
-	}
-	x.clock(ctx, client)
-}
-
-// sameCluster compares without claiming: a doctor changes nothing.
-func (x *examination) sameCluster(ctx context.Context, client cluster.Client) error {
-	found, err := client.Get(ctx, "pollux:cluster").Result()
-	if err == nil && found != x.cluster {
-		return cluster.EnsureID(ctx, client, x.cluster)
-	}
-	return nil
-}
-
-func (x *examination) clock(ctx context.Context, client cluster.Client) {
-	now, err := client.Time(ctx).Result()
-	if err != nil {
-		x.fail("clock", fmt.Errorf("ask Redis for its time: %w", err))
-		return
-	}
-	if skew := time.Since(now); skew.Abs() > 5*time.Second {
-		x.fail("clock", fmt.Errorf("this machine's clock differs from that of Redis by %s; check its time synchronisation", skew.Round(time.Millisecond)))
-		return
-	}
-	x.fine("clock", "agrees with Redis")
-}
-
 func (x *examination) rrdcached(ctx context.Context) {
 	if len(x.config.RRDCached) == 0 {
 		x.fail("rrdcached", errNoRRDCached)
@@ -252,15 +193,4 @@ func (x *examination) machine() {
 			x.fail("machine", fmt.Errorf("%w: %s/node.env can be read by others; run: chmod 600 %s/node.env", config.ErrInvalid, dir, dir))
 		}
 	}
-}
-
-// infoFields reads the lines "name:value" of Redis' INFO.
-func infoFields(text string) map[string]string {
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
-			fields[name] = value
-		}
-	}
-	return fields
 }

@@ -68,7 +68,7 @@ func openNode(ctx context.Context, c config.Config, log *slog.Logger) (n *node, 
 	}
 	n.closers = append(n.closers, n.redis.Close)
 	if err = cluster.EnsureID(ctx, n.redis, n.cluster); err != nil {
-		return n, err
+		return n, withDatabase(err, n.store)
 	}
 	if err = n.openJournal(ctx); err != nil {
 		return n, err
@@ -115,13 +115,21 @@ func (n *node) openJournal(ctx context.Context) error {
 		}
 		n.closers = append(n.closers, own.Close)
 		if err := cluster.EnsureID(ctx, own, n.cluster); err != nil {
-			return err
+			return fmt.Errorf("the journal's Redis (JOURNAL_REDIS_*): %w", withDatabase(err, n.store))
 		}
 		client = own
 	}
 	n.journalRedis = client
 	n.journal = journal.New(client, 0)
 	return nil
+}
+
+// withDatabase names the database too when something else belongs to another cluster.
+func withDatabase(err error, s *store.Store) error {
+	if errors.Is(err, cluster.ErrOtherCluster) || errors.Is(err, journal.ErrOtherCluster) {
+		return fmt.Errorf("database %s: %w", s.Server(), err)
+	}
+	return err
 }
 
 // newMetrics is a registry with what every process exports.

@@ -178,7 +178,7 @@ func (n *node) sameCluster(ctx context.Context, target string) error {
 		_, err = journal.Identify(ctx, client, n.cluster)
 	}
 	if errors.Is(err, journal.ErrOtherCluster) {
-		return fmt.Errorf("RRDCACHED=%s: %w", target, err)
+		return fmt.Errorf("RRDCACHED=%s: %w", target, withDatabase(err, n.store))
 	}
 	if err != nil {
 		n.log.Warn("RRDCached does not answer; the journal keeps its measurements", "target", target, "err", err)

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollux/cluster"
+	"pollux/config"
+)
+
+// redis looks at one of the two Redis servers that a cluster may have.
+func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
+	c.Timeout = 0 // the doctor says what is, and does not wait for what may come
+	if len(c.Sentinels) > 0 {
+		x.sentinels(ctx, name, c)
+	}
+	client, err := cluster.Connect(ctx, c, x.program.logger("error"))
+	if err != nil {
+		x.fail(name, err)
+		return
+	}
+	defer client.Close()
+	if x.cluster != "" {
+		if err := x.sameCluster(ctx, client); err != nil {
+			x.fail(name, err)
+			return
+		}
+	}
+	info, err := client.Info(ctx).Result() // without a section: Redis 6.2 takes one only
+	if err != nil {
+		x.fail(name, fmt.Errorf("ask Redis about itself: %w; its user needs the command INFO", err))
+		return
+	}
+	fields := infoFields(info)
+	x.fine(name, "version %s, %s", fields["redis_version"], reached(c))
+	x.memory(name, fields)
+	if len(c.Sentinels) > 0 {
+		x.replicas(name, fields)
+	}
+	if c.Password.IsEmpty() && (c.Socket == "" || len(c.Sentinels) > 0) {
+		x.warn(name, "it asks for no password: whoever reaches it can change what is polled and measured; use the ACL user of docs/how-to/redis.md")
+	}
+	x.clock(ctx, client)
+}
+
+// memory looks at what would lose queues or measurements.
+func (x *examination) memory(name string, fields map[string]string) {
+	if policy := fields["maxmemory_policy"]; policy != "noeviction" {
+		x.fail(name, fmt.Errorf("maxmemory-policy is %.40s; Redis would throw away queues and measurements: set it to noeviction", policy))
+	}
+	if fields["aof_enabled"] != "1" {
+		x.warn(name, "appendonly is off: a restart of Redis loses the measurements that are not in RRD files yet; set appendonly yes")
+	}
+	if fields["maxmemory"] == "0" {
+		x.warn(name, "maxmemory is not set: the journal keeps at most 256 MiB")
+	}
+}
+
+// reached says how a Redis is reached, without a secret.
+func reached(c config.Redis) string {
+	words := []string{"user " + orDefault(c.Username, "default")}
+	switch {
+	case len(c.Sentinels) > 0:
+		words = append(words, "by Sentinels")
+	case c.Socket != "":
+		words = append(words, "by a unix socket")
+	}
+	if c.Scheme == "tls" && (c.Socket == "" || len(c.Sentinels) > 0) {
+		words = append(words, "TLS")
+	}
+	return strings.Join(append(words, "database "+strconv.Itoa(c.DB)), ", ")
+}
+
+// sentinels asks each of them: a client is content with one.
+func (x *examination) sentinels(ctx context.Context, name string, c config.Redis) {
+	if c.Host != "" || c.Socket != "" {
+		x.warn(name, "both Sentinels and a host or a socket are set; the Sentinels win")
+	}
+	views, err := cluster.AskSentinels(ctx, c)
+	if err != nil {
+		return // Connect says it too
+	}
+	masters := map[string]bool{}
+	answering := 0
+	for _, view := range views {
+		if view.Err != nil {
+			x.warn(name, "the Sentinel %s: %v", view.Address, view.Err)
+			continue
+		}
+		masters[view.Master] = true
+		answering++
+	}
+	switch {
+	case answering == 0: // Connect fails, and says why
+	case len(masters) > 1:
+		x.warn(name, "the Sentinels do not agree who the master of %s is; it should pass within a minute", c.SentinelService)
+	default:
+		for master := range masters {
+			x.fine(name, "%d of %d Sentinels answer; the master of %s is %s", answering, len(views), c.SentinelService, master)
+		}
+	}
+	if len(views) < 3 {
+		x.warn(name, "REDIS_SENTINEL names fewer than three (%d); three on three machines can outvote a lost one", len(views))
+	}
+}
+
+// replicas looks whether a failover could work, and whether a master that is cut off would notice.
+func (x *examination) replicas(name string, fields map[string]string) {
+	following, err := strconv.Atoi(fields["connected_slaves"])
+	if err != nil {
+		return
+	}
+	_, bound := fields["min_slaves_good_slaves"] // there only when min-replicas-to-write is set
+	switch {
+	case !bound:
+		x.warn(name, "min-replicas-to-write is 0: a master that is cut off takes writes that are lost when it comes back; set it to 1")
+	case following < 2:
+		x.warn(name, "two replicas should follow the master, there are %d: with min-replicas-to-write a promoted master that nobody follows refuses writes", following)
+	}
+}
+
+// sameCluster compares without claiming: a doctor changes nothing.
+func (x *examination) sameCluster(ctx context.Context, client cluster.Client) error {
+	found, err := client.Get(ctx, "pollux:cluster").Result()
+	if err == nil && found != x.cluster {
+		return cluster.EnsureID(ctx, client, x.cluster)
+	}
+	return nil
+}
+
+func (x *examination) clock(ctx context.Context, client cluster.Client) {
+	now, err := client.Time(ctx).Result()
+	if err != nil {
+		x.fail("clock", fmt.Errorf("ask Redis for its time: %w", err))
+		return
+	}
+	if skew := time.Since(now); skew.Abs() > 5*time.Second {
+		x.fail("clock", fmt.Errorf("this machine's clock differs from that of Redis by %s; check its time synchronisation", skew.Round(time.Millisecond)))
+		return
+	}
+	x.fine("clock", "agrees with Redis")
+}
+
+// infoFields reads the lines "name:value" of Redis' INFO.
+func infoFields(text string) map[string]string {
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			fields[name] = value
+		}
+	}
+	return fields
+}
