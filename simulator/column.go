@@ -26,6 +26,9 @@ const (
 	columns
 )
 
+// NoColumn marks the entry of a reply that held no octet counter.
+const NoColumn Column = 255
+
 var columnNames = [columns]string{
 	"InOctets", "InUcastPkts", "InNUcastPkts", "InDiscards", "InErrors", "InUnknownProtos",
 	"OutOctets", "OutUcastPkts", "OutNUcastPkts", "OutDiscards", "OutErrors",

@@ -66,7 +66,7 @@ type Config struct {
 	MaxMessage int
 	// Epoch is when the counters began. Zero = 2026-01-01 UTC, or the time of New if Wrap is set.
 	Epoch time.Time
-	// Log receives each octet counter that was answered, in the format of ReadLog; nil = none.
+	// Log receives each octet counter and each other reply that was answered, in the format of ReadLog; nil = none.
 	Log io.Writer
 }
 

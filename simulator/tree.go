@@ -17,7 +17,8 @@ type tree interface {
 // moment is whose objects are asked for and when.
 type moment struct {
 	device int
-	now    int64 // Unix ns
+	source uint16 // UDP port that asks
+	now    int64  // Unix ns
 	truth  *truth
 }
 

@@ -12,18 +12,21 @@ import (
 
 const (
 	entrySize    = 28
-	entryVersion = 1
+	entryVersion = 2
 )
 
-// Entry is one octet counter that was answered.
+// Entry is one octet counter that was answered, or a whole reply that held none.
 type Entry struct {
-	// Device counts from 0, Port from 1.
+	// Device counts from 0, Port from 1; 0 for a reply without octet counters.
 	Device, Port int
-	// Column is InOctets or OutOctets.
+	// Source is the UDP port that the request came from. It tells apart two polls of a
+	// device that run at the same time; the kernel gives it to another one later.
+	Source uint16
+	// Column is InOctets or OutOctets, or NoColumn for a reply without octet counters.
 	Column Column
 	// Wide says whether the object was the 64-bit one, ifHCInOctets or ifHCOutOctets.
 	Wide bool
-	// UnixNano is the time for which the counter was computed, in ns since 1970.
+	// UnixNano is the time for which the reply was computed, in ns since 1970.
 	UnixNano int64
 	// Counter is the value answered.
 	Counter uint64
@@ -35,7 +38,7 @@ var ErrLog = errors.New("not a whole log of answered counters")
 // ReadLog yields the entries of a log that an Agent wrote to Config.Log, in the order in which
 // they were written; those of answers given at the same time may be out of order by a batch of 32.
 // It stops at the first error, which wraps ErrLog or is the reader's. The format is 28 bytes an
-// entry, big-endian: version 1, column, width in bits, 0, device (4), port (4), time (8), counter (8).
+// entry, big-endian: version 2, column, width in bits, 0, device (4), source (2), port (2), time (8), counter (8).
 // Logs may be concatenated.
 func ReadLog(r io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
@@ -52,7 +55,7 @@ func ReadLog(r io.Reader) iter.Seq2[Entry, error] {
 			case err != nil:
 				yield(Entry{}, fmt.Errorf("read an entry: %w", err))
 				return
-			case raw[0] != entryVersion || raw[1] >= byte(columns) || raw[2] != 32 && raw[2] != 64:
+			case raw[0] != entryVersion || !(raw[1] < byte(columns) && (raw[2] == 32 || raw[2] == 64) || Column(raw[1]) == NoColumn && raw[2] == 0):
 				yield(Entry{}, fmt.Errorf("entry begins with % x: %w", raw[:4], ErrLog))
 				return
 			}
@@ -65,7 +68,7 @@ func ReadLog(r io.Reader) iter.Seq2[Entry, error] {
 
 func decodeEntry(raw *[entrySize]byte) Entry {
 	return Entry{
-		Device: int(binary.BigEndian.Uint32(raw[4:])), Port: int(binary.BigEndian.Uint32(raw[8:])),
+		Device: int(binary.BigEndian.Uint32(raw[4:])), Source: binary.BigEndian.Uint16(raw[8:]), Port: int(binary.BigEndian.Uint16(raw[10:])),
 		Column: Column(raw[1]), Wide: raw[2] == 64,
 		UnixNano: int64(binary.BigEndian.Uint64(raw[12:])), Counter: binary.BigEndian.Uint64(raw[20:]),
 	}
@@ -84,9 +87,21 @@ func (t *truth) note(at *moment, o *object, value uint64) {
 	if o.kind == kindCounter64 {
 		width = 64
 	}
-	t.raw = append(t.raw, entryVersion, byte(o.column), width, 0)
+	t.append(at, o.column, width, o.port, value)
+}
+
+// noteReply notes a reply that has been made since the length mark, unless its counters tell of it.
+func (t *truth) noteReply(at *moment, mark int) {
+	if t != nil && len(t.raw) == mark {
+		t.append(at, NoColumn, 0, 0, 0)
+	}
+}
+
+func (t *truth) append(at *moment, column Column, width byte, port int, value uint64) {
+	t.raw = append(t.raw, entryVersion, byte(column), width, 0)
 	t.raw = binary.BigEndian.AppendUint32(t.raw, uint32(at.device))
-	t.raw = binary.BigEndian.AppendUint32(t.raw, uint32(o.port))
+	t.raw = binary.BigEndian.AppendUint16(t.raw, at.source)
+	t.raw = binary.BigEndian.AppendUint16(t.raw, uint16(port))
 	t.raw = binary.BigEndian.AppendUint64(t.raw, uint64(at.now))
 	t.raw = binary.BigEndian.AppendUint64(t.raw, value)
 }

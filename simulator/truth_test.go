@@ -40,10 +40,15 @@ func TestLogIsWhatWasAnswered(t *testing.T) {
 	}
 	stop()
 	m := a.Model()
-	got := 0
+	got, others, sources := 0, 0, map[uint16]bool{}
 	for e, err := range ReadLog(&file) {
 		if err != nil {
 			t.Fatal(err)
+		}
+		sources[e.Source] = true
+		if e.Column == NoColumn {
+			others++
+			continue
 		}
 		got++
 		counter, width := m.Counter(e.Device, e.Port, e.Column, time.Unix(0, e.UnixNano)), 64
@@ -58,13 +63,16 @@ func TestLogIsWhatWasAnswered(t *testing.T) {
 	if got != len(want) || got < 3*4*40 {
 		t.Errorf("the log has %d entries, want %d", got, len(want))
 	}
+	if others != 3 || len(sources) != 3 {
+		t.Errorf("the log has %d replies without octets from %d clients, want one of each of three", others, len(sources))
+	}
 }
 
 func TestBrokenLogs(t *testing.T) {
 	t.Parallel()
 	var tr truth
-	tr.note(&moment{device: 70_000, now: 123}, &object{port: 9_999, column: OutOctets, kind: kindCounter64}, 1<<63)
-	want := Entry{Device: 70_000, Port: 9_999, Column: OutOctets, Wide: true, UnixNano: 123, Counter: 1 << 63}
+	tr.note(&moment{device: 70_000, source: 61_234, now: 123}, &object{port: 9_999, column: OutOctets, kind: kindCounter64}, 1<<63)
+	want := Entry{Device: 70_000, Port: 9_999, Source: 61_234, Column: OutOctets, Wide: true, UnixNano: 123, Counter: 1 << 63}
 	for e, err := range ReadLog(bytes.NewReader(tr.raw)) {
 		if e != want || err != nil {
 			t.Errorf("%+v %v, want %+v", e, err, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"time"
 
@@ -77,10 +78,12 @@ func (w *worker) handle(i int) bool {
 	now, delay := time.Now(), w.delay()
 	var reply []byte
 	mark := w.responder.at.truth.length()
+	w.responder.at.source = sourcePort(in.Addr)
 	reply, p.reply = w.responder.reply(in.Buffers[0][:in.N], device, now.Add(delay/2).UnixNano(), p.reply)
 	if reply == nil {
 		return false
 	}
+	w.responder.at.truth.noteReply(&w.responder.at, mark)
 	answerFrom(control)
 	if delay > 0 {
 		if w.agent.delayed.add(now.Add(delay), w.socket.batch, reply, control, in.Addr) {
@@ -92,6 +95,14 @@ func (w *worker) handle(i int) bool {
 	p.vector[0] = reply
 	w.out = append(w.out, ipv4.Message{Buffers: p.vector[:], OOB: control, Addr: in.Addr})
 	return true
+}
+
+// sourcePort is the port of who asks.
+func sourcePort(from net.Addr) uint16 {
+	if udp, ok := from.(*net.UDPAddr); ok {
+		return uint16(udp.Port)
+	}
+	return 0
 }
 
 // device is whom a packet with this control message was sent to.
