@@ -44,6 +44,7 @@ type fleet struct {
 
 	devices, ports, interval int
 	latency                  time.Duration // of each answer
+	credentials              func(number int) snmp.Credentials
 
 	ids   []int64     // in the inventory, by number of the device
 	added []time.Time // when it was complete in the inventory
@@ -51,12 +52,14 @@ type fleet struct {
 
 var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
 
-// startFleet starts simulated devices that are to be polled every interval seconds.
-func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration) *fleet {
+// startFleet starts simulated devices that are to be polled every interval
+// seconds. flags are further ones of the simulator.
+func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers")}
-	f.process = start(t, dir, "simulator", nil, "simulate", "--listen", fleetRange+":0", "--log", f.answers,
-		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String())
+	f.credentials = func(int) snmp.Credentials { return snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")} }
+	f.process = start(t, dir, "simulator", nil, append([]string{"simulate", "--listen", fleetRange + ":0", "--log", f.answers,
+		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String()}, flags...)...)
 	port := f.process.said(answering, startLimit)[1]
 	var err error
 	f.plan, err = simulator.New(simulator.Config{Listen: fleetRange + ":" + port, Devices: devices, Ports: ports}, nil)
@@ -87,7 +90,7 @@ func (f *fleet) addOne(ctx context.Context, s *store.Store, i int) error {
 	d := device.Device{
 		Hostname: fmt.Sprintf("sim-%04d", i), Address: where.Addr().String(), Port: where.Port(), Transport: "udp",
 		Interval: f.interval, Timeout: snmpPatience, Retries: 1, Status: device.StatusNew,
-		Credentials: snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")},
+		Credentials: f.credentials(i),
 	}
 	session, err := snmp.Dial(ctx, snmp.Target{
 		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials, Timeout: d.Timeout, Retries: d.Retries,

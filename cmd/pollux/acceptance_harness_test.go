@@ -35,7 +35,10 @@ type built struct {
 }
 
 // program builds the program once per run of the tests.
-var program = sync.OnceValues(func() (built, error) {
+var program = sync.OnceValues(func() (built, error) { return build("gosnmp_nodebug") })
+
+// build builds the program with some tags, and further words for go build.
+func build(tags string, extra ...string) (built, error) {
 	dir, err := os.MkdirTemp("/tmp", "pxb")
 	if err != nil {
 		return built{}, err
@@ -50,13 +53,13 @@ var program = sync.OnceValues(func() (built, error) {
 		return built{}, err
 	}
 	made := built{file: filepath.Join(dir, "pollux"), keep: keep}
-	build := exec.Command("go", "build", "-tags", "gosnmp_nodebug", "-o", made.file, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	compile := exec.Command("go", append(append([]string{"build", "-tags", tags}, extra...), "-o", made.file, ".")...)
+	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := compile.CombinedOutput(); err != nil {
 		return made, fmt.Errorf("build the program: %w: %s", err, out)
 	}
 	return made, nil
-})
+}
 
 // shortDir is a temporary folder with a path that is short enough for unix sockets.
 func shortDir(t testing.TB) string {
@@ -96,7 +99,13 @@ func command(t testing.TB, dir string, environ []string, args ...string) *exec.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(made.file, args...)
+	return commandOf(t, made.file, dir, environ, args...)
+}
+
+// commandOf is command for another build of the program.
+func commandOf(t testing.TB, file, dir string, environ []string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(file, args...)
 	c.Dir = dir
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "POLLUX_OPS_LISTEN=127.0.0.1:0"}, environ...)
 	// An empty file, so that none of this machine is read.
@@ -135,7 +144,13 @@ type process struct {
 // killed; when the test failed, the end of its log is printed.
 func start(t testing.TB, dir, name string, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, log: filepath.Join(dir, name+".log"), command: command(t, dir, environ, args...), exited: make(chan struct{})}
+	return startCommand(t, dir, name, command(t, dir, environ, args...))
+}
+
+// startCommand is start for a command that is prepared.
+func startCommand(t testing.TB, dir, name string, prepared *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, name: name, log: filepath.Join(dir, name+".log"), command: prepared, exited: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		t.Fatal(err)
