@@ -17,6 +17,7 @@ const (
 	keyPrefix    = "base64:"
 	keyBytes     = 32
 	sealedPrefix = "v1:"
+	idDigits     = 8 // hexadecimal, of a key's id
 	minDistinct  = 8 // distinct byte values that a random key of 32 bytes never falls below
 )
 
@@ -25,13 +26,20 @@ var ErrKey = errors.New("the key must be base64: followed by 32 random bytes in 
 
 // ErrOpen says that a sealed text was made with another key, belongs to
 // another row, or was changed.
-var ErrOpen = errors.New("the sealed value does not open with this APP_KEY")
+var ErrOpen = errors.New("the sealed value does not open with the APP_KEY of this node")
 
-// Key is the cluster's APP_KEY. It seals with AES-256-GCM under keys that
-// HKDF-SHA256 (RFC 5869) derives from it, one per purpose. The zero Key seals nothing.
+// sealedText is the encoding of sealed values. It is strict, so that no bit of
+// a sealed value can change without it failing to open: the last character has spare ones.
+var sealedText = base64.RawStdEncoding.Strict()
+
+// Key is the cluster's APP_KEY, with the former ones that a node still has. It
+// seals with AES-256-GCM under keys that HKDF-SHA256 (RFC 5869) derives from the
+// APP_KEY, one per purpose, and opens with whichever of its keys a value names.
+// The zero Key seals nothing.
 type Key struct {
 	master []byte
 	id     string
+	former []Key
 }
 
 // GenerateKey returns a new APP_KEY in its text form, "base64:" and 32 random bytes.
@@ -61,7 +69,7 @@ func ParseKey(text String) (Key, error) {
 	if len(distinct) < minDistinct {
 		return Key{}, ErrKey
 	}
-	id, err := hkdf.Key(sha256.New, raw, nil, "pollux key id", 4)
+	id, err := hkdf.Key(sha256.New, raw, nil, "pollux key id", idDigits/2)
 	if err != nil {
 		return Key{}, fmt.Errorf("derive the key id: %w", err)
 	}
@@ -101,16 +109,22 @@ func (k Key) Seal(purpose, place string, plain String) (string, error) {
 		return "", fmt.Errorf("read a random nonce: %w", err)
 	}
 	sealed := aead.Seal(nonce, nonce, []byte(plain.Reveal()), []byte(place))
-	return sealedPrefix + k.id + ":" + base64.RawStdEncoding.EncodeToString(sealed), nil
+	return sealedPrefix + k.id + ":" + sealedText.EncodeToString(sealed), nil
 }
 
-// Open decrypts what Seal made for the same purpose and place; anything else is ErrOpen.
+// Open decrypts what Seal made for the same purpose and place with this key or
+// with a former one of it; anything else is ErrOpen.
 func (k Key) Open(purpose, place, sealed string) (String, error) {
-	rest, found := strings.CutPrefix(sealed, sealedPrefix+k.id+":")
+	id := SealedWith(sealed)
+	one, found := k.Named(id)
 	if !found {
 		return String{}, ErrOpen
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(rest)
+	return one.open(purpose, place, strings.TrimPrefix(sealed, sealedPrefix+id+":"))
+}
+
+func (k Key) open(purpose, place, text string) (String, error) {
+	raw, err := sealedText.DecodeString(text)
 	if err != nil {
 		return String{}, ErrOpen
 	}
