@@ -8,11 +8,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"pollux/secret"
 )
 
-// ErrKey says that the database was made with another APP_KEY, so that no credential in it could be opened.
-var ErrKey = errors.New("APP_KEY is not the one that this database was made with; copy APP_KEY from the .env of a node that works")
+// ErrKey says that the database is under a key that this node does not have, so that credentials in it could not be opened.
+var ErrKey = errors.New("APP_KEY is not the one that this database is under; copy APP_KEY (and APP_PREVIOUS_KEYS) from the .env of a node that works")
 
 // clusterIDBytes makes the 18 hexadecimal digits that fit, behind one letter, into the name of an RRD source (19 characters).
 const clusterIDBytes = 9
@@ -20,8 +23,8 @@ const clusterIDBytes = 9
 // Identity is what the first migration wrote down of the cluster.
 type Identity struct {
 	ClusterID string // 18 random hexadecimal digits
-	KeyID     string // secret.Key.ID of the APP_KEY
-	KeyCheck  string // secret.Key.CheckValue of the APP_KEY
+	KeyID     string // secret.Key.ID of the key in force: the APP_KEY that credentials are sealed with
+	KeyCheck  string // its secret.Key.CheckValue
 }
 
 // Identity reads the cluster's identity. Before the first migration it is ErrOld.
@@ -38,12 +41,26 @@ func (m *Migrator) Identity(ctx context.Context) (Identity, error) {
 	return id, nil
 }
 
-// CheckKey returns ErrKey when the database was made with another APP_KEY.
+// CheckKey returns ErrKey when the key in force is neither the APP_KEY nor a former one of this node.
 func (m *Migrator) CheckKey(id Identity) error {
-	if subtle.ConstantTimeCompare([]byte(id.KeyCheck), []byte(m.config.KeyCheck)) == 1 {
-		return nil
+	_, err := InForce(m.config.Key, id)
+	return err
+}
+
+// InForce is the key in force, alone, out of those that a node has. ErrKey when it has not got it.
+func InForce(key secret.Key, id Identity) (secret.Key, error) {
+	found, has := key.Named(id.KeyID)
+	if has {
+		check, err := found.CheckValue()
+		if err != nil {
+			return secret.Key{}, fmt.Errorf("prepare the check of APP_KEY: %w", err)
+		}
+		has = subtle.ConstantTimeCompare([]byte(id.KeyCheck), []byte(check)) == 1
 	}
-	return fmt.Errorf("%w (database: key %s, this node: key %s)", ErrKey, id.KeyID, m.config.KeyID)
+	if !has {
+		return secret.Key{}, fmt.Errorf("%w (database: key %s, this node: key %s)", ErrKey, id.KeyID, strings.Join(key.IDs(), ", "))
+	}
+	return found, nil
 }
 
 // checkKey refuses another APP_KEY before anything is migrated; an empty database takes any.
@@ -71,8 +88,12 @@ func (m *Migrator) ensureIdentity(ctx context.Context) error {
 	if _, err := rand.Read(random); err != nil {
 		return fmt.Errorf("read random bytes: %w", err)
 	}
+	check, err := m.config.Key.CheckValue()
+	if err != nil {
+		return fmt.Errorf("prepare the check of APP_KEY: %w", err)
+	}
 	_, err = m.db.NewRaw("INSERT INTO cluster_identity (id, cluster_id, key_id, key_check, created_at) VALUES (1, ?, ?, ?, ?)",
-		hex.EncodeToString(random), m.config.KeyID, m.config.KeyCheck, time.Now().UnixMilli()).Exec(ctx)
+		hex.EncodeToString(random), m.config.Key.ID(), check, time.Now().UnixMilli()).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("write the identity of the cluster: %w", err)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/migrate"
+
+	"pollux/secret"
 )
 
 // One folder per engine, because no SQL for counting ids, for collations and
@@ -36,8 +38,7 @@ var ErrNew = errors.New("the database schema is newer than this program; upgrade
 
 // Config is what a Migrator must be told.
 type Config struct {
-	KeyID    string        // names the APP_KEY (secret.Key.ID)
-	KeyCheck string        // proves the APP_KEY (secret.Key.CheckValue)
+	Key      secret.Key    // the APP_KEY, which an empty database is put under, with the former ones
 	LockWait time.Duration // how long to wait for the lock of another migration; 0 means 30 s
 }
 

@@ -3,6 +3,7 @@ package migrations_test
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 	"pollux/config"
 	"pollux/migrations"
 	"pollux/polluxtest"
+	"pollux/secret"
 )
 
 var update = flag.Bool("update", false, "write the golden schemas anew")
@@ -79,8 +81,20 @@ func migrator(t *testing.T, db *bun.DB, c migrations.Config) *migrations.Migrato
 	return m
 }
 
-func keyed() migrations.Config {
-	return migrations.Config{KeyID: "0123abcd", KeyCheck: strings.Repeat("5a", 16)}
+// A fixed key, since each engine's tests open their database several times.
+func keyed() migrations.Config { return migrations.Config{Key: numbered(1)} }
+
+// numbered is a key of the bytes n, n+1, n+2, ...
+func numbered(n byte) secret.Key {
+	raw := make([]byte, 32)
+	for i := range raw {
+		raw[i] = n + byte(i)
+	}
+	key, err := secret.ParseKey(secret.New("base64:" + base64.StdEncoding.EncodeToString(raw)))
+	if err != nil {
+		panic(err)
+	}
+	return key
 }
 
 func onEachEngine(t *testing.T, run func(t *testing.T, connect func() *bun.DB)) {
@@ -267,11 +281,30 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	onEachEngine(t, func(t *testing.T, connect func() *bun.DB) {
 		db := connect()
-		up(t, migrator(t, db, keyed()))
-		other := keyed()
-		other.KeyID, other.KeyCheck = "ffffffff", strings.Repeat("a5", 16)
-		if _, err := migrator(t, db, other).Up(t.Context()); !errors.Is(err, migrations.ErrKey) || !strings.Contains(err.Error(), "0123abcd") {
-			t.Errorf("up with another key: %v", err)
+		mine, other := numbered(1), numbered(100)
+		up(t, migrator(t, db, migrations.Config{Key: mine}))
+		try := func(key secret.Key) error {
+			_, err := migrator(t, db, migrations.Config{Key: key}).Up(t.Context())
+			return err
+		}
+		err := try(other.WithFormer(numbered(200)))
+		if !errors.Is(err, migrations.ErrKey) {
+			t.Fatalf("up with another key: %v", err)
+		}
+		for _, id := range []string{mine.ID(), other.ID(), numbered(200).ID()} {
+			if !strings.Contains(err.Error(), id) {
+				t.Errorf("the error does not name the key %s: %v", id, err)
+			}
+		}
+		if err := try(other.WithFormer(mine)); err != nil {
+			t.Errorf("up with the key as a former one: %v", err)
+		}
+		// A key of the same name is no proof.
+		if _, err := db.Exec("UPDATE cluster_identity SET key_check = ?", strings.Repeat("5a", 16)); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(mine); !errors.Is(err, migrations.ErrKey) {
+			t.Errorf("up with another key of the same name: %v", err)
 		}
 	})
 }
@@ -282,7 +315,7 @@ func identity(t *testing.T, m *migrations.Migrator) migrations.Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{18}$`).MatchString(id.ClusterID) || id.KeyID != keyed().KeyID {
+	if !regexp.MustCompile(`^[0-9a-f]{18}$`).MatchString(id.ClusterID) || id.KeyID != keyed().Key.ID() {
 		t.Errorf("identity %+v", id)
 	}
 	return id

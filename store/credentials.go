@@ -1,8 +1,13 @@
 package store
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"pollux/migrations"
 	"pollux/secret"
 	"pollux/snmp"
 )
@@ -20,7 +25,33 @@ type sealedSecrets struct {
 // place binds a sealed secret to its row and column, so that it opens nowhere else.
 func place(id int64, column string) string { return fmt.Sprintf("devices/%d/%s", id, column) }
 
-func (s *Store) seal(id int64, c snmp.Credentials) (sealedSecrets, error) {
+// What a SELECT ends with so that its row stays as it is until the transaction
+// ends; a SQLite transaction holds the whole file. MariaDB knows no FOR SHARE.
+var (
+	forShare  = map[dialect.Name]string{dialect.MySQL: " LOCK IN SHARE MODE", dialect.PG: " FOR SHARE"}
+	forUpdate = map[dialect.Name]string{dialect.MySQL: " FOR UPDATE", dialect.PG: " FOR UPDATE"}
+)
+
+// keyInForce is the key that secrets are sealed with. It stays in force until
+// the transaction ends, so that no secret is sealed with a key that another one
+// replaces meanwhile: RotateKey waits for such transactions, and those that come
+// later see the new key. It must be asked for before a row of devices is locked,
+// since all transactions take their locks in this order. ErrKeyMismatch when this node does not have it.
+func (s *Store) keyInForce(ctx context.Context, tx bun.Tx) (secret.Key, error) {
+	return s.readKey(ctx, tx, forShare)
+}
+
+func (s *Store) readKey(ctx context.Context, db bun.IDB, lock map[dialect.Name]string) (secret.Key, error) {
+	var id migrations.Identity
+	query := "SELECT key_id, key_check FROM cluster_identity WHERE id = 1" + lock[s.db.Dialect().Name()]
+	if err := db.NewRaw(query).Scan(ctx, &id.KeyID, &id.KeyCheck); err != nil {
+		return secret.Key{}, fmt.Errorf("read which key is in force: %w", err)
+	}
+	return migrations.InForce(s.key, id)
+}
+
+// seal seals the secrets of a device with a key, which is the one in force.
+func seal(key secret.Key, id int64, c snmp.Credentials) (sealedSecrets, error) {
 	var sealed sealedSecrets
 	for _, one := range []struct {
 		column string
@@ -34,7 +65,7 @@ func (s *Store) seal(id int64, c snmp.Credentials) (sealedSecrets, error) {
 		if one.plain.IsEmpty() {
 			continue
 		}
-		text, err := s.key.Seal(purpose, place(id, one.column), one.plain)
+		text, err := key.Seal(purpose, place(id, one.column), one.plain)
 		if err != nil {
 			return sealedSecrets{}, fmt.Errorf("seal the %s of device %d: %w", one.column, id, err)
 		}
@@ -43,8 +74,9 @@ func (s *Store) seal(id int64, c snmp.Credentials) (sealedSecrets, error) {
 	return sealed, nil
 }
 
-// unseal fills in the secrets; secret.ErrOpen when one was moved, changed or made with another key.
-func (s *Store) unseal(id int64, sealed sealedSecrets, c *snmp.Credentials) error {
+// unseal fills in the secrets that open; secret.ErrOpen names the first that was
+// moved or changed, or sealed with a key that this node does not have.
+func (s *Store) unseal(id int64, sealed sealedSecrets, c *snmp.Credentials) (first error) {
 	for _, one := range []struct {
 		column string
 		sealed string
@@ -58,10 +90,10 @@ func (s *Store) unseal(id int64, sealed sealedSecrets, c *snmp.Credentials) erro
 			continue
 		}
 		plain, err := s.key.Open(purpose, place(id, one.column), one.sealed)
-		if err != nil {
-			return fmt.Errorf("open the %s of device %d: %w", one.column, id, err)
+		if err != nil && first == nil {
+			first = fmt.Errorf("open the %s of device %d: %w; set it anew with pollux device set, or put the key that it was sealed with into APP_PREVIOUS_KEYS", one.column, id, err)
 		}
 		*one.to = plain
 	}
-	return nil
+	return first
 }

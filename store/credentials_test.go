@@ -11,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"pollux/device"
 	"pollux/secret"
 )
 
@@ -51,6 +52,30 @@ func deviceSecrets(t *testing.T, e engine) {
 		if _, _, err := e.PollTarget(t.Context(), one.ID); !errors.Is(err, secret.ErrOpen) {
 			t.Errorf("%s: the poll target opened, %v", what, err)
 		}
+	}
+	// Such a device is still known, and new secrets bring it back.
+	d, err := e.Device(t.Context(), one.ID)
+	if !errors.Is(err, secret.ErrOpen) || d.ID != one.ID || !d.Credentials.PrivPassword.Equal(one.Credentials.PrivPassword) {
+		t.Errorf("the device beside the error: %d %s, %v", d.ID, d.Hostname, err)
+	}
+	change := func(auth secret.String) error {
+		_, err := e.UpdateDevice(t.Context(), one.ID, func(d *device.Device) error {
+			d.Interval = 60
+			if !auth.IsEmpty() {
+				d.Credentials.AuthPassword = auth
+			}
+			return nil
+		})
+		return err
+	}
+	if err := change(secret.String{}); !errors.Is(err, secret.ErrOpen) || errors.Is(err, ErrInvalid) {
+		t.Errorf("changed without new secrets: %v", err)
+	}
+	if err := change(one.Credentials.AuthPassword); err != nil {
+		t.Errorf("changed with new secrets: %v", err)
+	}
+	if got := reread(t, e, one.ID); !got.Credentials.AuthPassword.Equal(one.Credentials.AuthPassword) {
+		t.Error("set anew, it does not open")
 	}
 	write(one.ID, "auth_password", kept.AuthPassword)
 	if got := reread(t, e, one.ID); !got.Credentials.AuthPassword.Equal(one.Credentials.AuthPassword) {

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"pollux/device"
+	"pollux/secret"
 )
 
 // AddDevice adds a device and returns it as it stands then: with its id, its
@@ -28,10 +29,13 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 		row.ID = 0
 		row.Status, row.CreatedAt = string(initialStatus(d.Disabled)), now()
 		row.Previous = row.Status
+		key, err := s.keyInForce(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if err := s.checkNew(ctx, tx, d); err != nil {
 			return err
 		}
-		var err error
 		if row.RRDDir, err = freeDirectory(ctx, tx, d.Hostname); err != nil {
 			return err
 		}
@@ -41,7 +45,7 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 			}
 			return err
 		}
-		if row.sealedSecrets, err = s.seal(row.ID, d.Credentials); err != nil {
+		if row.sealedSecrets, err = seal(key, row.ID, d.Credentials); err != nil {
 			return err
 		}
 		if err := writeSecrets(ctx, tx, row); err != nil {
@@ -141,29 +145,34 @@ func writeSecrets(ctx context.Context, tx bun.Tx, row deviceRow) error {
 // and may run several times; its error ends everything. Other fields stay as
 // they are. A new interval begins no slot before the running one ends, and
 // opens a new generation of the RRD files of the device and its ports.
-// Errors: ErrNotFound, ErrInvalid, ErrDuplicate, and that of change.
+// Secrets that do not open are left out of what change gets; when it does not
+// bring others, that is secret.ErrOpen. Further errors: ErrNotFound, ErrInvalid, ErrDuplicate, and that of change.
 func (s *Store) UpdateDevice(ctx context.Context, id int64, change func(*device.Device) error) (device.Device, error) {
 	var changed device.Device
 	err := s.tx(ctx, fmt.Sprintf("change the device %d", id), func(ctx context.Context, tx bun.Tx) error {
+		key, err := s.keyInForce(ctx, tx)
+		if err != nil {
+			return err
+		}
 		var old deviceRow
 		if err := s.locked(tx.NewSelect().Model(&old).Where("id = ?", id)).Scan(ctx); err != nil {
 			return err
 		}
-		d, err := s.opened(&old)
-		if err != nil {
-			return err
-		}
+		d, lost := s.opened(&old)
 		if err := change(&d); err != nil {
 			return err
 		}
 		d.ID = id
 		if err := validate(d); err != nil {
+			if lost != nil {
+				return lost // what does not open is missing, unless the change brings another
+			}
 			return err
 		}
 		if err := s.checkNew(ctx, tx, d); err != nil {
 			return err
 		}
-		row, err := s.changedRow(d, old)
+		row, err := changedRow(key, d, old)
 		if err != nil {
 			return err
 		}
@@ -179,8 +188,8 @@ func (s *Store) UpdateDevice(ctx context.Context, id int64, change func(*device.
 	return changed, nil
 }
 
-// changedRow takes what people decide from d and all else from the old row.
-func (s *Store) changedRow(d device.Device, old deviceRow) (deviceRow, error) {
+// changedRow takes what people decide from d, its secrets sealed with the key, and all else from the old row.
+func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, error) {
 	row := old
 	described := describedRow(d)
 	row.Hostname, row.Address, row.Port, row.Transport = described.Hostname, described.Address, described.Port, described.Transport
@@ -189,7 +198,7 @@ func (s *Store) changedRow(d device.Device, old deviceRow) (deviceRow, error) {
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
 	row.Disabled, row.Interval = described.Disabled, described.Interval
 	var err error
-	if row.sealedSecrets, err = s.seal(d.ID, d.Credentials); err != nil {
+	if row.sealedSecrets, err = seal(key, d.ID, d.Credentials); err != nil {
 		return deviceRow{}, err
 	}
 	if row.Disabled != old.Disabled {

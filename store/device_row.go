@@ -100,13 +100,10 @@ func (r *deviceRow) device() device.Device {
 	}
 }
 
-// opened returns the row with its secrets.
+// opened returns the row with its secrets, beside the error too, with those that open.
 func (s *Store) opened(r *deviceRow) (device.Device, error) {
 	d := r.device()
-	if err := s.unseal(r.ID, r.sealedSecrets, &d.Credentials); err != nil {
-		return device.Device{}, err
-	}
-	return d, nil
+	return d, s.unseal(r.ID, r.sealedSecrets, &d.Credentials)
 }
 
 func now() int64 { return time.Now().UnixMilli() }

@@ -13,7 +13,8 @@ import (
 )
 
 // Device returns one device with its credentials opened. Errors: ErrNotFound,
-// and secret.ErrOpen when a credential does not belong to this row or APP_KEY.
+// and secret.ErrOpen when a secret does not belong to this row, or to a key of
+// this node: the device comes beside this error, without the secrets that do not open.
 func (s *Store) Device(ctx context.Context, id int64) (device.Device, error) {
 	return s.oneDevice(ctx, fmt.Sprintf("read the device %d", id), s.reads, func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Where("id = ?", id)
@@ -49,7 +50,7 @@ func (s *Store) oneDevice(ctx context.Context, doing string, db bun.IDB, where f
 	}
 	d, err := s.opened(&row)
 	if err != nil {
-		return device.Device{}, s.fail(doing, err)
+		return d, s.fail(doing, err)
 	}
 	return d, nil
 }

@@ -22,10 +22,10 @@ import (
 
 // Store is the open database of a cluster. It is safe for concurrent use.
 type Store struct {
-	db    *bun.DB // writes, and reads that must see them
-	reads *bun.DB // reads; the same as db except with SQLite
-	key   secret.Key
-	where string // which database this is, for errors
+	db    *bun.DB    // writes, and reads that must see them
+	reads *bun.DB    // reads; the same as db except with SQLite
+	key   secret.Key // the APP_KEY and former ones; keyInForce says which of them seals
+	where string     // which database this is, for errors
 	log   *slog.Logger
 }
 
@@ -56,7 +56,8 @@ func open(ctx context.Context, c config.Database, key secret.Key, log *slog.Logg
 func (s *Store) Server() string { return s.where }
 
 // Check says whether this node may use the database: ErrSchemaOld or
-// ErrSchemaNew when it has another schema, ErrKeyMismatch when it was made with another APP_KEY.
+// ErrSchemaNew when it has another schema, ErrKeyMismatch when the key in force
+// is neither the APP_KEY of this node nor a former one of it.
 func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -78,11 +79,7 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 func (s *Store) migrations() (*migrations.Migrator, error) {
-	check, err := s.key.CheckValue()
-	if err != nil {
-		return nil, fmt.Errorf("prepare the check of APP_KEY: %w", err)
-	}
-	return migrations.New(s.db, migrations.Config{KeyID: s.key.ID(), KeyCheck: check}, s.log)
+	return migrations.New(s.db, migrations.Config{Key: s.key}, s.log)
 }
 
 // Close closes every connection.
