@@ -14,7 +14,7 @@ import (
 
 // Config is the boot configuration of one process. The names in the comments are those of the environment and of .env.
 type Config struct {
-	AppKey secret.Key // APP_KEY
+	AppKey secret.Key // APP_KEY, with the former ones of APP_PREVIOUS_KEYS
 	NodeID string     // NODE_ID; "" when missing, which only standalone and commands allow
 
 	Database     Database // DB_*

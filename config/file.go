@@ -54,12 +54,18 @@ func hidden(name string) bool {
 	return errors.Is(err, fs.ErrPermission)
 }
 
-// readFile parses a .env file. godotenv's own error texts quote the file, and with it passwords: only the place is kept.
+// readFile parses a .env file.
 func readFile(name string) (map[string]string, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("read the env file: %w", err)
 	}
+	return parse(name, text)
+}
+
+// parse reads the text of a .env file; name is for its errors. godotenv's own
+// error texts quote the file, and with it passwords: only the place is kept.
+func parse(name string, text []byte) (map[string]string, error) {
 	if len(text) > 1<<20 {
 		return nil, fmt.Errorf("the env file %s is larger than 1 MiB", name)
 	}

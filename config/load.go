@@ -29,6 +29,7 @@ var nodeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // are read here by hand, so that the error of a bad one is ours.
 type raw struct {
 	AppKey        string   `env:"APP_KEY"`
+	PreviousKeys  string   `env:"APP_PREVIOUS_KEYS"`
 	NodeID        string   `env:"NODE_ID"`
 	DBConnection  string   `env:"DB_CONNECTION"`
 	DBHost        string   `env:"DB_HOST"`
@@ -112,10 +113,8 @@ func known(variables map[string]string) error {
 func (r raw) config() (Config, error) {
 	c := Config{NodeID: r.NodeID, OpsListen: r.OpsListen, WebListen: r.WebListen, DataDir: r.DataDir, LogLevel: r.LogLevel}
 	var err error
-	if r.AppKey != "" {
-		if c.AppKey, err = secret.ParseKey(secret.New(r.AppKey)); err != nil {
-			return Config{}, fmt.Errorf("APP_KEY: %w", err)
-		}
+	if c.AppKey, err = appKey(r.AppKey, r.PreviousKeys); err != nil {
+		return Config{}, err
 	}
 	if r.NodeID != "" && !nodeID.MatchString(r.NodeID) {
 		return Config{}, fmt.Errorf("NODE_ID has 1 to 64 of the characters A-Z a-z 0-9 . _ -, not %.80q", r.NodeID)

@@ -61,8 +61,8 @@ func HasIdentity(dir string) bool {
 	return err == nil
 }
 
-// Identity returns the APP_KEY and NODE_ID that a standalone data directory
-// keeps in its node.env (0600). Where there is none it keeps those that are
+// Identity returns the APP_KEY (with its APP_PREVIOUS_KEYS) and NODE_ID that a
+// standalone data directory keeps in its node.env (0600). Where there is none it keeps those that are
 // given, and makes what is missing: from then on the directory is opened with the same key from everywhere.
 func Identity(dir string, key secret.Key, id string) (secret.Key, string, error) {
 	file := filepath.Join(dir, identityFile)
@@ -73,8 +73,12 @@ func Identity(dir string, key secret.Key, id string) (secret.Key, string, error)
 	case err != nil:
 		return secret.Key{}, "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if key, err = secret.ParseKey(secret.New(read["APP_KEY"])); err != nil {
-		return secret.Key{}, "", fmt.Errorf("%w: APP_KEY in %s: %w", ErrInvalid, file, err)
+	key, err = appKey(read[keyName], read[formerName])
+	if err == nil && key.ID() == "" {
+		err = fmt.Errorf("%s: %w", keyName, secret.ErrKey)
+	}
+	if err != nil {
+		return secret.Key{}, "", fmt.Errorf("%w: %s: %w", ErrInvalid, file, err)
 	}
 	if !nodeID.MatchString(read["NODE_ID"]) {
 		return secret.Key{}, "", fmt.Errorf("%w: NODE_ID in %s is missing or malformed", ErrInvalid, file)
@@ -83,10 +87,9 @@ func Identity(dir string, key secret.Key, id string) (secret.Key, string, error)
 }
 
 func makeIdentity(file string, key secret.Key, id string) (secret.Key, string, error) {
-	text := key.Text()
 	var err error
-	if text.IsEmpty() {
-		if text, err = secret.GenerateKey(); err != nil {
+	if key.ID() == "" {
+		if key, err = freshKey(); err != nil {
 			return secret.Key{}, "", err
 		}
 	}
@@ -95,11 +98,7 @@ func makeIdentity(file string, key secret.Key, id string) (secret.Key, string, e
 			return secret.Key{}, "", err
 		}
 	}
-	if err := create(file, fmt.Sprintf("APP_KEY=%s\nNODE_ID=%s\n", text.Reveal(), id)); err != nil {
-		return secret.Key{}, "", err
-	}
-	key, err = secret.ParseKey(text)
-	return key, id, err
+	return key, id, create(file, keyLines(key)+"NODE_ID="+id+"\n")
 }
 
 // NewNodeID returns a random NODE_ID of 13 hexadecimal digits.
@@ -114,27 +113,42 @@ func NewNodeID() (string, error) {
 // create writes a new file whole or not at all: a link to a finished
 // temporary file appears at once, and fails when the name is taken.
 func create(file, text string) error {
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".env-*") // mode 0600
+	temporary, err := temporaryFile(file, text, nil)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	defer os.Remove(temporary.Name())
-	if _, err := temporary.WriteString(text); err != nil {
-		_ = temporary.Close()
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	if err := temporary.Sync(); err != nil { // a power cut must not leave an empty key file under the name
-		_ = temporary.Close()
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	if err := temporary.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	if err := os.Link(temporary.Name(), file); err != nil {
+	defer os.Remove(temporary)
+	if err := os.Link(temporary, file); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s: %w", file, ErrExists)
 		}
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil
+}
+
+// temporaryFile writes a finished file (mode 0600 unless prepare changes it) beside the one that it is to become.
+func temporaryFile(file, text string, prepare func(*os.File) error) (name string, err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".env-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if closed := temporary.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			_ = os.Remove(temporary.Name())
+		}
+	}()
+	if prepare != nil {
+		if err := prepare(temporary); err != nil {
+			return "", err
+		}
+	}
+	if _, err := temporary.WriteString(text); err != nil {
+		return "", err
+	}
+	// A power cut must not leave an empty key file under the name.
+	return temporary.Name(), temporary.Sync()
 }
