@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pollux/device"
+	"pollux/secret"
 	"pollux/settings"
 	"pollux/store"
 )
@@ -43,9 +44,15 @@ func (p *program) withStore(ctx context.Context, work func(s *store.Store, value
 	return work(s, settings.NewValues(stored), log)
 }
 
-// findDevice takes a hostname or an id.
-func findDevice(ctx context.Context, s *store.Store, spec string) (device.Device, error) {
-	found, err := s.DeviceByHostname(ctx, spec)
+// findDevice takes a hostname or an id. Secrets that do not open are left out, so
+// that such a device can be looked at, changed and removed.
+func findDevice(ctx context.Context, s *store.Store, spec string) (found device.Device, err error) {
+	defer func() {
+		if errors.Is(err, secret.ErrOpen) {
+			err = nil
+		}
+	}()
+	found, err = s.DeviceByHostname(ctx, spec)
 	if err == nil || !errors.Is(err, store.ErrNotFound) {
 		return found, err
 	}

@@ -133,6 +133,7 @@ func (x *examination) database(ctx context.Context) {
 		x.values = settings.NewValues(stored)
 	}
 	x.fine("db", "%s, schema up to date, cluster %s", x.config.Database.Connection, x.cluster)
+	x.key(ctx, s)
 }
 
 func (x *examination) rrdcached(ctx context.Context) {

@@ -132,7 +132,7 @@ func TestDoctorIsContentWithAHealthySetup(t *testing.T) {
 		}
 		names = append(names, item["name"])
 	}
-	for _, name := range []string{"config", "identity", "db", "redis", "clock", "rrdcached"} {
+	for _, name := range []string{"config", "identity", "db", "key", "redis", "clock", "rrdcached"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("no finding %s in %q", name, names)
 		}

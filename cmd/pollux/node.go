@@ -212,12 +212,16 @@ func (n *node) register(ctx context.Context, role string, groups func() []int64)
 	}
 	registry, err := cluster.NewRegistry(n.redis, cluster.NodeInfo{
 		Role: role, NodeID: n.config.NodeID, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), Groups: groups,
-		Keys: []string{n.config.AppKey.ID()},
+		Keys: n.config.AppKey.IDs(),
 	}, n.log)
 	if err != nil {
 		return "", err
 	}
 	if err := registry.Register(ctx); err != nil {
+		return "", err
+	}
+	// The key may have changed since the inventory was opened. From here on who changes it sees this node.
+	if err := n.store.Check(ctx); err != nil {
 		return "", err
 	}
 	row := device.Node{
