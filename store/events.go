@@ -111,35 +111,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]device.Event, erro
 	return list, nil
 }
 
-// purgeBatch bounds one DELETE, so that other writers do not wait long.
-const purgeBatch = 2000
-
 // PurgeEvents removes events that are older than before and returns how many.
 func (s *Store) PurgeEvents(ctx context.Context, before time.Time) (int64, error) {
-	var total int64
-	for {
-		var removed int64
-		err := s.tx(ctx, "purge the eventlog", func(ctx context.Context, tx bun.Tx) error {
-			var ids []int64
-			err := tx.NewSelect().Table("eventlog").Column("id").Where("logged_at < ?", millis(before)).
-				Order("logged_at").Limit(purgeBatch).Scan(ctx, &ids)
-			if err != nil || len(ids) == 0 {
-				removed = 0
-				return err
-			}
-			result, err := tx.NewDelete().Table("eventlog").Where("id IN (?)", bun.List(ids)).Exec(ctx)
-			if err != nil {
-				return err
-			}
-			removed, err = result.RowsAffected()
-			return err
-		})
-		if err != nil {
-			return total, err
-		}
-		total += removed
-		if removed < purgeBatch {
-			return total, nil
-		}
-	}
+	return s.purge(ctx, "purge the eventlog", "eventlog", "logged_at", before)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -29,4 +30,9 @@ func endOutage(ctx context.Context, tx bun.Tx, deviceID, at int64) error {
 	_, err := tx.NewUpdate().Table("device_outages").Set("up_again = ?", at).
 		Where("device_id = ?", deviceID).Where("up_again IS NULL").Exec(ctx)
 	return err
+}
+
+// PurgeOutages removes outages that were over before a time and returns how many. One that goes on stays, however old.
+func (s *Store) PurgeOutages(ctx context.Context, before time.Time) (int64, error) {
+	return s.purge(ctx, "purge the outages", "device_outages", "up_again", before)
 }

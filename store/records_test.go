@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"pollux/settings"
 )
 
-// recordBehaviours are those of groups, settings, events and nodes.
+// recordBehaviours are those of groups, settings and events.
 var recordBehaviours = []behaviour{
 	{"group 0 is always there", groupGeneral},
 	{"settings are checked, stored and logged", settingRoundTrip},
@@ -124,53 +123,4 @@ func eventPurge(t *testing.T, e engine) {
 	if err != nil || len(left) != 3 {
 		t.Errorf("left %v, %v", left, err)
 	}
-}
-
-func nodeAssignment(t *testing.T, e engine) {
-	own := device.Node{
-		NodeID: "node-x", Role: "consumer", Host: "h1", PID: 42, Version: "v1", Groups: []int64{1, 2},
-		LastSeen: start.Truncate(time.Millisecond), Started: start.Truncate(time.Millisecond).Add(-time.Hour),
-	}
-	find := func() device.Node {
-		nodes, err := e.Nodes(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(nodes, func(n device.Node) bool { return n.NodeID == "node-x" })
-		if i < 0 {
-			t.Fatalf("not among %v", nodes)
-		}
-		return nodes[i]
-	}
-	report := func(want device.Node) {
-		t.Helper()
-		if err := e.SaveNode(t.Context(), own); err != nil {
-			t.Fatal(err)
-		}
-		if got := find(); !reflect.DeepEqual(got, want) {
-			t.Errorf("got  %+v\nwant %+v", got, want)
-		}
-	}
-	assign := func(groups []int64) {
-		t.Helper()
-		if err := e.SaveNode(t.Context(), device.Node{NodeID: "node-x", Role: "consumer", Groups: groups, Assigned: true}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	report(own)
-	assign([]int64{7})
-	if got := find(); got.Host != own.Host || !got.LastSeen.Equal(own.LastSeen) {
-		t.Errorf("the assignment changed more: %+v", got)
-	}
-	own.LastSeen, own.PID = own.LastSeen.Add(time.Minute), 43
-	want := own
-	want.Groups, want.Assigned = []int64{7}, true
-	report(want)
-	assign([]int64{}) // consumes nothing
-	want.Groups = []int64{}
-	report(want)
-	assign(nil)
-	report(own)
-	own.Groups = nil
-	report(own)
 }
