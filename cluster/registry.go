@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"pollux/device"
 )
 
 const (
@@ -69,9 +71,16 @@ type NodeInfo struct {
 	PID     int
 	Version string
 	Started time.Time
-	Groups  func() []int64          // poller groups it serves now; nil for a role without groups
-	Counts  func() map[string]int64 // a few numbers for lists of nodes, such as polls; nil for none
-	Keys    []string                // ids of the APP_KEYs that it can open credentials with
+	Groups  func() []int64 // poller groups it serves now; nil for a role without groups
+	Status  func() Status  // how it works now; nil for active without anything to tell
+	Keys    []string       // ids of the APP_KEYs that it can open credentials with
+}
+
+// Status is what a process tells of how it works.
+type Status struct {
+	State  device.NodeState
+	Leader bool          // it leads the producers
+	Work   []device.Work // one per kind of work
 }
 
 // Registry holds the entry of one process in one role: pollux:node:<role>:<NODE_ID>.
@@ -81,6 +90,7 @@ type Registry struct {
 	token  string
 	log    *slog.Logger
 
+	refresh  chan struct{} // asks for a heartbeat at once
 	every    time.Duration // between two heartbeats
 	patience time.Duration // with another holder
 }
@@ -90,7 +100,18 @@ func NewRegistry(client redis.UniversalClient, info NodeInfo, log *slog.Logger) 
 	if !nodeIDForm.MatchString(info.NodeID) || !roleForm.MatchString(info.Role) {
 		return nil, fmt.Errorf("%w, this one is %q (role %q)", ErrNodeID, printable(info.NodeID), printable(info.Role))
 	}
-	return &Registry{client: client, info: info, token: random(), log: log, every: heartbeat, patience: takenPatience}, nil
+	return &Registry{
+		client: client, info: info, token: random(), log: log,
+		refresh: make(chan struct{}, 1), every: heartbeat, patience: takenPatience,
+	}, nil
+}
+
+// Refresh asks for a heartbeat at once, since what the process tells has changed. It does not wait for it.
+func (r *Registry) Refresh() {
+	select {
+	case r.refresh <- struct{}{}:
+	default: // one is asked for already
+	}
 }
 
 // NodeID is the node's name: that of the NodeInfo, or after Register the one that AutoID found.
@@ -155,6 +176,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-r.refresh:
 		}
 		holder, err := r.beat(ctx)
 		switch {

@@ -2,15 +2,18 @@ package cluster_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"pollux/cluster"
+	"pollux/device"
 	"pollux/polluxtest"
 )
 
@@ -18,7 +21,19 @@ import (
 func node(role, id string, pid int) cluster.NodeInfo {
 	return cluster.NodeInfo{
 		Role: role, NodeID: id, Host: "host-" + id, PID: pid, Version: "1.2.3", Started: time.Unix(1795340000, 0),
-		Groups: func() []int64 { return []int64{0, 7} }, Counts: func() map[string]int64 { return map[string]int64{"polls": 3} },
+		Groups: func() []int64 { return []int64{0, 7} },
+		Status: func() cluster.Status {
+			return cluster.Status{State: device.NodeDraining, Leader: true, Work: []device.Work{work()}}
+		},
+		Keys: []string{"0123abcd"},
+	}
+}
+
+// work is what a node did, in whole milliseconds, as entries have it.
+func work() device.Work {
+	return device.Work{
+		Kind: "poller", Workers: 100, Window: 5 * time.Minute, Done: 3, Errors: 1, Busy: 1500 * time.Millisecond,
+		LatenessMean: 20 * time.Millisecond, LatenessMax: time.Second, DoneTotal: 30, ErrorsTotal: 10, BusyTotal: time.Hour,
 	}
 }
 
@@ -51,7 +66,8 @@ func TestRegistryListsLiveNodes(t *testing.T) {
 	}
 	for key, value := range map[string]string{ // what others may have put there
 		"pollux:node:consumer:broken": "{", "pollux:node:odd": "{}", "pollux:node:consumer:sp ace": "{}",
-		"pollux:node:consumer:hostile": `{"host":"\u001b[2Jx","pid":1}`,
+		"pollux:node:consumer:hostile": `{"host":"\u001b[2Jx","pid":1,"state":"\u001b[2J","work":[{"kind":"\u001b[2J","workers":-1,"busy":9223372036854775807,"done":-5},` +
+			strings.Repeat(`{},`, 100) + `{}]}`,
 	} {
 		if err := client.Set(ctx, key, value, 0).Err(); err != nil {
 			t.Fatal(err)
@@ -73,11 +89,19 @@ func TestRegistryListsLiveNodes(t *testing.T) {
 	}
 	b := nodes[1]
 	if b.Host != "host-b" || b.PID != 11 || b.Version != "1.2.3" || !b.Started.Equal(time.Unix(1795340000, 0)) ||
-		!slices.Equal(b.Groups, []int64{0, 7}) || b.Counts["polls"] != 3 || b.Token == "" {
+		!slices.Equal(b.Groups, []int64{0, 7}) || b.Token == "" || !slices.Equal(b.Keys, []string{"0123abcd"}) ||
+		b.State != device.NodeDraining || !b.Leader || !slices.Equal(b.Work, []device.Work{work()}) {
 		t.Errorf("got %+v", b)
 	}
-	if strings.Contains(nodes[2].Host, "\x1b") {
-		t.Errorf("a control character comes through: %q", nodes[2].Host)
+	if age := time.Since(b.Seen); age < 0 || age > time.Minute {
+		t.Errorf("seen %v ago", age)
+	}
+	hostile := nodes[2]
+	if strings.Contains(fmt.Sprintf("%+v", hostile), "\x1b") || hostile.State != device.NodeActive || len(hostile.Work) > 8 {
+		t.Errorf("what another process wrote comes through: %q", fmt.Sprintf("%+v", hostile))
+	}
+	if w := hostile.Work[0]; w.Workers != 0 || w.Busy < 0 || w.Done != 0 || w.Capacity() != 0 {
+		t.Errorf("what cannot be comes through: %+v", w)
 	}
 	if left := client.PTTL(ctx, "pollux:node:consumer:b").Val(); left < 10*time.Second || left > 15*time.Second {
 		t.Errorf("the entry lasts %v", left)
@@ -157,6 +181,25 @@ func TestRegistryHeartbeatsAndLeaves(t *testing.T) {
 	if nodes, err := cluster.List(t.Context(), client); err != nil || len(nodes) != 0 {
 		t.Errorf("after the end there are %v, %v", nodes, err)
 	}
+}
+
+func TestRegistryShowsAChangeAtOnce(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	var state atomic.Value
+	state.Store(device.NodeActive)
+	info := node("consumer", "a", 11)
+	info.Status = func() cluster.Status { return cluster.Status{State: state.Load().(device.NodeState)} }
+	r := registry(t, client, info)
+	r.Hurry(time.Hour, time.Second)
+	must(t, r.Register(t.Context()))
+	background(t, r.Run)
+	state.Store(device.NodeDrained)
+	r.Refresh()
+	polluxtest.Eventually(t, 10*time.Second, "the new state is shown", func() bool {
+		nodes, err := cluster.List(t.Context(), client)
+		return err == nil && len(nodes) == 1 && nodes[0].State == device.NodeDrained
+	})
 }
 
 func TestRegistryEndsWhenItsNameWasTakenMeanwhile(t *testing.T) {
