@@ -65,6 +65,8 @@ type Session interface {
 type Config struct {
 	NodeID string         // noted with what this node polls
 	Groups func() []int64 // poller groups of this node, asked every few seconds; none means that it takes nothing
+
+	Workers func() int // workers of this node alone; 0, or nil, leaves it to the settings
 }
 
 // Deps are what a consumer works with. All are needed but Dial and JournalID.
@@ -94,8 +96,11 @@ type Consumer struct {
 	workers   *gate  // polls that run
 	probes    *gate  // polls of them that ask a device which was down
 	shared    *shared
+	work      *tally // what this node did, for lists of nodes
 
-	handling  atomic.Int64       // tasks in the hands of this node
+	handling  atomic.Int64 // tasks in the hands of this node
+	retiring  atomic.Int64 // servers that were replaced and still finish
+	served    atomic.Pointer[[]int64]
 	draining  context.Context    // ended: nothing new is begun
 	drain     context.CancelFunc // ends draining
 	reading   context.Context    // ended: polls that still run are interrupted; draining has ended before
@@ -118,18 +123,25 @@ func New(c Config, d Deps) (*Consumer, error) {
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, metrics: m,
 		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: &sight{},
-		workers: &gate{}, probes: &gate{}, shared: &shared{},
+		workers: &gate{}, probes: &gate{}, shared: &shared{}, work: &tally{},
 	}
+	consumer.served.Store(&[]int64{})
 	consumer.draining, consumer.drain = context.WithCancel(context.Background())
 	consumer.reading, consumer.interrupt = context.WithCancel(context.Background())
 	consumer.resize()
+	consumer.work.begin(d.Clock.Now())
 	return consumer, nil
 }
 
-// resize takes over the number of workers from the settings: all of them may
-// poll, a fifth may ask devices that were down.
+// resize takes over the number of workers from the node's own, else from the
+// settings: all of them may poll, a fifth may ask devices that were down.
 func (c *Consumer) resize() int {
 	workers := max(c.deps.Settings().Int(settings.KeyPollerWorkers), 1)
+	if c.config.Workers != nil {
+		if own := c.config.Workers(); own > 0 {
+			workers = own
+		}
+	}
 	c.workers.resize(workers)
 	c.probes.resize(max(workers/probeShare, 1))
 	c.metrics.workers.WithLabelValues(kindPoller).Set(float64(workers))

@@ -40,6 +40,13 @@ func (g *gate) full() bool {
 	return g.holders >= g.limit || len(g.waiting) > 0
 }
 
+// size is the limit.
+func (g *gate) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limit
+}
+
 // enter waits for room until ctx ends.
 func (g *gate) enter(ctx context.Context) error {
 	if g.tryEnter() {

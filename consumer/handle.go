@@ -83,6 +83,9 @@ const (
 func (c *Consumer) settle(t *turn, err error) error {
 	var end *ending
 	var back *handBack
+	if isUnfinished(err) {
+		c.work.fail(c.deps.Clock.Now())
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -126,6 +129,7 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 	began := time.Now()
 	return func() {
 		c.metrics.workerSeconds.WithLabelValues(kindPoller).Add(time.Since(began).Seconds())
+		c.work.busy(c.deps.Clock.Now(), time.Since(began))
 		c.workers.leave()
 	}, nil
 }

@@ -87,9 +87,15 @@ func (c *Consumer) swap(lanes []*lane, wanted plan, retiring *sync.WaitGroup) ([
 			next = append(next, &lane{change.groups, workers, started})
 		}
 		if was != nil {
-			retiring.Go(func() { was.server.retire(c.draining) })
+			c.retire(was.server, retiring)
 		}
 	}
+	served := []int64{} // not nil: that would say that this role has no groups
+	for _, l := range next {
+		served = append(served, l.groups...)
+	}
+	slices.Sort(served)
+	c.served.Store(&served)
 	if failed == nil {
 		c.log.Info("queues are served", "groups", wanted.groups, "workers", wanted.workers, "workers_per_group", workers)
 	}

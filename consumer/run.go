@@ -95,6 +95,15 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
+// retire lets a server finish what it has, in the background.
+func (c *Consumer) retire(old *server, retiring *sync.WaitGroup) {
+	c.retiring.Add(1)
+	retiring.Go(func() {
+		defer c.retiring.Add(-1)
+		old.retire(c.draining)
+	})
+}
+
 // finish drains: it stops the servers, interrupts polls that take too long, and waits for all of them.
 func (c *Consumer) finish(lanes []*lane, retiring *sync.WaitGroup) {
 	c.log.Info("draining: nothing new is taken", "tasks", c.handling.Load())
@@ -102,8 +111,9 @@ func (c *Consumer) finish(lanes []*lane, retiring *sync.WaitGroup) {
 	interrupting := time.AfterFunc(drainLimit, c.interrupt)
 	defer interrupting.Stop()
 	for _, l := range lanes {
-		retiring.Go(func() { l.server.retire(c.draining) })
+		c.retire(l.server, retiring)
 	}
+	c.served.Store(&[]int64{})
 	retiring.Wait()
 	deadline := time.Now().Add(writeLimit)
 	tick := time.NewTicker(lookEvery)

@@ -106,7 +106,9 @@ func newestSample(entry journal.Entry) time.Time {
 // count counts a finished slot.
 func (c *Consumer) count(t *turn, report poller.Report) {
 	c.metrics.countPoll(t.group, report.Poll.Outcome)
-	c.metrics.lateness.Observe(max(report.FirstRequest.Sub(time.Unix(t.Slot, 0)).Seconds(), 0))
+	lateness := max(report.FirstRequest.Sub(time.Unix(t.Slot, 0)), 0)
+	c.metrics.lateness.Observe(lateness.Seconds())
+	c.work.poll(c.deps.Clock.Now(), lateness)
 	for _, module := range report.Modules {
 		c.metrics.duration.WithLabelValues(module.Name).Observe(module.Duration.Seconds())
 	}
