@@ -29,6 +29,7 @@ var (
 	_ Janitor = (*cluster.Janitor)(nil)
 	_ Store   = (*store.Store)(nil)
 	_ Purger  = (*store.Store)(nil)
+	_ Nodes   = (*store.Store)(nil)
 )
 
 // fakeClock is the local clock, moved by an offset.
@@ -64,6 +65,14 @@ func (s *fakeStore) PurgeEvents(_ context.Context, before time.Time) (int64, err
 	defer s.mu.Unlock()
 	s.purged = append(s.purged, before)
 	return 1, nil
+}
+
+func (s *fakeStore) PurgeOutages(ctx context.Context, before time.Time) (int64, error) {
+	return s.PurgeEvents(ctx, before)
+}
+
+func (s *fakeStore) PurgeNodeHistory(ctx context.Context, before time.Time) (int64, error) {
+	return s.PurgeEvents(ctx, before)
 }
 
 // hangingStore answers nothing until it is given up, and notes when it was asked.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollux/cluster"
+	"pollux/device"
 )
 
 // The results of an offer.
@@ -18,9 +19,6 @@ const (
 	resultMemory    = "memory"     // skipped: Redis is nearly full
 	resultError     = "error"      // refused by Redis; offered again a second later
 )
-
-// stateActive is the state of a node whose heartbeat is less than 15 s old.
-const stateActive = "active"
 
 var offerResults = [...]string{resultOffered, resultConflict, resultQueueFull, resultMemory, resultError}
 
@@ -46,8 +44,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		leader:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "pollux", Name: "leader", Help: "1 on the producer that leads, else 0."}),
 		devices:      gauge("group_devices", "Devices that are polled, by poller group (leader only).", "group"),
-		groupNodes:   gauge("group_nodes", "Live consumers that serve a poller group with devices; 0 is an alarm (leader only).", "group"),
-		nodes:        gauge("nodes", "Live processes, by role and state (leader only).", "role", "state"),
+		groupNodes:   gauge("group_nodes", "Active consumers that serve a poller group with devices; 0 is an alarm (leader only).", "group"),
+		nodes:        gauge("nodes", "Nodes, by role and state; inactive ones have no live process (leader only).", "role", "state"),
 		offers:       counter("offers_total", "Slots that the leader offered to the queues, by poller group and result.", "group", "result"),
 		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
 		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
@@ -81,18 +79,31 @@ func (m *metrics) resign() {
 	m.queueLatency.Reset()
 }
 
-// showNodes exports which nodes live, and how many of them serve each group that has devices.
-func (m *metrics) showNodes(nodes []cluster.Node, groups map[int64]int) {
-	roles, served := map[string]int{}, map[int64]int{}
-	for _, node := range nodes {
-		roles[node.Role]++
-		for _, group := range node.Groups {
-			served[group]++
+// nodeStates are the states that a node can be seen in.
+var nodeStates = [...]device.NodeState{device.NodeActive, device.NodeDraining, device.NodeDrained, device.NodeSkewed, device.NodeInactive}
+
+// showNodes exports how many nodes are in which state, and how many active ones serve each group that has devices.
+func (m *metrics) showNodes(processes []cluster.Process, groups map[int64]int) {
+	states, served := map[string]map[device.NodeState]int{}, map[int64]int{}
+	for _, process := range processes {
+		for _, s := range process.Roles {
+			if states[s.Row.Role] == nil {
+				states[s.Row.Role] = map[device.NodeState]int{}
+			}
+			states[s.Row.Role][s.State()]++
+			if s.State() != device.NodeActive {
+				continue
+			}
+			for _, group := range s.Live.Groups {
+				served[group]++
+			}
 		}
 	}
 	m.nodes.Reset()
-	for role, n := range roles {
-		m.nodes.WithLabelValues(role, stateActive).Set(float64(n))
+	for role, counts := range states {
+		for _, state := range nodeStates {
+			m.nodes.WithLabelValues(role, string(state)).Set(float64(counts[state]))
+		}
 	}
 	m.groupNodes.Reset()
 	for group := range groups {

@@ -51,9 +51,19 @@ type Store interface {
 	Schedule(ctx context.Context) ([]device.Scheduled, error)
 }
 
-// Purger removes the events before a time and says how many they were.
+// Purger removes what is older than a time and says how many rows that were.
 type Purger interface {
 	PurgeEvents(ctx context.Context, before time.Time) (int64, error)
+	// PurgeOutages removes outages that were over then.
+	PurgeOutages(ctx context.Context, before time.Time) (int64, error)
+	PurgeNodeHistory(ctx context.Context, before time.Time) (int64, error)
+}
+
+// Nodes are the rows of all nodes, those that do not live too.
+type Nodes interface {
+	Nodes(ctx context.Context) ([]device.Node, error)
+	// NoteNode writes an event about a node's presence, unless somebody else did, and says whether it did.
+	NoteNode(ctx context.Context, n device.Node, to device.Presence, event device.Event) (bool, error)
 }
 
 // Journal tells which slots of a device were finished last. The answer has the length and order of ids.
@@ -77,10 +87,12 @@ type Config struct {
 	Workers int // tasks that are enqueued at the same time; 0 means 32
 }
 
-// Deps are what a producer works with. All are needed.
+// Deps are what a producer works with. All are needed but Nodes and Draining.
 type Deps struct {
 	Store      Store
 	Purger     Purger
+	Nodes      Nodes       // nil: only live nodes are known, and none of their comings and goings is noted
+	Draining   func() bool // true while an operator wants this producer to leave the leading to others
 	Journal    Journal
 	Lease      *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
 	Clock      Clock
@@ -129,14 +141,16 @@ func (p *Producer) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { p.keepSchedule(ctx) })
-	// Without a schedule, or with a skewed clock, leading is left to others.
-	eligible := func() bool { return !p.deps.Clock.Skewed() && p.schedule.Load() != nil }
+	// Without a schedule, with a skewed clock, or while it drains, leading is left to others.
+	eligible := func() bool { return !p.deps.Clock.Skewed() && p.schedule.Load() != nil && !p.draining() }
 	options := cluster.KeepOptions{Every: tryEvery, Eligible: eligible, Log: p.log}
 	if err := cluster.Keep(ctx, p.deps.Lease, options, p.lead); err != nil {
 		return fmt.Errorf("lead: %w", err)
 	}
 	return nil
 }
+
+func (p *Producer) draining() bool { return p.deps.Draining != nil && p.deps.Draining() }
 
 // lead does the leader's work until ctx ends: with the lease, the trust in the clock, or the process.
 func (p *Producer) lead(ctx context.Context) error {
@@ -150,7 +164,7 @@ func (p *Producer) lead(ctx context.Context) error {
 	}
 	t := newTerm(p)
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observeQueues, t.purge, t.sweep} {
+	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observeQueues, t.watchNodes, t.purge, t.sweep} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

@@ -11,7 +11,6 @@ import (
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 
-	"pollux/cluster"
 	"pollux/settings"
 )
 
@@ -35,11 +34,13 @@ type term struct {
 	shown   *Schedule // whose groups are exported
 	ticked  int64     // last second that was looked at
 	failing bool      // the last offers did not go through
+
+	census census // only watchNodes uses it
 }
 
 func newTerm(p *Producer) *term {
 	now := p.deps.Clock.Now().Unix()
-	return &term{Producer: p, client: asynq.NewClientFromRedisClient(p.deps.Redis), began: now, known: NewSchedule(nil), ticked: now}
+	return &term{Producer: p, client: asynq.NewClientFromRedisClient(p.deps.Redis), began: now, known: NewSchedule(nil), ticked: now, census: census{since: map[string]time.Time{}}}
 }
 
 // offerEverySecond offers what is due at the beginning of each second of Redis' clock.
@@ -90,18 +91,6 @@ func (t *term) tick(ctx context.Context, now int64) {
 		t.log.Info("slots are offered again", "due", len(offers))
 	}
 	t.offered, t.known = max(t.offered, now), s
-}
-
-// observeNodes exports which nodes live. A group with devices and no node shows as 0.
-func (t *term) observeNodes(ctx context.Context) {
-	nodes, err := cluster.List(ctx, t.deps.Redis)
-	if err != nil {
-		t.log.Debug("the nodes cannot be listed", "err", err)
-		return
-	}
-	if s := t.schedule.Load(); s != nil {
-		t.metrics.showNodes(nodes, s.Groups())
-	}
 }
 
 // offer enqueues some slots. It returns at the first error of Redis, and when the lease is about to end.
@@ -157,24 +146,30 @@ func (t *term) enqueue(ctx context.Context, o Offer) error {
 
 // observeQueues exports the queues' depths, at once and then every 15 s.
 func (t *term) observeQueues(ctx context.Context) {
-	every(ctx, observeEvery, func() {
-		t.queues.observe()
-		t.observeNodes(ctx)
-	})
+	every(ctx, observeEvery, t.queues.observe)
 }
 
-// purge removes old events, at once and then every hour.
+// purge removes old events, outages and histories, at once and then every hour.
 func (t *term) purge(ctx context.Context) {
 	every(ctx, purgeEvery, func() {
 		ctx, cancel := context.WithTimeout(ctx, purgeLimit)
 		defer cancel()
-		days := t.deps.Settings().Int(settings.KeyEventlogPurge)
-		removed, err := t.deps.Purger.PurgeEvents(ctx, t.deps.Clock.Now().AddDate(0, 0, -days))
-		switch {
-		case err != nil && ctx.Err() == nil:
-			t.log.Warn("old events cannot be removed; the next hour tries again", "err", err)
-		case removed > 0:
-			t.log.Info("old events removed", "events", removed, "older_than_days", days)
+		for _, old := range []struct {
+			what, key string
+			purge     func(context.Context, time.Time) (int64, error)
+		}{
+			{"events", settings.KeyEventlogPurge, t.deps.Purger.PurgeEvents},
+			{"outages", settings.KeyOutagesPurge, t.deps.Purger.PurgeOutages},
+			{"history of nodes", settings.KeyNodeHistoryPurge, t.deps.Purger.PurgeNodeHistory},
+		} {
+			days := t.deps.Settings().Int(old.key)
+			removed, err := old.purge(ctx, t.deps.Clock.Now().AddDate(0, 0, -days))
+			switch {
+			case err != nil && ctx.Err() == nil:
+				t.log.Warn("what is old cannot be removed; the next hour tries again", "what", old.what, "err", err)
+			case removed > 0:
+				t.log.Info("what is old was removed", "what", old.what, "rows", removed, "older_than_days", days)
+			}
 		}
 	})
 }
