@@ -15,7 +15,6 @@ var recordBehaviours = []behaviour{
 	{"group 0 is always there", groupGeneral},
 	{"settings are checked, stored and logged", settingRoundTrip},
 	{"events are listed newest first and purged", eventPurge},
-	{"a node keeps its assignment", nodeAssignment},
 	{"agents of several devices are known", sharedAgents},
 }
 

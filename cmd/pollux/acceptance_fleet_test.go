@@ -57,7 +57,9 @@ var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
 func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers")}
-	f.credentials = func(int) snmp.Credentials { return snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")} }
+	f.credentials = func(int) snmp.Credentials {
+		return snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")}
+	}
 	f.process = start(t, dir, "simulator", nil, append([]string{"simulate", "--listen", fleetRange + ":0", "--log", f.answers,
 		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String()}, flags...)...)
 	port := f.process.said(answering, startLimit)[1]

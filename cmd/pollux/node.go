@@ -14,7 +14,6 @@ import (
 
 	"pollux/cluster"
 	"pollux/config"
-	"pollux/device"
 	"pollux/journal"
 	"pollux/ops"
 	"pollux/rrdcached"
@@ -42,6 +41,7 @@ type node struct {
 
 	services []func(context.Context) error // run until the roles have ended
 	roles    []func(context.Context) error // run until the process is told to stop
+	members  []*cluster.Member             // one per role
 	closers  []func() error
 	ops      *ops.Server // from run on
 }
@@ -179,6 +179,14 @@ func (n *node) checks() []ops.Check {
 			return nil
 		}},
 	}
+	for _, member := range n.members {
+		all = append(all, ops.Check{Name: "drain_" + member.Role(), Degrades: true, Run: func(context.Context) error {
+			if !member.Draining() {
+				return nil
+			}
+			return fmt.Errorf("this node is %s; to have it work again run: pollux node undrain %s:%s", member.State(), member.Role(), member.NodeID())
+		}})
+	}
 	if n.config.JournalOwn {
 		all = append(all, ops.Check{Name: "journal_redis", Run: func(ctx context.Context) error { return cluster.Ping(ctx, n.journalRedis) }})
 	}
@@ -204,34 +212,35 @@ func pingRRDCached(ctx context.Context, target string) (err error) {
 	return client.Ping(ctx)
 }
 
-// register takes the node's name in a role and keeps it while the process runs.
-func (n *node) register(ctx context.Context, role string, groups func() []int64) (nodeID string, err error) {
+// join makes the process a member of the cluster in a role, for as long as it runs.
+func (n *node) join(ctx context.Context, role string, serves bool) (*cluster.Member, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return "", fmt.Errorf("find this machine's name: %w", err)
+		return nil, fmt.Errorf("find this machine's name: %w", err)
 	}
-	registry, err := cluster.NewRegistry(n.redis, cluster.NodeInfo{
-		Role: role, NodeID: n.config.NodeID, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), Groups: groups,
-		Keys: n.config.AppKey.IDs(),
-	}, n.log)
+	member, err := cluster.NewMember(cluster.MemberConfig{
+		Info: cluster.NodeInfo{
+			Role: role, NodeID: n.config.NodeID, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(),
+			Keys: n.config.AppKey.IDs(),
+		},
+		Serves: serves, Own: n.config.Groups,
+	}, cluster.MemberDeps{
+		Client: n.redis, Rows: n.store, Groups: n.store.Groups, Clock: n.clock, Log: n.log,
+		Distributed: func() bool { return n.settings.Values().Bool(settings.KeyDistributedPoller) },
+	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := registry.Register(ctx); err != nil {
-		return "", err
+	if err := member.Join(ctx); err != nil {
+		return nil, err
 	}
 	// The key may have changed since the inventory was opened. From here on who changes it sees this node.
 	if err := n.store.Check(ctx); err != nil {
-		return "", err
+		return nil, err
 	}
-	row := device.Node{
-		NodeID: registry.NodeID(), Role: role, Host: host, PID: os.Getpid(), Version: currentVersion(), Started: time.Now(), LastSeen: time.Now(),
-	}
-	if err := n.store.SaveNode(ctx, row); err != nil {
-		return "", err
-	}
-	n.services = append(n.services, registry.Run)
-	return registry.NodeID(), nil
+	n.members = append(n.members, member)
+	n.services = append(n.services, member.Run)
+	return member, nil
 }
 
 // run runs the roles until ctx ends, lets them drain, then ends the services they stand on.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,18 +114,20 @@ var errSharedSQLite = fmt.Errorf("%w: SQLite serves one node only; set DB_CONNEC
 
 // addProducer gives the node the producer's role.
 func (n *node) addProducer(ctx context.Context) error {
-	if _, err := n.register(ctx, "producer", nil); err != nil {
+	member, err := n.join(ctx, "producer", false)
+	if err != nil {
 		return err
 	}
 	made, err := producer.New(producer.Config{}, producer.Deps{
-		Store: n.store, Purger: n.store, Journal: n.journal,
-		Lease: cluster.NewLease(n.redis, cluster.LeaderKey, n.config.NodeID, producer.LeaderTTL),
+		Store: n.store, Purger: n.store, Nodes: n.store, Draining: member.Draining, Journal: n.journal,
+		Lease: cluster.NewLease(n.redis, cluster.LeaderKey, member.NodeID(), producer.LeaderTTL),
 		Clock: n.clock, Janitor: cluster.NewJanitor(n.redis, n.log, n.metrics), Redis: n.redis,
 		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "producer"),
 	})
 	if err != nil {
 		return err
 	}
+	member.Attach(cluster.Activity{Leading: made.Leading, Idle: func() bool { return !made.Leading() }})
 	n.roles = append(n.roles, made.Run)
 	return nil
 }
@@ -136,15 +137,12 @@ func (n *node) addConsumer(ctx context.Context) error {
 	if len(n.config.RRDCached) == 0 {
 		return errNoRRDCached
 	}
-	groups, err := n.groups(ctx)
+	member, err := n.join(ctx, "consumer", true)
 	if err != nil {
 		return err
 	}
-	nodeID, err := n.register(ctx, "consumer", groups)
-	if err != nil {
-		return err
-	}
-	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: groups}, consumer.Deps{
+	nodeID := member.NodeID()
+	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: member.Groups, Workers: member.Workers}, consumer.Deps{
 		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
@@ -152,12 +150,16 @@ func (n *node) addConsumer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	member.Attach(cluster.Activity{
+		Served: made.Served, Idle: made.Idle, Stopping: made.Stopping,
+		Work: func(end time.Time) []device.Work { return []device.Work{made.Work(end)} },
+	})
 	n.roles = append(n.roles, made.Run)
 	for _, target := range n.config.RRDCached {
 		if err := n.sameCluster(ctx, target); err != nil {
 			return err
 		}
-		recorder, err := n.recorder(target)
+		recorder, err := n.recorder(target, nodeID)
 		if err != nil {
 			return err
 		}
@@ -186,62 +188,14 @@ func (n *node) sameCluster(ctx context.Context, target string) error {
 	return nil
 }
 
-func (n *node) recorder(target string) (*journal.Recorder, error) {
+func (n *node) recorder(target, nodeID string) (*journal.Recorder, error) {
 	return journal.NewRecorder(n.journal, journal.RecorderConfig{
 		Target: target, ClusterID: n.cluster,
 		FlushWindow: func() time.Duration { return n.settings.Values().Seconds(settings.KeyRRDFlushWindow) },
 		Archives:    func() []rrdcached.Archive { return n.settings.Values().Archives() },
 	}, func(key string) journal.Lease {
-		return cluster.NewLease(n.journalRedis, key, n.config.NodeID, recorderTTL)
+		return cluster.NewLease(n.journalRedis, key, nodeID, recorderTTL)
 	}, n.metrics, n.log.With("role", "recorder"))
-}
-
-// groupsEvery is how often a node looks which poller groups there are.
-const groupsEvery = 5 * time.Second
-
-// groups are the poller groups that this node serves: all of them, unless
-// poller groups are on; then those of its own .env, else group 0.
-func (n *node) groups(ctx context.Context) (func() []int64, error) {
-	var all atomic.Pointer[[]int64]
-	load := func(ctx context.Context) error {
-		groups, err := n.store.Groups(ctx)
-		if err != nil {
-			return err
-		}
-		ids := make([]int64, 0, len(groups))
-		for _, group := range groups {
-			ids = append(ids, group.ID)
-		}
-		all.Store(&ids)
-		return nil
-	}
-	if err := load(ctx); err != nil {
-		return nil, err
-	}
-	n.services = append(n.services, func(ctx context.Context) error {
-		tick := time.NewTicker(groupsEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			if err := load(ctx); err != nil && ctx.Err() == nil {
-				n.log.Debug("the poller groups cannot be loaded; the last ones stay", "err", err)
-			}
-		}
-	})
-	return func() []int64 {
-		switch {
-		case !n.settings.Values().Bool(settings.KeyDistributedPoller):
-			return *all.Load()
-		case len(n.config.Groups) > 0:
-			return n.config.Groups
-		default:
-			return []int64{device.GeneralGroup}
-		}
-	}, nil
 }
 
 func (n *node) queueMonitor(c *ops.Config) {
