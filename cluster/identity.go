@@ -33,6 +33,23 @@ func EnsureID(ctx context.Context, client redis.UniversalClient, id string) erro
 	if err != nil {
 		return fmt.Errorf("check the cluster id in Redis: %w", err)
 	}
+	return compareID(client, id, found)
+}
+
+// SameID is EnsureID for whoever only looks: a Redis that has no id yet is
+// left without one, and is no error.
+func SameID(ctx context.Context, client redis.UniversalClient, id string) error {
+	found, err := client.GetRange(ctx, clusterKey, 0, maxText-1).Result()
+	if err != nil {
+		return fmt.Errorf("check the cluster id in Redis: %w", err)
+	}
+	if found == "" {
+		return nil
+	}
+	return compareID(client, id, found)
+}
+
+func compareID(client redis.UniversalClient, id, found string) error {
 	if found != id {
 		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
 			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+

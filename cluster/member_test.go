@@ -372,6 +372,30 @@ func TestRosterBringsRowsAndProcessesTogether(t *testing.T) {
 	}
 }
 
+func TestLeftAloneNamesWhatNobodyDoes(t *testing.T) {
+	t.Parallel()
+	live := func(role, id string, state device.NodeState, groups ...int64) cluster.Node {
+		return cluster.Node{Role: role, NodeID: id, State: state, Groups: groups}
+	}
+	roster := cluster.Roster([]device.Node{{Role: "consumer", NodeID: "dead"}, {Role: "consumer", NodeID: "ordered", Draining: true}}, []cluster.Node{
+		live("consumer", "a", device.NodeActive, 0, 1, 2), live("consumer", "b", device.NodeActive, 1), live("consumer", "c", device.NodeDraining, 2),
+		live("consumer", "ordered", device.NodeActive, 0), live("producer", "p", device.NodeActive), live("producer", "q", device.NodeDrained),
+	})
+	for id, want := range map[string]struct {
+		groups []int64
+		lead   bool
+	}{"a": {[]int64{0, 2}, false}, "b": {nil, false}, "p": {nil, true}, "q": {nil, false}, "dead": {nil, false}} {
+		for _, process := range roster {
+			if process.NodeID != id {
+				continue
+			}
+			if groups, lead := cluster.LeftAlone(roster, process.Roles[0]); !slices.Equal(groups, want.groups) || lead != want.lead {
+				t.Errorf("without %s: %v, %t", id, groups, lead)
+			}
+		}
+	}
+}
+
 func TestPendingCountsWhatWaits(t *testing.T) {
 	t.Parallel()
 	s, client := server(t)

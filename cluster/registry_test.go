@@ -319,6 +319,9 @@ func TestEnsureIDKeepsTwoClustersApart(t *testing.T) {
 	t.Parallel()
 	s, client := server(t)
 	const mine, other = "c0123456789abcdef01", "cfedcba98765432100f"
+	if err := cluster.SameID(t.Context(), client, other); err != nil || client.Exists(t.Context(), "pollux:cluster").Val() != 0 {
+		t.Errorf("a look at an empty Redis: %v", err)
+	}
 	for range 2 {
 		if err := cluster.EnsureID(t.Context(), client, mine); err != nil {
 			t.Fatal(err)
@@ -332,6 +335,12 @@ func TestEnsureIDKeepsTwoClustersApart(t *testing.T) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s is not named: %v", part, err)
 		}
+	}
+	if err := cluster.SameID(t.Context(), client, mine); err != nil {
+		t.Errorf("a look: %v", err)
+	}
+	if err := cluster.SameID(t.Context(), client, other); !errors.Is(err, cluster.ErrOtherCluster) {
+		t.Errorf("a look with another id: %v", err)
 	}
 	if err := cluster.EnsureID(t.Context(), client, ""); err == nil {
 		t.Error("an empty id is accepted")

@@ -8,6 +8,12 @@ import (
 	"pollux/device"
 )
 
+// The roles of processes.
+const (
+	RoleProducer = "producer"
+	RoleConsumer = "consumer"
+)
+
 // Standing is one role of a node as operators see it: its row, and what its process tells while it lives.
 type Standing struct {
 	Row  device.Node // where there is none (it was removed, or not written yet) it is made of Live
@@ -82,4 +88,32 @@ func (s Standing) process() Process {
 	}
 	r := s.Row
 	return Process{NodeID: r.NodeID, Host: r.Host, PID: r.PID, Version: r.Version, Started: r.Started, LastSeen: r.LastSeen, Roles: []Standing{s}}
+}
+
+// LeftAlone says what nobody does when a live node is drained: the poller
+// groups that no other active consumer serves, and whether no other active producer could lead.
+func LeftAlone(processes []Process, drained Standing) (groups []int64, lead bool) {
+	if drained.Live == nil {
+		return nil, false
+	}
+	served := map[int64]bool{}
+	lead = drained.Row.Role == RoleProducer
+	for _, process := range processes {
+		for _, s := range process.Roles {
+			itself := s.Row.Role == drained.Row.Role && s.Row.NodeID == drained.Row.NodeID
+			if itself || s.State() != device.NodeActive || s.Row.Draining {
+				continue
+			}
+			lead = lead && s.Row.Role != RoleProducer
+			for _, group := range s.Live.Groups {
+				served[group] = true
+			}
+		}
+	}
+	for _, group := range drained.Live.Groups {
+		if !served[group] {
+			groups = append(groups, group)
+		}
+	}
+	return groups, lead
 }

@@ -114,7 +114,7 @@ var errSharedSQLite = fmt.Errorf("%w: SQLite serves one node only; set DB_CONNEC
 
 // addProducer gives the node the producer's role.
 func (n *node) addProducer(ctx context.Context) error {
-	member, err := n.join(ctx, "producer", false)
+	member, err := n.join(ctx, cluster.RoleProducer, false)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 	if len(n.config.RRDCached) == 0 {
 		return errNoRRDCached
 	}
-	member, err := n.join(ctx, "consumer", true)
+	member, err := n.join(ctx, cluster.RoleConsumer, true)
 	if err != nil {
 		return err
 	}
