@@ -33,7 +33,7 @@ func EnsureID(ctx context.Context, client redis.UniversalClient, id string) erro
 	if err != nil {
 		return fmt.Errorf("check the cluster id in Redis: %w", err)
 	}
-	return compareID(client, id, found)
+	return compareID(ctx, client, id, found)
 }
 
 // SameID is EnsureID for whoever only looks: a Redis that has no id yet is
@@ -46,10 +46,10 @@ func SameID(ctx context.Context, client redis.UniversalClient, id string) error 
 	if found == "" {
 		return nil
 	}
-	return compareID(client, id, found)
+	return compareID(ctx, client, id, found)
 }
 
-func compareID(client redis.UniversalClient, id, found string) error {
+func compareID(ctx context.Context, client redis.UniversalClient, id, found string) error {
 	if found != id {
 		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
 			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+

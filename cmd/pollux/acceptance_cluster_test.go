@@ -27,6 +27,8 @@ type deployment struct {
 	login config.Redis       // how a node reaches Redis
 	rrd   *polluxtest.Server
 	env   []string // what all nodes share
+	key   secret.Key
+	where config.Database
 	store *store.Store
 	nodes map[string]*process
 }
@@ -42,13 +44,12 @@ func deploy(t testing.TB, database config.Database) *deployment {
 // deployOn is deploy with a Redis of any kind, and with further variables for all nodes.
 func deployOn(t testing.TB, database config.Database, login config.Redis, more ...string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}}
+	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}, where: database}
 	text, err := secret.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := secret.ParseKey(text)
-	if err != nil {
+	if d.key, err = secret.ParseKey(text); err != nil {
 		t.Fatal(err)
 	}
 	d.env = []string{
@@ -59,7 +60,7 @@ func deployOn(t testing.TB, database config.Database, login config.Redis, more .
 	d.env = append(append(d.env, redisVariables("REDIS_", login)...), more...)
 	cli(t, d.dir, d.env, "migrate", "up")
 	cli(t, d.dir, d.env, "config", "set", "rrd.rra", testArchives)
-	if d.store, err = store.Open(t.Context(), database, key, quiet()); err != nil {
+	if d.store, err = store.Open(t.Context(), database, d.key, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.store.Close() })
