@@ -44,7 +44,10 @@ func newAviary(t *testing.T) *aviary {
 	t.Helper()
 	redis := polluxtest.Redis(t, "--requirepass", canaries["Redis password"])
 	database := polluxtest.PostgreSQL(t)
-	a := &aviary{deployment: deployOn(t, database, redis, "REDIS_PASSWORD="+canaries["Redis password"], "POLLUX_LOG_LEVEL=debug"), said: sweep{}}
+	login := redisAt(t, redis)
+	login.Password = secret.New(canaries["Redis password"])
+	a := &aviary{deployment: deployOn(t, database, login, "POLLUX_LOG_LEVEL=debug"), said: sweep{}}
+	a.redis = redis
 	former, err := secret.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
