@@ -91,4 +91,5 @@ type Scheduled struct {
 	Group    int64
 	Interval int   // seconds
 	SlotFrom int64 // Unix second before which no slot begins
+	Created  int64 // Unix second at which it was added
 }

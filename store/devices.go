@@ -104,7 +104,7 @@ func (s *Store) Schedule(ctx context.Context) ([]device.Scheduled, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var list []device.Scheduled
-	rows, err := s.reads.NewSelect().Table("devices").Column("id", "poller_group", "poll_interval", "slot_from").
+	rows, err := s.reads.NewSelect().Table("devices").Column("id", "poller_group", "poll_interval", "slot_from", "created_at").
 		Where("disabled = ?", false).Order("id").Rows(ctx)
 	if err != nil {
 		return nil, s.fail("read the schedule", err)
@@ -112,9 +112,10 @@ func (s *Store) Schedule(ctx context.Context) ([]device.Scheduled, error) {
 	defer rows.Close()
 	for rows.Next() {
 		var d device.Scheduled
-		if err := rows.Scan(&d.ID, &d.Group, &d.Interval, &d.SlotFrom); err != nil {
+		if err := rows.Scan(&d.ID, &d.Group, &d.Interval, &d.SlotFrom, &d.Created); err != nil {
 			return nil, s.fail("read the schedule", err)
 		}
+		d.Created /= 1000 // a row counts milliseconds
 		list = append(list, d)
 	}
 	if err := rows.Err(); err != nil {

@@ -240,7 +240,7 @@ func deviceSchedule(t *testing.T, e engine) {
 			mine = append(mine, d)
 		}
 	}
-	if want := []device.Scheduled{{ID: on.ID, Group: group.ID, Interval: 60}}; !reflect.DeepEqual(mine, want) {
+	if want := []device.Scheduled{{ID: on.ID, Group: group.ID, Interval: 60, Created: on.CreatedAt.Unix()}}; !reflect.DeepEqual(mine, want) {
 		t.Errorf("scheduled %v, want %v", mine, want)
 	}
 }

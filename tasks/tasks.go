@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -91,6 +92,16 @@ func ParsePoll(payload []byte) (Poll, error) {
 
 // Queue is the name of the queue of a kind and a poller group, such as "poller:0".
 func Queue(kind string, group int64) string { return kind + ":" + strconv.FormatInt(group, 10) }
+
+// SplitQueue returns kind and poller group of a queue's name; "" and -1 for one that is not ours or belongs to no group.
+func SplitQueue(name string) (kind string, group int64) {
+	kind, number, found := strings.Cut(name, ":")
+	group, err := strconv.ParseInt(number, 10, 64)
+	if !found || err != nil || !ValidQueue(name) || Queue(kind, group) != name {
+		return "", -1
+	}
+	return kind, group
+}
 
 // ValidQueue says whether a name is one of ours. asynq itself takes any name
 // that is not blank, and silently serves "default" when it is given none.

@@ -46,6 +46,18 @@ func TestParsePollRefuses(t *testing.T) {
 	}
 }
 
+func TestSplitQueue(t *testing.T) {
+	t.Parallel()
+	if kind, group := tasks.SplitQueue(tasks.Queue(tasks.KindPoller, 17)); kind != tasks.KindPoller || group != 17 {
+		t.Errorf("got %s, %d", kind, group)
+	}
+	for _, name := range []string{"", "default", "billing", "poller:", "poller:x", "poller:-1", "poller:01", "poller:99999999999999999999"} {
+		if kind, group := tasks.SplitQueue(name); kind != "" || group != -1 {
+			t.Errorf("%q: %s, %d", name, kind, group)
+		}
+	}
+}
+
 func TestValidQueue(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"poller:0", "poller:17", "discovery:3", "billing", "billing:2"} {
