@@ -80,7 +80,8 @@ func (j *Janitor) Sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask Redis for its time: %w", err)
 	}
-	pass := &sweep{Janitor: j, now: now, seen: map[string]int{}}
+	pass := &sweep{Janitor: j, now: now, seen: map[string]int{}, removed: map[string]removal{}}
+	defer pass.say()
 	for _, queue := range queues {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -126,6 +127,21 @@ type sweep struct {
 	now  time.Time
 	seen map[string]int
 	errs []error
+
+	removed map[string]removal // by kind
+}
+
+// removal is what one pass removed of one kind: how many entries, and the first of them.
+type removal struct {
+	entries     int
+	queue, task string
+}
+
+// say logs what was removed, one line per kind: after a failover it may be thousands of entries.
+func (s *sweep) say() {
+	for kind, r := range s.removed {
+		s.log.Warn("removed broken entries of the queues", "kind", kind, "entries", r.entries, "first_queue", r.queue, "first_task", printable(r.task))
+	}
 }
 
 func (s *sweep) failed(err error) {
@@ -198,7 +214,7 @@ func (s *sweep) expired(ctx context.Context, queue string) {
 	}
 }
 
-// repair runs a script that looks again and removes; it counts and logs what was removed.
+// repair runs a script that looks again and removes; it counts what was removed.
 func (s *sweep) repair(ctx context.Context, kind, queue, id string, script *redis.Script, args ...any) {
 	key := queueKeys(queue)
 	removed, err := script.Run(ctx, s.client, []string{key.active, key.lease, key.task + id}, args...).Bool()
@@ -208,7 +224,12 @@ func (s *sweep) repair(ctx context.Context, kind, queue, id string, script *redi
 	}
 	if removed {
 		s.repairs.WithLabelValues(kind).Inc()
-		s.log.Warn("removed a broken entry of a queue", "kind", kind, "queue", queue, "task", printable(id))
+		r, again := s.removed[kind]
+		if !again {
+			r = removal{queue: queue, task: id}
+		}
+		r.entries++
+		s.removed[kind] = r
 	}
 }
 
