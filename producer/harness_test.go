@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -30,6 +31,8 @@ var (
 	_ Store   = (*store.Store)(nil)
 	_ Purger  = (*store.Store)(nil)
 	_ Nodes   = (*store.Store)(nil)
+
+	_ Eventlog = (*store.Store)(nil)
 )
 
 // fakeClock is the local clock, moved by an offset.
@@ -45,9 +48,48 @@ func (c *fakeClock) Skewed() bool   { return c.skewed.Load() }
 type fakeStore struct {
 	mu      sync.Mutex
 	devices []device.Scheduled
+	groups  []device.Group // besides 0
+	nodes   []device.Node
+	events  []device.Event
 	broken  bool
 	read    int
 	purged  []time.Time
+}
+
+func (s *fakeStore) Groups(context.Context) ([]device.Group, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]device.Group{{ID: 0, Name: "General"}}, s.groups...), nil
+}
+
+func (s *fakeStore) AddEvent(_ context.Context, e device.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errors.New("the database is away")
+	}
+	s.events = append(s.events, e)
+	return nil
+}
+
+func (s *fakeStore) Nodes(context.Context) ([]device.Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes, nil
+}
+
+// told are the messages of the events, those of devices with their id.
+func (s *fakeStore) told() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var told []string
+	for _, e := range s.events {
+		if e.DeviceID > 0 {
+			e.Message = fmt.Sprintf("device %d: %s", e.DeviceID, e.Message)
+		}
+		told = append(told, string(e.Severity)+" "+e.Message)
+	}
+	return told
 }
 
 func (s *fakeStore) Schedule(context.Context) ([]device.Scheduled, error) {
@@ -83,6 +125,9 @@ func (s *hangingStore) Schedule(ctx context.Context) ([]device.Scheduled, error)
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+func (s *hangingStore) Groups(ctx context.Context) ([]device.Group, error) { return nil, ctx.Err() }
+func (s *hangingStore) Nodes(ctx context.Context) ([]device.Node, error)   { return nil, ctx.Err() }
 
 // fakeJournal knows last finished slots.
 type fakeJournal struct {
@@ -128,15 +173,20 @@ func newRig(t *testing.T, server *polluxtest.Server, holder string, devices ...d
 		Addr: server.Address, ContextTimeoutEnabled: true, ReadTimeout: time.Second, WriteTimeout: time.Second, DialTimeout: time.Second, MaxRetries: 1,
 	})
 	t.Cleanup(func() { _ = client.Close() })
+	return newRigOn(t, client, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), holder, devices...)
+}
+
+func newRigOn(t *testing.T, client redis.UniversalClient, log *slog.Logger, holder string, devices ...device.Scheduled) *rig {
+	t.Helper()
 	r := &rig{
 		clock: &fakeClock{}, store: &fakeStore{devices: devices}, journal: &fakeJournal{last: map[int64]journal.Last{}},
 		janitor: &fakeJanitor{}, client: client, registry: prometheus.NewRegistry(),
 	}
-	p, err := New(Config{}, Deps{
-		Store: r.store, Purger: r.store, Journal: r.journal, Clock: r.clock, Janitor: r.janitor, Redis: client, Registerer: r.registry,
+	p, err := New(Config{NodeID: holder}, Deps{
+		Store: r.store, Purger: r.store, Events: r.store, Journal: r.journal, Clock: r.clock, Janitor: r.janitor, Redis: client, Registerer: r.registry,
 		Lease:    cluster.NewLease(client, cluster.LeaderKey, holder, LeaderTTL),
 		Settings: func() settings.Values { return settings.Values{} },
-		Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:      log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -219,4 +269,16 @@ func (r *rig) metric(t *testing.T, name string, labels ...string) float64 {
 		}
 	}
 	return -1
+}
+
+func (s *fakeStore) Events(_ context.Context, f store.EventFilter) ([]device.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []device.Event
+	for _, e := range slices.Backward(s.events) {
+		if e.DeviceID == f.DeviceID && (f.Type == "" || e.Type == f.Type) && len(found) < f.Limit {
+			found = append(found, e)
+		}
+	}
+	return found, nil
 }

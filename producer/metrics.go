@@ -3,6 +3,7 @@ package producer
 import (
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,10 @@ type metrics struct {
 	missed       *prometheus.CounterVec // group
 	queueTasks   *prometheus.GaugeVec   // queue, state
 	queueLatency *prometheus.GaugeVec   // queue
+	queuePaused  *prometheus.GaugeVec   // queue
+	overdue      *prometheus.GaugeVec   // group, intervals
+	alarms       *prometheus.GaugeVec   // kind
+	eventsLost   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -50,9 +55,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
 		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
 		queueLatency: gauge("queue_latency_seconds", "How long the oldest waiting task of a queue waits (leader only).", "queue"),
+		queuePaused:  gauge("queue_paused", "1 for a queue that is paused, else 0 (leader only).", "queue"),
+		overdue:      gauge("devices_overdue", "Devices without a finished slot for more than so many of their intervals, by poller group (leader only).", "group", "intervals"),
+		alarms:       gauge("coverage_alarms", "What keeps devices from being polled and stands in the eventlog, by kind (leader only).", "kind"),
+		eventsLost: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "pollux", Name: "events_dropped_total", Help: "Events of the producer that were lost because the database was away for too long.",
+		}),
 	}
 	err := errors.Join(r.Register(m.leader), r.Register(m.devices), r.Register(m.offers), r.Register(m.missed), r.Register(m.groupNodes), r.Register(m.nodes),
-		r.Register(m.queueTasks), r.Register(m.queueLatency))
+		r.Register(m.queueTasks), r.Register(m.queueLatency), r.Register(m.queuePaused), r.Register(m.overdue), r.Register(m.alarms), r.Register(m.eventsLost))
 	return m, err
 }
 
@@ -77,6 +88,9 @@ func (m *metrics) resign() {
 	m.nodes.Reset()
 	m.queueTasks.Reset()
 	m.queueLatency.Reset()
+	m.queuePaused.Reset()
+	m.overdue.Reset()
+	m.alarms.Reset()
 }
 
 // nodeStates are the states that a node can be seen in.
@@ -111,6 +125,28 @@ func (m *metrics) showNodes(processes []cluster.Process, groups map[int64]int) {
 	}
 }
 
+// showOverdue exports how many devices of each group are late and overdue. The second are among the first.
+func (m *metrics) showOverdue(groups map[int64]int, tallies map[int64]tally) {
+	m.overdue.Reset()
+	for group := range groups {
+		label := strconv.FormatInt(group, 10)
+		m.overdue.WithLabelValues(label, "1.2").Set(float64(tallies[group].late))
+		m.overdue.WithLabelValues(label, "3").Set(float64(tallies[group].overdue))
+	}
+}
+
+// showAlarms exports how many alarms of each kind were told and are not over.
+func (m *metrics) showAlarms(r report) {
+	kinds := map[string]int{}
+	for key := range r.Alarms {
+		kind, _, _ := strings.Cut(key, ":")
+		kinds[kind]++
+	}
+	for _, kind := range alarmKinds {
+		m.alarms.WithLabelValues(kind).Set(float64(kinds[kind]))
+	}
+}
+
 func (m *metrics) countOffer(group int64, result string) {
 	m.offers.WithLabelValues(strconv.FormatInt(group, 10), result).Inc()
 }
@@ -133,9 +169,15 @@ func (m *metrics) showQueue(info *asynq.QueueInfo) {
 		m.queueTasks.WithLabelValues(info.Queue, state).Set(float64(n))
 	}
 	m.queueLatency.WithLabelValues(info.Queue).Set(info.Latency.Seconds())
+	paused := 0.0
+	if info.Paused {
+		paused = 1
+	}
+	m.queuePaused.WithLabelValues(info.Queue).Set(paused)
 }
 
 func (m *metrics) forgetQueue(name string) {
 	m.queueTasks.DeletePartialMatch(prometheus.Labels{"queue": name})
 	m.queueLatency.DeletePartialMatch(prometheus.Labels{"queue": name})
+	m.queuePaused.DeletePartialMatch(prometheus.Labels{"queue": name})
 }

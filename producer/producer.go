@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
@@ -49,6 +48,10 @@ const (
 type Store interface {
 	// Schedule lists the devices that are to be polled.
 	Schedule(ctx context.Context) ([]device.Scheduled, error)
+	// Groups lists the poller groups that exist. The first is 0, General.
+	Groups(ctx context.Context) ([]device.Group, error)
+	// Nodes lists the nodes that were ever seen.
+	Nodes(ctx context.Context) ([]device.Node, error)
 }
 
 // Purger removes what is older than a time and says how many rows that were.
@@ -84,7 +87,8 @@ type Janitor interface {
 
 // Config is the producer's own configuration.
 type Config struct {
-	Workers int // tasks that are enqueued at the same time; 0 means 32
+	NodeID  string // for the events that it writes
+	Workers int    // tasks that are enqueued at the same time; 0 means 32
 }
 
 // Deps are what a producer works with. All are needed but Nodes and Draining.
@@ -93,6 +97,7 @@ type Deps struct {
 	Purger     Purger
 	Nodes      Nodes       // nil: only live nodes are known, and none of their comings and goings is noted
 	Draining   func() bool // true while an operator wants this producer to leave the leading to others
+	Events     EventWriter
 	Journal    Journal
 	Lease      *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
 	Clock      Clock
@@ -111,7 +116,10 @@ type Producer struct {
 	metrics *metrics
 	queues  *queues
 
+	chronicle *chronicle
+
 	schedule atomic.Pointer[Schedule]
+	groups   atomic.Pointer[map[int64]string] // names of the poller groups; nil until they were read
 	leading  atomic.Bool
 	elected  chan struct{} // told when this producer begins to lead
 }
@@ -125,10 +133,12 @@ func New(c Config, d Deps) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the producer's metrics: %w", err)
 	}
+	log := spare(d.Log)
 	return &Producer{
-		config: c, deps: d, log: d.Log, metrics: m,
-		queues:  newQueues(asynq.NewInspectorFromRedisClient(d.Redis), m, d.Log),
-		elected: make(chan struct{}, 1),
+		config: c, deps: d, log: log, metrics: m,
+		queues:    newQueues(d.Redis, m, log),
+		chronicle: newChronicle(d.Events, m.eventsLost, log),
+		elected:   make(chan struct{}, 1),
 	}, nil
 }
 
@@ -141,6 +151,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { p.keepSchedule(ctx) })
+	running.Go(func() { p.chronicle.run(ctx) })
 	// Without a schedule, with a skewed clock, or while it drains, leading is left to others.
 	eligible := func() bool { return !p.deps.Clock.Skewed() && p.schedule.Load() != nil && !p.draining() }
 	options := cluster.KeepOptions{Every: tryEvery, Eligible: eligible, Log: p.log}
@@ -164,7 +175,7 @@ func (p *Producer) lead(ctx context.Context) error {
 	}
 	t := newTerm(p)
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observeQueues, t.watchNodes, t.purge, t.sweep} {
+	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observe, t.watchNodes, t.purge, t.sweep} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()
@@ -209,7 +220,34 @@ func (p *Producer) refresh(ctx context.Context) error {
 		return fmt.Errorf("read the schedule: %w", err)
 	}
 	p.schedule.Store(follow(p.schedule.Load(), devices, p.deps.Clock.Now().Unix()))
+	groups, err := p.deps.Store.Groups(ctx)
+	if err != nil {
+		return fmt.Errorf("read the poller groups: %w", err)
+	}
+	names := namesOf(groups)
+	p.groups.Store(&names)
 	return nil
+}
+
+func namesOf(groups []device.Group) map[int64]string {
+	names := make(map[int64]string, len(groups))
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	return names
+}
+
+// groupNames are the poller groups that exist; nil when that is not known.
+// Group 0 always exists: a list without it is not to be believed.
+func (p *Producer) groupNames() map[int64]string {
+	names := p.groups.Load()
+	if names == nil {
+		return nil
+	}
+	if _, sound := (*names)[device.GeneralGroup]; !sound {
+		return nil
+	}
+	return *names
 }
 
 // errStopBatch ends a batch of offers early; the slots that are left are offered again a second later.

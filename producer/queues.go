@@ -1,12 +1,18 @@
 package producer
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"pollux/tasks"
 )
@@ -25,6 +31,7 @@ const (
 // queues knows how many tasks wait in each queue: a reading, plus what was added since.
 type queues struct {
 	inspector *asynq.Inspector
+	client    redis.UniversalClient
 	metrics   *metrics
 	log       *slog.Logger
 
@@ -40,8 +47,8 @@ type depth struct {
 	full    bool      // as it was last answered
 }
 
-func newQueues(inspector *asynq.Inspector, m *metrics, log *slog.Logger) *queues {
-	return &queues{inspector: inspector, metrics: m, log: log, depths: map[string]depth{}}
+func newQueues(client redis.UniversalClient, m *metrics, log *slog.Logger) *queues {
+	return &queues{inspector: asynq.NewInspectorFromRedisClient(client), client: client, metrics: m, log: log, depths: map[string]depth{}}
 }
 
 // hasRoom says whether the queue of a group with that many devices takes one
@@ -108,30 +115,52 @@ func (q *queues) info(name string) (*asynq.QueueInfo, error) {
 	return q.inspector.GetQueueInfo(name)
 }
 
-// observe reads every queue of ours and exports its depth and latency.
-func (q *queues) observe() {
+// queueLook is a queue as it was read.
+type queueLook struct {
+	*asynq.QueueInfo
+	PausedSince time.Time // zero when it is not paused, or not known since when
+}
+
+// observe reads every queue of ours and exports its depth and latency. known
+// says whether all of them could be read.
+func (q *queues) observe(ctx context.Context) (looks []queueLook, known bool) {
 	names, err := q.inspector.Queues()
 	if err != nil {
 		q.log.Debug("the queues cannot be listed", "err", err)
-		return
+		return nil, false
 	}
-	seen := map[string]bool{}
+	known = true
 	for _, name := range names {
-		if !tasks.ValidQueue(name) || len(seen) >= maxQueues {
+		if !tasks.ValidQueue(name) || len(looks) >= maxQueues {
 			continue
 		}
-		info, err := q.inspector.GetQueueInfo(name)
+		found, err := readQueue(ctx, q.inspector, q.client, name)
+		if errors.Is(err, asynq.ErrQueueNotFound) {
+			continue // removed since it was listed
+		}
 		if err != nil {
 			q.log.Debug("a queue cannot be read", "queue", name, "err", err)
+			// Keys of another type concern this queue only.
+			known = known && strings.Contains(err.Error(), "WRONGTYPE")
 			continue
 		}
-		seen[name] = true
-		q.metrics.showQueue(info)
+		looks = append(looks, found)
+		q.metrics.showQueue(found.QueueInfo)
 		q.mu.Lock()
 		d := q.depths[name]
-		d.pending, d.added, d.read = info.Pending, 0, time.Now()
+		d.pending, d.added, d.read = found.Pending, 0, time.Now()
 		q.depths[name] = d
 		q.mu.Unlock()
+	}
+	q.forget(names)
+	return looks, known
+}
+
+// forget hides the queues that are not there any more.
+func (q *queues) forget(there []string) {
+	seen := map[string]bool{}
+	for _, name := range there {
+		seen[name] = true
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,4 +170,40 @@ func (q *queues) observe() {
 			q.metrics.forgetQueue(name)
 		}
 	}
+}
+
+// allQueuesKey is where asynq keeps the names of its queues.
+const allQueuesKey = "asynq:queues"
+
+// readQueue reads one queue; asynq.ErrQueueNotFound when it does not exist,
+// which asynq's own error does not tell.
+func readQueue(ctx context.Context, inspector *asynq.Inspector, client redis.UniversalClient, name string) (queueLook, error) {
+	info, err := inspector.GetQueueInfo(name)
+	if err != nil {
+		if there, askErr := client.SIsMember(ctx, allQueuesKey, name).Result(); askErr == nil && !there {
+			err = asynq.ErrQueueNotFound
+		}
+		return queueLook{}, fmt.Errorf("read queue %s: %w", name, err)
+	}
+	found := queueLook{QueueInfo: info}
+	if info.Paused {
+		found.PausedSince, err = pausedSince(ctx, client, name)
+	}
+	return found, err
+}
+
+// pausedKey is where asynq keeps since when a queue is paused, in Unix seconds.
+func pausedKey(queue string) string { return "asynq:{" + queue + "}:paused" }
+
+// pausedSince is zero for a queue that is not paused, or was not paused by asynq.
+func pausedSince(ctx context.Context, client redis.UniversalClient, queue string) (time.Time, error) {
+	text, err := client.GetRange(ctx, pausedKey(queue), 0, 20).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read since when queue %s is paused: %w", queue, err)
+	}
+	second, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || second <= 0 {
+		return time.Time{}, nil
+	}
+	return time.Unix(second, 0), nil
 }

@@ -31,7 +31,7 @@ func TestFullQueueIsSkipped(t *testing.T) {
 		}
 	}
 	term := r.leads(t)
-	r.queues.observe()
+	r.queues.observe(t.Context())
 	now := r.clock.Now().Unix()
 	term.tick(t.Context(), now)
 	if n := len(r.pending(t, 0)); n != 60 {

@@ -2,8 +2,11 @@ package producer
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"pollux/cluster"
 )
@@ -37,20 +40,36 @@ func (t *term) lookAtIdentity(ctx context.Context) {
 
 // lookAtMemory stops offering while less than a fifth of Redis' memory is left.
 func (t *term) lookAtMemory(ctx context.Context) {
-	memory, err := t.deps.Redis.Info(ctx, "memory").Result()
+	memory, err := readMemory(ctx, t.deps.Redis)
 	if err != nil {
 		return
 	}
-	used, limit := infoNumber(memory, "used_memory"), infoNumber(memory, "maxmemory")
-	full := limit > 0 && used >= limit/100*fullShare
+	full := memory.Full()
 	if t.full.Swap(full) == full {
 		return
 	}
 	if full {
-		t.log.Error("Redis has less than a fifth of its memory left: no slots are offered", "used_bytes", used, "maxmemory_bytes", limit)
+		t.log.Error("Redis has less than a fifth of its memory left: no slots are offered", "used_bytes", memory.Used, "maxmemory_bytes", memory.Limit)
 		return
 	}
-	t.log.Info("Redis has memory again: slots are offered", "used_bytes", used, "maxmemory_bytes", limit)
+	t.log.Info("Redis has memory again: slots are offered", "used_bytes", memory.Used, "maxmemory_bytes", memory.Limit)
+}
+
+// Memory is that of Redis, in bytes.
+type Memory struct {
+	Used  int64
+	Limit int64 // maxmemory; 0 for none
+}
+
+// Full says that a fifth or less of the memory is left, so that no slots are offered.
+func (m Memory) Full() bool { return m.Limit > 0 && m.Used >= m.Limit/100*fullShare }
+
+func readMemory(ctx context.Context, client redis.UniversalClient) (Memory, error) {
+	info, err := client.Info(ctx, "memory").Result()
+	if err != nil {
+		return Memory{}, fmt.Errorf("ask Redis about its memory: %w", err)
+	}
+	return Memory{Used: infoNumber(info, "used_memory"), Limit: infoNumber(info, "maxmemory")}, nil
 }
 
 // infoField returns a field of Redis' INFO answer, "" when it is not there.

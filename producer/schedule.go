@@ -16,6 +16,7 @@ type Schedule struct {
 	devices map[int64]int // place in source
 	since   map[int64]int64
 	groups  map[int64]int
+	short   map[int64]int // shortest interval by group
 }
 
 // round is the devices of one interval, in the order of their phases.
@@ -47,6 +48,7 @@ func follow(previous *Schedule, devices []device.Scheduled, now int64) *Schedule
 		devices: make(map[int64]int, len(devices)),
 		since:   map[int64]int64{},
 		groups:  map[int64]int{},
+		short:   map[int64]int{},
 	}
 	rounds := map[int64][]entry{}
 	for place, d := range s.source {
@@ -58,6 +60,9 @@ func follow(previous *Schedule, devices []device.Scheduled, now int64) *Schedule
 		}
 		s.devices[d.ID] = place
 		s.groups[d.Group]++
+		if shortest := s.short[d.Group]; shortest == 0 || d.Interval < shortest {
+			s.short[d.Group] = d.Interval
+		}
 		e := entry{Scheduled: d, phase: device.Phase(d.ID, d.Interval), since: previous.sinceOf(d.ID, now)}
 		if e.since > 0 {
 			s.since[d.ID] = e.since
@@ -85,6 +90,15 @@ func (s *Schedule) sinceOf(id, now int64) int64 {
 
 // Groups counts the devices of each poller group.
 func (s *Schedule) Groups() map[int64]int { return s.groups }
+
+// Shortest is the shortest interval of the devices of each poller group, in seconds.
+func (s *Schedule) Shortest() map[int64]int { return s.short }
+
+// holds says whether a device is to be polled.
+func (s *Schedule) holds(id int64) bool {
+	_, found := s.devices[id]
+	return found
+}
 
 // changes are the devices of s that previous did not hold, or held otherwise.
 func (s *Schedule) changes(previous *Schedule) []device.Scheduled {

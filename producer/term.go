@@ -35,7 +35,13 @@ type term struct {
 	ticked  int64     // last second that was looked at
 	failing bool      // the last offers did not go through
 
-	census census // only watchNodes uses it
+	census      census      // only watchNodes uses it
+	renewClient atomic.Bool // a queue was removed that client takes for known
+
+	// What observe remembers.
+	memory      memory
+	reportKnown bool      // what was told before this term was read
+	nextLook    time.Time // not before then are the devices looked at again
 }
 
 func newTerm(p *Producer) *term {
@@ -65,7 +71,11 @@ func (t *term) tick(ctx context.Context, now int64) {
 		t.shown = s
 	}
 	if at := t.restart.Load(); at != 0 && now >= at && t.restart.CompareAndSwap(at, 0) {
-		t.offered, t.client = 0, asynq.NewClientFromRedisClient(t.deps.Redis)
+		t.offered = 0
+		t.renewClient.Store(true)
+	}
+	if t.renewClient.Swap(false) {
+		t.client = asynq.NewClientFromRedisClient(t.deps.Redis)
 	}
 	if t.full.Load() || !t.mayOffer() {
 		if t.full.Load() {
@@ -142,11 +152,6 @@ func (t *term) enqueue(ctx context.Context, o Offer) error {
 		}
 		return fmt.Errorf("enqueue slot %d of device %d: %w", o.Slot, o.DeviceID, err)
 	}
-}
-
-// observeQueues exports the queues' depths, at once and then every 15 s.
-func (t *term) observeQueues(ctx context.Context) {
-	every(ctx, observeEvery, t.queues.observe)
 }
 
 // purge removes old events, outages and histories, at once and then every hour.

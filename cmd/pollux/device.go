@@ -18,7 +18,7 @@ import (
 
 func (p *program) deviceCommand() *cobra.Command {
 	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: words(0), RunE: help}
-	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand())
+	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceWhyCommand())
 	return command
 }
 

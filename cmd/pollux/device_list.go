@@ -21,6 +21,7 @@ func (p *program) deviceListCommand() *cobra.Command {
 	var filter store.Filter
 	var state string
 	var group int64
+	var overdue bool
 	command := p.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List devices", Args: words(0),
 		RunE: do(func(command *cobra.Command, _ []string) error {
@@ -34,6 +35,9 @@ func (p *program) deviceListCommand() *cobra.Command {
 				if err := findGroup(command.Context(), s, filter.Group); err != nil {
 					return err
 				}
+				if overdue {
+					return p.listOverdue(command, filter)
+				}
 				all, err := allDevices(command, s, filter)
 				if err != nil {
 					return err
@@ -44,6 +48,7 @@ func (p *program) deviceListCommand() *cobra.Command {
 	})
 	command.Flags().StringVar(&state, "status", "", "only devices that are up, down, auth, new or disabled")
 	command.Flags().Int64VarP(&group, "group", "g", 0, "only devices of this poller group")
+	command.Flags().BoolVar(&overdue, "overdue", false, "only devices that were not polled for more than 1.2 of their intervals, and for how long")
 	return command
 }
 

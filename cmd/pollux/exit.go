@@ -10,6 +10,7 @@ import (
 	"pollux/cluster"
 	"pollux/config"
 	"pollux/journal"
+	"pollux/producer"
 	"pollux/rrdcached"
 	"pollux/secret"
 	"pollux/snmp"
@@ -62,7 +63,7 @@ func codes() []struct {
 			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
 			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
 		}},
-		{exitNotFound, []error{errNotFound, store.ErrNotFound}},
+		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue}},
 		{exitCredentials, []error{
 			store.ErrKeyMismatch, store.ErrCredentials, cluster.ErrCredentials, cluster.ErrDenied, secret.ErrKey, secret.ErrOpen, snmp.ErrAuth,
 		}},

@@ -1,0 +1,314 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"pollux/cluster"
+	"pollux/device"
+	"pollux/store"
+	"pollux/tasks"
+)
+
+// ErrNoQueue says that a queue of that name neither exists nor belongs to a poller group.
+var ErrNoQueue = errors.New("no such queue")
+
+// Eventlog writes events and lists them, the newest first.
+type Eventlog interface {
+	EventWriter
+	Events(ctx context.Context, f store.EventFilter) ([]device.Event, error)
+}
+
+// DeskDeps are what a desk works with. All are needed.
+type DeskDeps struct {
+	Store   Store
+	Events  Eventlog
+	Journal Journal
+	Redis   redis.UniversalClient // of the queues
+
+	Distributed bool // the setting distributed_poller
+}
+
+// Desk is where people ask about queues and coverage, and pause queues. It
+// needs no producer that runs: whatever it says it has just read.
+type Desk struct {
+	deps      DeskDeps
+	inspector *asynq.Inspector
+}
+
+// NewDesk opens a desk.
+func NewDesk(d DeskDeps) *Desk {
+	desk := &Desk{deps: d}
+	if d.Redis != nil {
+		desk.inspector = asynq.NewInspectorFromRedisClient(d.Redis)
+	}
+	return desk
+}
+
+// QueueState is one queue for people.
+type QueueState struct {
+	Name        string
+	Group       int64 // -1 when it belongs to none
+	GroupName   string
+	Paused      bool
+	PausedSince time.Time // zero when it is not known
+
+	Pending, Active, Retry, Scheduled, Archived, Completed int
+
+	Latency time.Duration // how long the oldest pending task waits
+	Devices int           // that are to be polled, of its poller group
+	Nodes   []string      // NODE_IDs of the live nodes that take its tasks
+	Drained []string      // of those that would, but are drained
+	Skewed  []string      // of those that would, but their clock differs too much from that of Redis
+	Note    string        // what is wrong with it, "" for nothing
+}
+
+// view is what a desk reads before it says anything.
+type view struct {
+	now      time.Time // of Redis
+	schedule *Schedule
+	groups   []device.Group
+	names    map[int64]string
+	service  service
+}
+
+func (d *Desk) view(ctx context.Context) (view, error) {
+	v, err := d.inventory(ctx)
+	if err != nil {
+		return v, err
+	}
+	return v, d.look(ctx, &v)
+}
+
+// inventory reads the part of a view that the database holds.
+func (d *Desk) inventory(ctx context.Context) (v view, err error) {
+	devices, err := d.deps.Store.Schedule(ctx)
+	if err != nil {
+		return v, err
+	}
+	if v.groups, err = d.deps.Store.Groups(ctx); err != nil {
+		return v, err
+	}
+	v.schedule, v.names = NewSchedule(devices), namesOf(v.groups)
+	return v, nil
+}
+
+// look reads the part of a view that Redis holds.
+func (d *Desk) look(ctx context.Context, v *view) (err error) {
+	if v.now, err = d.deps.Redis.Time(ctx).Result(); err != nil {
+		return fmt.Errorf("ask Redis for its time: %w", err)
+	}
+	nodes, err := cluster.List(ctx, d.deps.Redis)
+	if err != nil {
+		return err
+	}
+	var rows []device.Node
+	if slices.ContainsFunc(nodes, idle) {
+		if rows, err = d.deps.Store.Nodes(ctx); err != nil {
+			return err
+		}
+	}
+	var all []int64
+	if !d.deps.Distributed {
+		all = slices.Collect(maps.Keys(v.names))
+	}
+	v.service = serviceOf(nodes, rows, all)
+	return nil
+}
+
+// Queues lists the queues that exist and those of the poller groups, in the order of their names.
+func (d *Desk) Queues(ctx context.Context) ([]QueueState, error) {
+	v, err := d.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.queueNames(v.groups)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]QueueState, 0, len(names))
+	for _, name := range names {
+		q, err := d.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v.state(q))
+	}
+	return list, nil
+}
+
+// queueNames are the queues in Redis that are ours and those of the poller groups.
+func (d *Desk) queueNames(groups []device.Group) ([]string, error) {
+	there, err := d.inspector.Queues()
+	if err != nil {
+		return nil, fmt.Errorf("list the queues: %w", err)
+	}
+	names := slices.DeleteFunc(there, func(name string) bool { return !tasks.ValidQueue(name) })
+	for _, g := range groups {
+		names = append(names, tasks.Queue(tasks.KindPoller, g.ID))
+	}
+	slices.SortFunc(names, compareQueues)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxQueues)], nil
+}
+
+// compareQueues orders by kind, then by the number of the group.
+func compareQueues(a, b string) int {
+	kindA, groupA, _ := strings.Cut(a, ":")
+	kindB, groupB, _ := strings.Cut(b, ":")
+	if kindA != kindB {
+		return strings.Compare(kindA, kindB)
+	}
+	if len(groupA) != len(groupB) {
+		return len(groupA) - len(groupB)
+	}
+	return strings.Compare(groupA, groupB)
+}
+
+// read reads a queue. One that never had a task is empty, and may be paused all the same.
+func (d *Desk) read(ctx context.Context, name string) (queueLook, error) {
+	q, err := readQueue(ctx, d.inspector, d.deps.Redis, name)
+	if !errors.Is(err, asynq.ErrQueueNotFound) {
+		return q, err
+	}
+	there, err := d.deps.Redis.Exists(ctx, pausedKey(name)).Result()
+	if err != nil {
+		return queueLook{}, fmt.Errorf("read queue %s: %w", name, err)
+	}
+	q = queueLook{QueueInfo: &asynq.QueueInfo{Queue: name, Paused: there > 0}}
+	if q.Paused {
+		q.PausedSince, err = pausedSince(ctx, d.deps.Redis, name)
+	}
+	return q, err
+}
+
+// state says what a queue means in the cluster.
+func (v view) state(q queueLook) QueueState {
+	kind, group := tasks.SplitQueue(q.Queue)
+	s := QueueState{
+		Name: q.Queue, Group: group, GroupName: v.names[group], Paused: q.Paused, PausedSince: q.PausedSince,
+		Pending: q.Pending, Active: q.Active, Retry: q.Retry, Scheduled: q.Scheduled, Archived: q.Archived, Completed: q.Completed,
+		Latency: q.Latency, Nodes: v.service.of(q.Queue),
+	}
+	if kind == tasks.KindPoller {
+		s.Devices, s.Drained, s.Skewed = v.schedule.Groups()[group], v.service.drained[group], v.service.skewed[group]
+	}
+	s.Note = v.note(s, kind)
+	return s
+}
+
+// note is the first thing that is wrong with a queue.
+func (v view) note(s QueueState, kind string) string {
+	_, exists := v.names[s.Group]
+	held := s.Pending + s.Active + s.Retry + s.Scheduled
+	limit := fullFactor * max(s.Devices, 1)
+	switch {
+	case s.Group >= 0 && !exists:
+		return "no such group: the queue is removed " + minutes(goneAfter) + " after it was noticed"
+	case len(s.Nodes) == 0 && len(s.Drained) > 0 && s.Devices+held > 0:
+		return "every node that serves it is drained"
+	case len(s.Nodes) == 0 && len(s.Skewed) > 0 && s.Devices+held > 0:
+		return "the clock of every node that serves it is skewed"
+	case len(s.Nodes) == 0 && s.Devices+held > 0:
+		return "no node serves it"
+	case s.Archived > 0:
+		return "tasks failed; see the log of the consumers"
+	case kind == tasks.KindPoller && s.Pending >= limit:
+		return "full: its slots are skipped until nodes take tasks"
+	}
+	return ""
+}
+
+func minutes(d time.Duration) string { return fmt.Sprintf("%d minutes", int(d.Minutes())) }
+
+// Switched is a queue that Pause or Resume was asked for.
+type Switched struct {
+	Name    string
+	Changed bool // false: it was so already
+}
+
+// Pause keeps the nodes from taking tasks of a queue, or of all queues when
+// name is "". Tasks that are under way go on. actor stands in the event. ErrNoQueue names the queues there are.
+func (d *Desk) Pause(ctx context.Context, name, actor string) ([]Switched, error) {
+	return d.each(ctx, name, func(name string) (bool, error) {
+		// asynq knows a queue from its first task on. Known, it shows in its pages, and goes with its group.
+		if err := d.deps.Redis.SAdd(ctx, allQueuesKey, name).Err(); err != nil {
+			return false, fmt.Errorf("pause queue %s: %w", name, err)
+		}
+		changed, err := d.turn(ctx, name, true, d.inspector.PauseQueue)
+		if err != nil || !changed {
+			return changed, err
+		}
+		return true, d.tell(ctx, name, "paused", actor)
+	})
+}
+
+// Resume lets the nodes take tasks of a queue again, or of all queues when name is "".
+func (d *Desk) Resume(ctx context.Context, name, actor string) ([]Switched, error) {
+	return d.each(ctx, name, func(name string) (bool, error) {
+		changed, err := d.turn(ctx, name, false, d.inspector.UnpauseQueue)
+		if err != nil || !changed {
+			return changed, err
+		}
+		return true, d.tell(ctx, name, "resumed", actor)
+	})
+}
+
+// each does one thing with the queue of that name, or with all.
+func (d *Desk) each(ctx context.Context, name string, work func(name string) (changed bool, err error)) ([]Switched, error) {
+	groups, err := d.deps.Store.Groups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.queueNames(groups)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("%w: %.60q; there are %s", ErrNoQueue, name, some(names))
+		}
+		names = []string{name}
+	}
+	var all []Switched
+	for _, name := range names {
+		changed, err := work(name)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, Switched{Name: name, Changed: changed})
+	}
+	return all, nil
+}
+
+// turn pauses or resumes a queue. asynq's errors do not tell "it is so already" from trouble, so the queue is asked.
+func (d *Desk) turn(ctx context.Context, name string, pause bool, turn func(string) error) (changed bool, err error) {
+	failure := turn(name)
+	if failure == nil {
+		return true, nil
+	}
+	there, err := d.deps.Redis.Exists(ctx, pausedKey(name)).Result()
+	if err == nil && (there > 0) == pause {
+		return false, nil
+	}
+	return false, fmt.Errorf("pause or resume queue %s: %w", name, failure)
+}
+
+// tell writes the event of a queue that was paused or resumed.
+func (d *Desk) tell(ctx context.Context, name, what, actor string) error {
+	err := d.deps.Events.AddEvent(ctx, device.Event{
+		Time: time.Now(), Type: "queue", Severity: device.SeverityNotice, Message: "queue " + name + " " + what, Actor: actor,
+	})
+	if err != nil {
+		return fmt.Errorf("queue %s is %s, but the eventlog does not say so: %w", name, what, err)
+	}
+	return nil
+}
