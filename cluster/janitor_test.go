@@ -336,3 +336,45 @@ func FuzzDecodable(f *testing.F) {
 		}
 	})
 }
+
+func TestJanitorSaysOneLinePerKind(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	for device := range int64(30) {
+		offer(t, client, device+1)
+		id := take(t, client, time.Now().Add(-time.Minute))
+		must(t, client.Del(t.Context(), taskKey+id).Err())
+	}
+	var book logbook
+	must(t, cluster.NewJanitor(client, book.logger(), prometheus.NewRegistry()).Sweep(t.Context()))
+	if n := book.count("msg="); n != 1 || book.count("kind=lost entries=30 first_queue=poller:0 first_task=poll:") != 1 {
+		t.Errorf("%d lines: %s", n, book.text.String())
+	}
+}
+
+func TestAbandonedTasksGo(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	ctx := t.Context()
+	now := time.Now()
+	for device := range int64(5) {
+		offer(t, client, device+1)
+	}
+	dead, lost, alive := take(t, client, now.Add(-2*time.Minute)), take(t, client, now), take(t, client, now.Add(30*time.Second))
+	must(t, client.ZRem(ctx, lease, lost).Err())
+	if left, err := cluster.Abandon(ctx, client, "poller:0", now.Add(-time.Minute)); err != nil || left != 1 {
+		t.Errorf("%d are left, %v", left, err)
+	}
+	if ids := client.LRange(ctx, active, 0, -1).Val(); len(ids) != 1 || ids[0] != alive {
+		t.Errorf("active are %v, want %s", ids, alive)
+	}
+	if n := client.Exists(ctx, taskKey+dead, taskKey+lost).Val(); n != 0 || client.Exists(ctx, taskKey+alive).Val() != 1 || client.ZCard(ctx, lease).Val() != 1 {
+		t.Error("the wrong tasks are gone")
+	}
+	if n := client.LLen(ctx, "asynq:{poller:0}:pending").Val(); n != 2 {
+		t.Errorf("%d tasks wait, want 2", n)
+	}
+	if left, err := cluster.Abandon(ctx, client, "poller:9", now); err != nil || left != 0 {
+		t.Errorf("a queue that does not exist: %d, %v", left, err)
+	}
+}

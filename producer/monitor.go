@@ -16,13 +16,27 @@ const QueueMonitorPath = "/asynqmon/"
 func QueueMonitor(client redis.UniversalClient) http.Handler {
 	pages := asynqmon.New(asynqmon.Options{RootPath: QueueMonitorPath, RedisConnOpt: shared{client}, ReadOnly: true})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// asynqmon's page holds an inline script, so scripts cannot be restricted further.
-		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'none'")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Referrer-Policy", "no-referrer")
+		for name, value := range map[string]string{
+			"Content-Security-Policy": monitorPolicy, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+			"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
+		} {
+			w.Header().Set(name, value)
+		}
+		// asynqmon's own rule covers its API only, not what is added to it one day.
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "the queues are shown only; use pollux queue", http.StatusMethodNotAllowed)
+			return
+		}
 		pages.ServeHTTP(w, r)
 	})
 }
+
+// monitorPolicy lets asynqmon's page have its inline script and styles, and
+// the fonts that it loads where there is a way to them; everything else comes from here.
+const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline' https://fonts.googleapis.com; " +
+	"font-src 'self' data: https://fonts.gstatic.com; img-src 'self' data:; connect-src 'self'; " +
+	"frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'none'"
 
 // shared hands asynqmon the process' own connection, which it must not close.
 type shared struct{ client redis.UniversalClient }
