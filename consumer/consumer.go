@@ -36,9 +36,10 @@ type Store interface {
 
 // Journal is the ordered log of measurements.
 type Journal interface {
-	Append(ctx context.Context, entry journal.Entry) (journal.Result, error)
-	// Last tells the last finished slots of devices, in their order.
-	Last(ctx context.Context, ids []int64) ([]journal.Last, error)
+	// AppendOn appends to the Redis with this run_id, "" for any; on another one it is journal.ErrServer.
+	AppendOn(ctx context.Context, server string, entry journal.Entry) (journal.Result, error)
+	// LastOn tells the last finished slots of devices, in their order, from that Redis.
+	LastOn(ctx context.Context, server string, ids []int64) ([]journal.Last, error)
 }
 
 // DeviceLeases keep two nodes from reading one device at a time. Acquire waits
@@ -122,7 +123,7 @@ func New(c Config, d Deps) (*Consumer, error) {
 	}
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, metrics: m,
-		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: &sight{},
+		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: newSight(),
 		workers: &gate{}, probes: &gate{}, shared: &shared{}, work: &tally{},
 	}
 	consumer.served.Store(&[]int64{})

@@ -97,9 +97,10 @@ type fakeJournal struct {
 	results []journal.Result // of the next appends
 	errs    []error          // of the next appends
 	away    bool
+	server  string // who answers; "" for whoever is asked for
 }
 
-func (j *fakeJournal) Append(ctx context.Context, e journal.Entry) (journal.Result, error) {
+func (j *fakeJournal) AppendOn(ctx context.Context, server string, e journal.Entry) (journal.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -107,6 +108,9 @@ func (j *fakeJournal) Append(ctx context.Context, e journal.Entry) (journal.Resu
 	defer j.mu.Unlock()
 	if j.away {
 		return "", errors.New("Redis is away")
+	}
+	if server != "" && j.server != "" && server != j.server {
+		return "", journal.ErrServer
 	}
 	if len(j.errs) > 0 {
 		err := j.errs[0]
@@ -129,11 +133,14 @@ func (j *fakeJournal) Append(ctx context.Context, e journal.Entry) (journal.Resu
 	return journal.Accepted, nil
 }
 
-func (j *fakeJournal) Last(_ context.Context, ids []int64) ([]journal.Last, error) {
+func (j *fakeJournal) LastOn(_ context.Context, server string, ids []int64) ([]journal.Last, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.away {
 		return nil, errors.New("Redis is away")
+	}
+	if server != "" && j.server != "" && server != j.server {
+		return nil, journal.ErrServer
 	}
 	lasts := make([]journal.Last, len(ids))
 	for i, id := range ids {

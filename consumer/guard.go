@@ -22,11 +22,23 @@ const (
 
 // sight is what the guard knows of the Redis that answers for the journal.
 type sight struct {
+	look chan struct{} // asks the guard to look at once
+
 	mu       sync.Mutex
 	id       string    // "" before the first look
 	asked    time.Time // when the last look began that found all in order
 	changing bool      // another Redis answers, and the recent entries are not all brought to it
 	changed  time.Time // when they were, the last time
+}
+
+func newSight() *sight { return &sight{look: make(chan struct{}, 1)} }
+
+// lookNow has the guard look at once: another Redis was met.
+func (s *sight) lookNow() {
+	select {
+	case s.look <- struct{}{}:
+	default: // it is told already
+	}
 }
 
 // last is who answered at the last look that found all in order, and when that began.
@@ -53,12 +65,14 @@ func (s *sight) inOrder(id string, asked time.Time) {
 	s.id, s.asked, s.changing = id, asked, false
 }
 
-// since says whether all is in order, was at a look that began after a time,
-// and the last change is long enough ago.
-func (s *sight) since(after time.Time) bool {
+// trusted is the Redis that has the recent entries of all nodes: all is in
+// order, was at a look that began after a time, and the last change is long
+// enough ago. Before the first look it is "", any.
+func (s *sight) trusted(after time.Time) (id string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.changing && !s.asked.Before(after) && time.Since(s.changed) >= settleTime
+	seen := after.IsZero() || s.asked.After(after)
+	return s.id, seen && !s.changing && time.Since(s.changed) >= settleTime
 }
 
 // guardJournal appends the recent entries once more when another Redis answers
@@ -75,6 +89,7 @@ func (c *Consumer) guardJournal(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+		case <-c.sight.look:
 		}
 	}
 }
@@ -105,7 +120,7 @@ func (c *Consumer) appendRecent(ctx context.Context, seen time.Time) error {
 	counts := map[journal.Result]int{}
 	var stale []accepted
 	for _, kept := range c.recent.all() {
-		result, err := c.deps.Journal.Append(ctx, kept.entry)
+		result, err := c.deps.Journal.AppendOn(ctx, "", kept.entry)
 		if err != nil {
 			return err
 		}
@@ -138,7 +153,7 @@ func (c *Consumer) overtaken(ctx context.Context, stale []accepted, seen time.Ti
 	for i, refused := range stale {
 		ids[i] = refused.entry.DeviceID
 	}
-	lasts, err := c.deps.Journal.Last(ctx, ids)
+	lasts, err := c.deps.Journal.LastOn(ctx, "", ids)
 	if err != nil {
 		return 0, err
 	}
@@ -154,22 +169,30 @@ func (c *Consumer) overtaken(ctx context.Context, stale []accepted, seen time.Ti
 }
 
 // awaitGuard waits, while another Redis takes over the journal, until the
-// recent entries have been brought to it: a newer entry of a device that got
-// in before them would shut them out. failed is when the last try to append
-// ended, zero at the first one: Redis must have been seen since. The wait ends
-// in any case a little before the slot does.
-func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time) {
-	if c.deps.JournalID == nil || c.sight.since(failed) {
-		return
+// recent entries have been brought to it, and returns which Redis that is: a
+// newer entry of a device that got in before them would shut them out, and a
+// slot whose entry was lost would look as if it had not been polled. failed is when
+// the last try ended, zero at the first one: Redis must have been seen since. The
+// wait ends in any case a little before the slot does; then any Redis will do, "".
+func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time) (server string) {
+	if c.deps.JournalID == nil {
+		return ""
+	}
+	if server, ok := c.sight.trusted(failed); ok {
+		return server
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.remaining(c.deps.Clock.Now())-waitMargin)
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil && !c.sight.since(failed) {
+	for ctx.Err() == nil {
+		if server, ok := c.sight.trusted(failed); ok {
+			return server
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
+	return ""
 }

@@ -128,7 +128,7 @@ func TestOvertakenEntriesAreCountedApart(t *testing.T) {
 		// Device 3's entry is lost, and this node, or another one, was faster with a newer one.
 		r.journal.lose(3, journal.Last{})
 		entry := entryOf(r.turn(3, 60), r.store.devices[3], measured(r.clock.Now()))
-		if result, err := r.deps.Journal.Append(t.Context(), entry); result != journal.Accepted || err != nil {
+		if result, err := r.deps.Journal.AppendOn(t.Context(), "", entry); result != journal.Accepted || err != nil {
 			t.Fatal(result, err)
 		}
 		r.recent.add(entry)
@@ -218,6 +218,92 @@ func TestGuardWatchesUntilTheDrainIsOver(t *testing.T) {
 		}
 		if id, _ := r.sight.last(); id != "b" {
 			t.Errorf("the guard's last look was at %q", id)
+		}
+	})
+}
+
+// failover replaces the journal's Redis, without a broken connection that a waiting append would notice.
+func (r *rig) failover(redis *masters, id string) {
+	redis.set(id, false)
+	r.journal.mu.Lock()
+	defer r.journal.mu.Unlock()
+	r.journal.server = id
+}
+
+// guarded is a rig whose guard runs and has looked once.
+func guarded(t *testing.T) (r *rig, redis *masters, stop func()) {
+	t.Helper()
+	r, redis = guardedRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var guard sync.WaitGroup
+	guard.Go(func() { r.guardJournal(ctx) })
+	synctest.Wait()
+	r.failover(redis, "a")
+	return r, redis, func() { cancel(); guard.Wait() }
+}
+
+// TestAnotherRedisIsMetBetweenTwoLooks: the very first append to a new master
+// is refused, and waits until the entries that it lacks are there again.
+func TestAnotherRedisIsMetBetweenTwoLooks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, redis, stop := guarded(t)
+		defer stop()
+		r.appendSample(t, 1)
+		time.Sleep(sampleGap)
+		r.failover(redis, "b")
+		r.journal.lose(1, journal.Last{})
+		began := time.Now()
+		r.appendSample(t, 1)
+		if entries := r.journal.appended(); len(entries) != 3 || !newestSample(entries[1]).Equal(newestSample(entries[0])) {
+			t.Fatalf("the journal got %d entries, want the first one again before the second", len(entries))
+		}
+		if took := time.Since(began); took < settleTime || took > settleTime+identityEvery/4 {
+			t.Errorf("the second one waited for %v: the guard was not called", took)
+		}
+		if again, overtaken := r.reappended(t); again != 1 || overtaken != 0 {
+			t.Errorf("%v are counted as appended again, %v as overtaken", again, overtaken)
+		}
+	})
+}
+
+// TestSlotsWhoseEntriesWereLostAreNotPolledAgain: a new master that lacks the
+// last entries has the tasks of their slots again, and offers them at once.
+func TestSlotsWhoseEntriesWereLostAreNotPolledAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, redis, stop := guarded(t)
+		defer stop()
+		u := r.turn(1, 60)
+		if err := r.append(u, r.store.devices[1], measured(r.clock.Now())); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.failover(redis, "b")
+		r.journal.lose(1, journal.Last{})
+		if err := r.carryOut(&turn{Poll: u.Poll}); err != errFinished {
+			t.Errorf("the slot's task ended with %v", err)
+		}
+		if n := r.polls(1); n != 0 {
+			t.Errorf("the device was asked %d times", n)
+		}
+	})
+}
+
+// TestATaskWaitsForTheGuardNotLongerThanItsSlot: a slot is rather polled twice than not at all.
+func TestATaskWaitsForTheGuardNotLongerThanItsSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, redis, stop := guarded(t)
+		defer stop()
+		u := r.turn(1, 60)
+		r.failover(redis, "b")
+		redis.set("b", true) // the guard is not answered, while the journal is
+		if err := r.carryOut(u); err != nil {
+			t.Errorf("the task ended with %v", err)
+		}
+		if left := u.remaining(r.clock.Now()); left > waitMargin || r.polls(1) != 1 {
+			t.Errorf("the device was asked %d times, %v before the slot's end", r.polls(1), left)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"pollux/device"
+	"pollux/journal"
 	"pollux/poller"
 	"pollux/store"
 )
@@ -146,6 +147,9 @@ func (c *Consumer) checkSlot(t *turn) error {
 	if c.isFinished(t) {
 		return errFinished
 	}
+	if t.remaining(c.deps.Clock.Now()) <= t.least() { // the answer may have been waited for
+		return errExpired
+	}
 	if t.last.Outcome == device.OutcomeDown && c.probes.full() {
 		return errProbesBusy
 	}
@@ -163,15 +167,28 @@ func (c *Consumer) tooLate(t *turn) error {
 // isFinished asks the journal. When that does not answer the poll goes on: the
 // journal's own guard keeps the order, and a second sample of a slot does no harm.
 func (c *Consumer) isFinished(t *turn) bool {
-	ctx, cancel := context.WithTimeout(c.reading, questionTimeout)
-	defer cancel()
-	last, err := c.deps.Journal.Last(ctx, []int64{t.DeviceID})
+	last, err := c.lastOf(t)
 	if err != nil || len(last) != 1 {
 		c.log.Debug("the last finished slot cannot be read", "device", t.DeviceID, "err", err)
 		return false
 	}
 	t.last = last[0]
 	return t.last.Slot >= t.Slot
+}
+
+// lastOf asks the journal. A Redis that has just taken over may lack the last
+// entries of this node and of others: it is asked when they are there again.
+func (c *Consumer) lastOf(t *turn) ([]journal.Last, error) {
+	for failed := (time.Time{}); ; failed = time.Now() {
+		server := c.awaitGuard(c.reading, t, failed)
+		ctx, cancel := context.WithTimeout(c.reading, questionTimeout)
+		last, err := c.deps.Journal.LastOn(ctx, server, []int64{t.DeviceID})
+		cancel()
+		if !errors.Is(err, journal.ErrServer) {
+			return last, err
+		}
+		c.sight.lookNow()
+	}
 }
 
 // lockDevice takes the device's lease, and waits for it when another poll of

@@ -53,14 +53,15 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 	defer cancel()
 	var failed time.Time
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		c.awaitGuard(ctx, t, failed)
-		result, err := c.deps.Journal.Append(ctx, entry)
+		result, err := c.deps.Journal.AppendOn(ctx, c.awaitGuard(ctx, t, failed), entry)
 		switch {
 		case err == nil:
 			return c.verdict(t, entry, result)
 		case errors.Is(err, journal.ErrEntry):
 			c.log.Error("the journal refuses a poll", "device", t.DeviceID, "slot", t.Slot, "err", err)
 			return &ending{device.OutcomeSkipped, skipRefused}
+		case errors.Is(err, journal.ErrServer):
+			c.sight.lookNow()
 		}
 		failed = time.Now()
 		select {

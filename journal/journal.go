@@ -34,6 +34,10 @@ const (
 	Future   Result = "future"   // a sample lies more than 2 s after the time of Redis
 )
 
+// ErrServer says that another Redis answers for the log than the one that was
+// named: after a failover or a restart, when it may lack the newest entries.
+var ErrServer = errors.New("another Redis answers for the journal")
+
 // field is the one field of a message of the stream.
 const field = "e"
 
@@ -70,6 +74,13 @@ func (j *Journal) key(parts ...string) string {
 // entry can never be accepted. After any other error it may or may not be in the log:
 // append it again until it is Accepted or Stale.
 func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
+	return j.AppendOn(ctx, "", entry)
+}
+
+// AppendOn is Append to the Redis with this run_id and no other (ErrServer);
+// "" means any. Whoever keeps its recent entries names the one that has them:
+// on another one a newer entry would shut out those that were lost.
+func (j *Journal) AppendOn(ctx context.Context, server string, entry Entry) (Result, error) {
 	if entry.Outcome == device.OutcomeDown || entry.Outcome == device.OutcomeAuth {
 		entry.Measurements = nil
 	}
@@ -84,7 +95,7 @@ func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
 	}
 	earliest, latest := entry.span()
 	code, err := appendScript.Run(ctx, j.client, []string{j.stream, j.key("last")},
-		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload).Int()
+		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server).Int()
 	if err != nil {
 		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
 	}
@@ -93,6 +104,8 @@ func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
 		return Accepted, nil
 	case 1:
 		return Future, nil
+	case 3:
+		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, ErrServer)
 	default:
 		return Stale, nil
 	}
@@ -108,14 +121,22 @@ type Last struct {
 
 // Last reads what the log knows of devices, in their order.
 func (j *Journal) Last(ctx context.Context, ids []int64) ([]Last, error) {
+	return j.LastOn(ctx, "", ids)
+}
+
+// LastOn is Last from the Redis with this run_id and no other (ErrServer); "" means any.
+func (j *Journal) LastOn(ctx context.Context, server string, ids []int64) ([]Last, error) {
 	lasts := make([]Last, 0, len(ids))
 	for begin := 0; begin < len(ids); begin += lastChunk {
 		chunk := ids[begin:min(begin+lastChunk, len(ids))]
-		fields := make([]string, len(chunk))
-		for i, id := range chunk {
-			fields[i] = strconv.FormatInt(id, 10)
+		arguments := []any{server}
+		for _, id := range chunk {
+			arguments = append(arguments, id)
 		}
-		values, err := j.client.HMGet(ctx, j.key("last"), fields...).Result()
+		values, err := lastScript.Run(ctx, j.client, []string{j.key("last")}, arguments...).Slice()
+		if err == nil && len(values) != len(chunk) {
+			err = ErrServer
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the last slots of %d devices: %w", len(ids), err)
 		}

@@ -5,17 +5,36 @@ import "github.com/redis/go-redis/v9"
 // The steps that must happen at once are Lua. All their keys carry the hash
 // tag of the shard. TIME and a write in one script need Redis 5 or newer.
 
+// otherServer is a function of Lua that says whether the server has another
+// run_id than the one that is asked for. Only inside of a script is it sure that
+// the same server answers and acts. It takes about 5 us.
+const otherServer = `
+local function otherServer(id)
+  return id ~= '' and not string.find(redis.call('INFO', 'server'), 'run_id:' .. id, 1, true)
+end
+`
+
+// lastScript reads what is known of devices; nothing at all on another server.
+//
+//	KEYS last
+//	ARGV run_id ("" for any), devices
+var lastScript = redis.NewScript(otherServer + `
+if otherServer(ARGV[1]) then return {} end
+return redis.call('HMGET', KEYS[1], unpack(ARGV, 2))
+`)
+
 // appendScript guards and appends.
 //
 //	KEYS stream, last
-//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples)
+//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any)
 //
-// It returns 0 accepted, 1 future, 2 stale. Stale is a sample less than 1 s
+// It returns 0 accepted, 1 future, 2 stale, 3 not the server of that run_id. Stale is a sample less than 1 s
 // after the device's last one, because the recorder compares whole seconds.
 // The hash holds the slot that was finished before the last one too: the last
 // one alone cannot say whether the slot in front of it was finished.
 // XADD stands first: when Redis is full it is refused, and the script ends there.
-var appendScript = redis.NewScript(`
+var appendScript = redis.NewScript(otherServer + `
+if otherServer(ARGV[7]) then return 3 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local earliest, latest, slot = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
