@@ -54,13 +54,13 @@ func compareID(ctx context.Context, client redis.UniversalClient, id, found stri
 		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
 			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+
 			"if that Redis is free for this cluster, delete its key %s",
-			ErrOtherCluster, printable(id), serverOf(ctx, client), printable(found), clusterKey)
+			ErrOtherCluster, printable(id), serverOf(client), printable(found), clusterKey)
 	}
 	return nil
 }
 
 // serverOf names the server of a client for people. Behind Sentinels only the server itself knows its address.
-func serverOf(ctx context.Context, client redis.UniversalClient) string {
+func serverOf(client redis.UniversalClient) string {
 	single, ok := client.(*redis.Client)
 	if !ok {
 		return "its address"
@@ -69,6 +69,8 @@ func serverOf(ctx context.Context, client redis.UniversalClient) string {
 	where := options.Addr
 	if where == failoverAddress {
 		where = "the address that the Sentinels name"
+		ctx, stop := context.WithTimeout(context.Background(), commandTimeout)
+		defer stop()
 		if info, err := client.ClientInfo(ctx).Result(); err == nil {
 			where = printable(info.LAddr) + " (which the Sentinels name)"
 		}

@@ -36,13 +36,13 @@ type deployment struct {
 func deploy(t testing.TB, database config.Database) *deployment {
 	t.Helper()
 	server := polluxtest.Redis(t)
-	d := deployOn(t, database, redisAt(t, server))
+	d := deployAt(t, database, redisAt(t, server))
 	d.redis = server
 	return d
 }
 
-// deployOn is deploy with a Redis of any kind, and with further variables for all nodes.
-func deployOn(t testing.TB, database config.Database, login config.Redis, more ...string) *deployment {
+// deployAt is deploy with a Redis of any kind, and with further variables for all nodes.
+func deployAt(t testing.TB, database config.Database, login config.Redis, more ...string) *deployment {
 	t.Helper()
 	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}, where: database}
 	text, err := secret.GenerateKey()

@@ -140,7 +140,7 @@ func TestPollsOverEveryKindOfRedis(t *testing.T) {
 				kind := begin(t)
 				f := *shared
 				f.t = t
-				pollsOver(t, &f, deployOn(t, polluxtest.PostgreSQL(t), kind.login, kind.more...), kind.check)
+				pollsOver(t, &f, deployAt(t, polluxtest.PostgreSQL(t), kind.login, kind.more...), kind.check)
 			})
 		})
 	}

@@ -65,7 +65,8 @@ func redisVariables(prefix string, c config.Redis) (variables []string) {
 // entry is what the head of an entry of the log says.
 type entry struct {
 	slot
-	outcome byte // 1 is up
+	outcome byte      // 1 is up
+	at      time.Time // when Redis took it
 }
 
 const outcomeUp = 1
@@ -88,6 +89,7 @@ func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
 			if err != nil {
 				t.Fatalf("entry %s: %v", message.ID, err)
 			}
+			e.at = appendedAt(t, message.ID)
 			all = append(all, e)
 		}
 		from = "(" + messages[len(messages)-1].ID
@@ -108,7 +110,18 @@ func decodeHead(payload []byte) (e entry, err error) {
 	if n <= 0 || m <= 0 || len(body) <= n+m {
 		return e, errors.New("cut short")
 	}
-	return entry{slot{int64(id), int64(begin)}, body[n+m]}, nil
+	return entry{slot: slot{int64(id), int64(begin)}, outcome: body[n+m]}, nil
+}
+
+// appendedAt is the time in the id of an entry of a stream.
+func appendedAt(t testing.TB, id string) time.Time {
+	t.Helper()
+	text, _, _ := strings.Cut(id, "-")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("the id %q: %v", id, err)
+	}
+	return time.UnixMilli(ms)
 }
 
 // span is a stretch of time.

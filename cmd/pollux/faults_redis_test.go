@@ -1,0 +1,260 @@
+//go:build faults
+
+package main_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/cluster"
+	"pollux/config"
+	"pollux/polluxtest"
+)
+
+// These tests take Redis away in every way: by a failover, for minutes, and by
+// refusing what it is asked.
+
+const (
+	redisDevices  = 300
+	redisInterval = 20
+	// resumed is how long after the loss of a master polls may be held up: down-after and 10 s.
+	resumed = 15 * time.Second
+)
+
+// redisFault is a cluster of two producers and three consumers whose Redis is about to fail.
+type redisFault struct {
+	*deployment
+	fleet     *fleet
+	producers []*process
+	consumers *total
+	adding    time.Time
+	added     time.Time
+	late      []span // when slots may be cut short by their end
+}
+
+// beforeTheFault starts a cluster and waits until each device has been polled twice.
+func beforeTheFault(t *testing.T, database config.Database, login config.Redis, devices int) *redisFault {
+	t.Helper()
+	x := &redisFault{deployment: deployAt(t, database, login)}
+	x.fleet = startFleet(t, x.dir, devices, 4, redisInterval, 120*time.Millisecond)
+	x.producers = []*process{x.run("producer", "p1"), x.run("producer", "p2")}
+	x.consumers = newTotal(x.run("consumer", "c1"), x.run("consumer", "c2"), x.run("consumer", "c3"))
+	x.adding = time.Now()
+	x.added = x.fleet.add(x.store)
+	x.late = []span{x.fleet.offered(x.adding, x.added)}
+	x.polledAgain(2)
+	return x
+}
+
+// polledAgain waits until each device has been polled some times more.
+func (x *redisFault) polledAgain(times int) {
+	x.t.Helper()
+	from := x.consumers.sum("pollux_polls_total")
+	untilEvery(x.t, time.Second, 3*time.Minute, fmt.Sprintf("each device is polled %d times more", times), func() bool {
+		return x.consumers.sum("pollux_polls_total") >= from+float64(times*x.fleet.devices)
+	})
+}
+
+// after judges a run: every process lives, polls were held up no longer than
+// limit after the fault, no device misses more than worst slots, nothing is
+// polled twice, all that was acknowledged is in the log and in the files, and the queues are clean.
+func (x *redisFault) after(faulted time.Time, limit time.Duration, worst int) {
+	x.t.Helper()
+	client := x.client()
+	waitForQueues(x.t, client)
+	end := time.Now()
+	x.drain(x.producers...)
+	acknowledged := x.idle(client)
+	entries := journalEntries(x.t, client)
+	logged := x.fleet.checkJournal(entries, x.late...)
+	if gap := held(entries, faulted); gap > limit {
+		x.t.Errorf("nothing was appended for %v", gap)
+	} else {
+		x.t.Logf("nothing was appended for %v after the fault; the longest gap of the run is %v", gap, longest(entries))
+	}
+	x.t.Logf("%.0f polls were acknowledged, the log holds %d; appended again: %.0f accepted, %.0f overtaken",
+		acknowledged, len(entries), x.consumers.sum("pollux_journal_reappended_total", `result="accepted"`), x.consumers.sum("pollux_journal_reappended_total", `result="stale"`))
+	if acknowledged > float64(len(entries)) {
+		x.t.Errorf("%.0f acknowledged polls are not in the log", acknowledged-float64(len(entries)))
+	}
+	missed, most := x.fleet.missing(logged.up, x.added, end)
+	x.t.Logf("%d of %d slots missed, at most %d of a device", len(missed), len(x.fleet.slots(x.added, end)), most)
+	if most > worst {
+		x.t.Errorf("a device missed %d slots: %v", most, some(missed))
+	}
+	x.consumers.log(x.t)
+	checkQueues(x.t, client)
+	x.drain(x.consumers.nodes...)
+	checkLeases(x.t, client)
+	x.fleet.stop()
+	reads := x.fleet.reads()
+	x.fleet.polledTwice(reads, logged)
+	x.checkRates(x.fleet, client, x.fleet.recorded(reads, logged.up), x.added, end)
+}
+
+// idle waits until no task is left, and returns how many polls the consumers have brought to the journal.
+func (x *redisFault) idle(client cluster.Client) (polls float64) {
+	x.t.Helper()
+	until(x.t, time.Minute, "the queue is empty", func() bool {
+		for _, list := range []string{"pending", "active"} {
+			if n, err := client.LLen(x.t.Context(), "asynq:{poller:0}:"+list).Result(); err != nil || n > 0 {
+				return false
+			}
+		}
+		return x.consumers.sum("pollux_polls_in_flight") == 0
+	})
+	for _, result := range []string{"up", "partial"} {
+		polls += x.consumers.sum("pollux_polls_total", `result="`+result+`"`)
+	}
+	return polls
+}
+
+// held is how long after a moment the next entry came into the log.
+func held(entries []entry, after time.Time) time.Duration {
+	for _, e := range entries {
+		if e.at.After(after.Add(time.Second)) { // what was on its way at the moment may have come a little later
+			return e.at.Sub(after)
+		}
+	}
+	return time.Since(after)
+}
+
+// longest is the longest time between two entries of the log.
+func longest(entries []entry) (gap time.Duration) {
+	for i := 1; i < len(entries); i++ {
+		gap = max(gap, entries[i].at.Sub(entries[i-1].at))
+	}
+	return gap
+}
+
+// waitForQueues waits until no task is stuck: tasks whose acknowledgement was
+// lost run again when their lease of 30 s has been over for up to a minute.
+func waitForQueues(t testing.TB, client cluster.Client) {
+	t.Helper()
+	began := time.Now()
+	untilEvery(t, time.Second, 10*time.Minute, "no task is stuck", func() bool { return len(stuck(t, client)) == 0 })
+	t.Logf("no task was stuck any more after %v", time.Since(began).Round(time.Second))
+}
+
+// stuck are the tasks of the queue that nobody works on: those that wait for
+// another try, failed for good, or are active without a lease that lasts.
+func stuck(t testing.TB, client cluster.Client) (ids []string) {
+	const queue = "asynq:{poller:0}:"
+	ids = append(client.ZRange(t.Context(), queue+"retry", 0, -1).Val(), client.ZRange(t.Context(), queue+"archived", 0, -1).Val()...)
+	active, err := client.LRange(t.Context(), queue+"active", 0, -1).Result()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, id := range active {
+		ends, err := client.ZScore(t.Context(), queue+"lease", id).Result()
+		if client.LPos(t.Context(), queue+"active", id, redis.LPosArgs{}).Err() != nil {
+			continue // it is done
+		}
+		if err != nil || int64(ends) < time.Now().Unix() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// checkLeases fails the test when asynq's keys hold an active task although no consumer runs.
+func checkLeases(t testing.TB, client cluster.Client) {
+	t.Helper()
+	active, leases := client.LLen(t.Context(), "asynq:{poller:0}:active").Val(), client.ZCard(t.Context(), "asynq:{poller:0}:lease").Val()
+	if active != 0 || leases != 0 {
+		t.Errorf("without a consumer %d tasks are active and %d have a lease", active, leases)
+	}
+}
+
+// TestFaultSentinelKill kills the master under load and starts it again 25 s
+// later, when it becomes a replica.
+func TestFaultSentinelKill(t *testing.T) {
+	t.Parallel()
+	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{})
+	x := beforeTheFault(t, polluxtest.MariaDB(t), watched.Config(), redisDevices)
+	faulted := time.Now()
+	old := watched.KillMaster()
+	x.failover(watched, old, faulted)
+	pass(t, "the master was away for long enough", faulted.Add(25*time.Second))
+	old.Start()
+	watched.Complete(2 * time.Minute)
+	x.polledAgain(3)
+	x.after(faulted, resumed, 1)
+}
+
+// TestFaultSentinelHang freezes the master for 25 s. When it goes on it still
+// takes itself for the master, refuses writes because no replica follows it, and becomes a replica.
+func TestFaultSentinelHang(t *testing.T) {
+	t.Parallel()
+	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{WatcherUser: "watcher", TLS: true})
+	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), redisDevices)
+	faulted := time.Now()
+	old := watched.PauseMaster()
+	x.failover(watched, old, faulted)
+	pass(t, "the master was frozen for long enough", faulted.Add(25*time.Second))
+	old.Resume()
+	refusals := 0
+	untilEvery(t, 50*time.Millisecond, time.Minute, "the old master is a replica", func() bool {
+		_, err := old.Ask("SET", "pollux:probe", "x")
+		switch {
+		case err == nil:
+			t.Error("the old master takes a write")
+		case strings.HasPrefix(err.Error(), "NOREPLICAS"), strings.HasPrefix(err.Error(), "READONLY"):
+			refusals++
+		default:
+			t.Logf("the old master says %v", err)
+		}
+		return old.InfoField("role") == "slave"
+	})
+	t.Logf("the old master refused %d writes and became a replica %v after it went on", refusals, time.Since(faulted.Add(25*time.Second)).Round(100*time.Millisecond))
+	watched.Complete(2 * time.Minute)
+	x.polledAgain(3)
+	x.after(faulted, resumed, 1)
+}
+
+// failover waits until another server is the master and notes how long that took.
+func (x *redisFault) failover(watched *polluxtest.Failover, old *polluxtest.Server, faulted time.Time) {
+	x.t.Helper()
+	watched.Successor(old, time.Minute)
+	took := time.Since(faulted)
+	x.t.Logf("another server was the master %v after the fault", took.Round(10*time.Millisecond))
+	x.late = append(x.late, span{faulted, faulted.Add(took + 20*time.Second)})
+}
+
+// TestFaultSentinelLag kills a master whose replicas lack its last two seconds.
+// What was acknowledged in them is in no Redis any more, and comes back from
+// the consumers, which keep their last entries.
+func TestFaultSentinelLag(t *testing.T) {
+	t.Parallel()
+	const behind = 2 * time.Second
+	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{})
+	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), redisDevices)
+	old := watched.Master()
+	old.Must("CONFIG", "SET", "min-replicas-to-write", "0") // else it would refuse what nobody else gets
+	for _, replica := range watched.Nodes {
+		if replica != old {
+			replica.Pause()
+		}
+	}
+	old.Must("CLIENT", "KILL", "TYPE", "replica")
+	cut := time.Now()
+	pass(t, "the replicas lack two seconds", cut.Add(behind))
+	faulted := time.Now()
+	old.Kill()
+	for _, replica := range watched.Nodes {
+		replica.Resume()
+	}
+	x.failover(watched, old, faulted)
+	pass(t, "the master was away for long enough", faulted.Add(25*time.Second))
+	old.Start()
+	watched.Complete(2 * time.Minute)
+	x.polledAgain(3)
+	x.after(faulted, resumed, 1)
+	if again := x.consumers.sum("pollux_journal_reappended_total", `result="accepted"`); again == 0 {
+		t.Error("nothing was appended again: the fault did not bite")
+	}
+}
