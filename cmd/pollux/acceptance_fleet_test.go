@@ -29,7 +29,7 @@ const (
 	// poll asks for it once. Port 1 will not do, since a GETBULK may run over
 	// the end of the column before.
 	witness = 2
-	adders  = 8
+	adders  = 16
 	// patience of an SNMP try: what a busy machine delays must not count as lost.
 	snmpPatience = 5 * time.Second
 )

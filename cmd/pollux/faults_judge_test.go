@@ -1,0 +1,312 @@
+//go:build faults
+
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"pollux/secret"
+)
+
+const (
+	settleLimit = 3 * time.Minute // until nothing is stuck and memory has returned
+	maxShown    = 12              // complaints of one judge that are printed
+)
+
+// outcome is what a fault cost.
+type outcome struct {
+	missed, judged, worst, inRow int
+	short                        int // polls that were cut short by the end of their slot
+	repeated                     []slot
+	again                        map[slot][]string // tasks that came after their slot was finished
+	visits                       []visit
+	logged                       history
+	gap                          time.Duration
+	end                          time.Time
+}
+
+// finish ends a run: it waits until the cluster is well again after the last
+// disturbance, collects what all parts wrote down, and judges it. It logs the
+// figures with what the test adds to them.
+func (w *world) finish(figures string, wanted ...any) outcome {
+	w.t.Helper()
+	w.settle()
+	end := time.Now()
+	o := outcome{end: end}
+	o.logged = w.checkJournal(journalEntries(w.t, w.client), w.late...)
+	counted := int(w.sum("pollux_slots_missed_total"))
+	w.report(w.secrets())
+	w.stopAll()
+	o.visits = w.visits()
+	ended, again := w.endings()
+	o.again = again
+
+	h := slotHistory{all: w.slots(w.added, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
+	h.unsure = w.unsure(o.logged.all, end)
+	w.report(h.judge())
+	w.report(judgeVisits(o.visits, w.pardoned...))
+	missed := h.missed()
+	o.missed, o.judged, o.short, o.gap = len(missed), len(h.all), len(o.logged.short), longestGap(o.logged.all)
+	o.inRow, o.worst = worstRun(missed, int64(w.interval))
+	o.repeated = repeated(o.visits)
+	w.t.Logf("figures: longest gap of a device %v; %d of %d slots missed, at most %d in a row and %d of a device; %d polled twice; %d tasks came again; %d cut short; a task was in work for at most %v (%s); %s",
+		o.gap, o.missed, o.judged, o.inRow, o.worst, len(o.repeated), len(o.again), o.short, w.watch.longest.Round(time.Second), w.watch.which, fmt.Sprintf(figures, wanted...))
+	if len(o.repeated) > 0 {
+		w.t.Errorf("I2: %d slots were polled twice: %v", len(o.repeated), some(o.repeated))
+	}
+	return o
+}
+
+// report fails the test with what a judge found.
+func (w *world) report(wrong []string) {
+	w.t.Helper()
+	for _, line := range wrong[:min(len(wrong), maxShown)] {
+		w.t.Error(line)
+	}
+	if len(wrong) > maxShown {
+		w.t.Errorf("and %d more of the kind", len(wrong)-maxShown)
+	}
+}
+
+// unsure counts missing slots that the leaders may have counted or not: those
+// at the edges of the run, and those judged when a leader's last figures were not seen.
+func (w *world) unsure(polled map[slot]int, end time.Time) int {
+	at := map[slot]bool{}
+	for _, stretch := range append([]span{{w.adding, w.added}, {end.Add(-4 * time.Second), end}}, w.resigned...) {
+		for _, s := range w.slots(w.added.Add(-time.Duration(w.interval)*time.Second), end) {
+			judged := time.Unix(s.begin+int64(w.interval), 0)
+			if polled[s] == 0 && judged.After(stretch.from.Add(-3*time.Second)) && judged.Before(stretch.to.Add(3*time.Second)) {
+				at[s] = true
+			}
+		}
+	}
+	return len(at)
+}
+
+// settle waits until no task is stuck and each process that lived through all
+// of it holds what it held before.
+func (w *world) settle() {
+	w.t.Helper()
+	var wrong []string
+	well := func() bool {
+		wrong = w.judgeQueues()
+		for _, p := range w.all {
+			if calm, lived := w.calm[p]; lived && p.alive() {
+				w.watch.look(p)
+				wrong = append(wrong, levelsOf(w.watch.last(p)).judge(p.name, calm)...)
+			}
+		}
+		return len(wrong) == 0
+	}
+	deadline := time.Now().Add(settleLimit)
+	for tick := time.NewTicker(time.Second); !well() && time.Now().Before(deadline); {
+		<-tick.C
+	}
+	w.report(wrong)
+}
+
+// judgeQueues is I6 for all queues.
+func (w *world) judgeQueues() (wrong []string) {
+	ctx := w.t.Context()
+	queues, err := w.client.SMembers(ctx, "asynq:queues").Result()
+	if err != nil {
+		return []string{"I6: the queues cannot be listed: " + err.Error()}
+	}
+	slices.Sort(queues)
+	for _, name := range queues {
+		prefix := "asynq:{" + name + "}:"
+		q := queueState{name: name, leased: map[string]bool{}}
+		leased, err1 := w.client.ZRange(ctx, prefix+"lease", 0, -1).Result()
+		active, err2 := w.client.LRange(ctx, prefix+"active", 0, -1).Result()
+		// A task that was taken between the two questions has its lease now.
+		later, err3 := w.client.ZRange(ctx, prefix+"lease", 0, -1).Result()
+		archived, err4 := w.client.ZCard(ctx, prefix+"archived").Result()
+		retry, err5 := w.client.ZCard(ctx, prefix+"retry").Result()
+		for _, err := range []error{err1, err2, err3, err4, err5} {
+			if err != nil {
+				return []string{"I6: a queue cannot be read: " + err.Error()}
+			}
+		}
+		for _, id := range append(leased, later...) {
+			q.leased[id] = true
+		}
+		q.active, q.archived, q.retry = active, int(archived), int(retry)
+		wrong = append(wrong, q.judge()...)
+	}
+	return wrong
+}
+
+// stopAll ends all nodes as an operator does, consumers last, and the simulation.
+func (w *world) stopAll() {
+	w.t.Helper()
+	w.drain(append(w.running("p"), w.running("c")...)...)
+	w.fleet.stop()
+}
+
+// checkRecorded fails the test unless RRDCached got everything that is in the
+// log: each polled slot has a rate, and the rates of the whole run are right.
+func (w *world) checkRecorded(o outcome) {
+	w.t.Helper()
+	if behind, known := lag(w.t, w.client); !known || behind > 5*time.Second {
+		w.t.Errorf("the recorder left entries %v old (has there been one: %t)", behind, known)
+	}
+	step := int64(w.interval)
+	ports, to := w.pick(w.store, w.rrd.Base, 60), o.end.Unix()/step*step-2*step
+	a := w.compare(ports, w.fetch(w.rrd.Address, ports, w.added.Unix()-3*step, to), w.recorded(w.reads(), o.logged.up), to)
+	w.t.Logf("rates: %v", a)
+	if a.unknown > 0 || a.run > 0.01 || a.slots == 0 {
+		w.t.Errorf("RRDCached lacks something: %v", a)
+	}
+	for _, device := range []string{"sim-0000", "sim-0007"} {
+		files, err := filepath.Glob(filepath.Join(w.rrd.Base, device, "*.rrd"))
+		if err != nil || len(files) != w.ports+1 {
+			w.t.Errorf("%s has %d files, %v", device, len(files), err)
+		}
+	}
+}
+
+// secrets is I8: what the nodes said and show, what Redis holds and ever held, and the queues' pages.
+func (w *world) secrets() (found []string) {
+	w.t.Helper()
+	c := newCanaries(w.canaries())
+	for _, p := range w.all {
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		found = append(found, c.in("the log of "+p.name, text)...)
+		if p.alive() {
+			found = append(found, c.in("the metrics of "+p.name, w.get(p, "/metrics"))...)
+		}
+	}
+	for _, page := range w.queuePages() {
+		found = append(found, c.in("asynqmon's "+page, w.get(w.leader(), "/asynqmon/api/"+page))...)
+	}
+	dump := w.dumpRedis()
+	if len(dump) < 1000 {
+		w.t.Errorf("the dump of Redis has %d bytes", len(dump))
+	}
+	found = append(found, c.in("Redis", dump)...)
+	files, err := filepath.Glob(filepath.Join(w.redis.Dir, "appendonlydir", "*"))
+	if err != nil || len(files) == 0 {
+		w.t.Errorf("Redis has %d append-only files, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			w.t.Error(err)
+		}
+		found = append(found, c.in("the append-only file of Redis", text)...)
+	}
+	return found
+}
+
+func (w *world) canaries() map[string]secret.String {
+	all := map[string]secret.String{
+		"community": secret.New(canaryFleetCommunity), "v3 authentication password": secret.New(canaryFleetAuth), "v3 privacy password": secret.New(canaryFleetPriv),
+	}
+	for _, pair := range w.env {
+		name, value, _ := strings.Cut(pair, "=")
+		switch name {
+		case "DB_PASSWORD":
+			all["password of the database"] = secret.New(value)
+		case "APP_KEY":
+			all["key"] = secret.New(strings.TrimPrefix(value, "base64:"))
+		}
+	}
+	return all
+}
+
+// get asks the operators' listener of a process.
+func (w *world) get(p *process, path string) []byte {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), startLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.t.Errorf("ask %s for %s: %v", p.name, path, err)
+		return nil
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		w.t.Errorf("%s answers %s with %s, %v", p.name, path, response.Status, err)
+	}
+	return text
+}
+
+func (w *world) queuePages() []string {
+	pages := []string{"queues", "servers", "redis_info", "queue_stats", "schedulers"}
+	queues, err := w.client.SMembers(w.t.Context(), "asynq:queues").Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, queue := range queues {
+		for _, state := range []string{"active", "pending", "scheduled", "retry", "archived", "completed"} {
+			pages = append(pages, "queues/"+queue+"/"+state+"_tasks")
+		}
+	}
+	return pages
+}
+
+// dumpRedis reads every key of Redis, and the entries of the log as they were before they were packed.
+func (w *world) dumpRedis() (all []byte) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	keys := w.client.Scan(ctx, 0, "", 1000).Iterator()
+	for keys.Next(ctx) {
+		key := keys.Val()
+		all = append(all, key...)
+		kind, err := w.client.Type(ctx, key).Result()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var value any
+		switch kind {
+		case "string":
+			value, err = w.client.Get(ctx, key).Result()
+		case "hash":
+			value, err = w.client.HGetAll(ctx, key).Result()
+		case "list":
+			value, err = w.client.LRange(ctx, key, 0, -1).Result()
+		case "set":
+			value, err = w.client.SMembers(ctx, key).Result()
+		case "zset":
+			value, err = w.client.ZRange(ctx, key, 0, -1).Result()
+		case "none": // gone meanwhile
+		case "stream":
+			messages, readErr := w.client.XRange(ctx, key, "-", "+").Result()
+			for _, m := range messages {
+				payload, _ := m.Values["e"].(string)
+				if body, err := s2.Decode(nil, []byte(payload)[1:]); err == nil {
+					all = append(all, body...)
+				}
+			}
+			value, err = messages, readErr
+		default:
+			w.t.Errorf("key %s is of type %s", key, kind)
+		}
+		if err != nil && ctx.Err() != nil {
+			w.t.Fatal(err)
+		}
+		all = fmt.Append(all, value)
+	}
+	if err := keys.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
