@@ -156,12 +156,19 @@ func (c *Consumer) checkSlot(t *turn) error {
 	return nil
 }
 
-// tooLate is how a turn ends whose slot is over: a slot that was finished before it ended did not expire.
+// tooLate is how a turn ends whose slot is over: a slot that was finished before
+// it ended did not expire. The journal knows the last two finished slots only, and a
+// task that comes again does so a minute or more later. Whether its first
+// run finished the slot cannot be told then, so the slot is not counted here: the leader counts it if it was missed.
 func (c *Consumer) tooLate(t *turn) error {
-	if c.isFinished(t) && t.last.Slot == t.Slot {
+	switch {
+	case c.isFinished(t) && (t.last.Slot == t.Slot || t.last.Before == t.Slot):
 		return errFinished
+	case t.again:
+		return errTooLate
+	default:
+		return errExpired
 	}
-	return errExpired
 }
 
 // isFinished asks the journal. When that does not answer the poll goes on: the

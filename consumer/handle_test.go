@@ -38,6 +38,12 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 			u.Slot -= int64(u.Interval)
 			r.journal.last[1] = journal.Last{Slot: u.Slot, Outcome: device.OutcomeUp}
 		}, "", "", "finished", nil, 0, 0},
+		"over and finished, as the slot after it is": {func(r *rig, u *turn) {
+			u.Slot -= 2 * int64(u.Interval)
+			r.journal.last[1] = journal.Last{Slot: u.Slot + int64(u.Interval), Before: u.Slot, Outcome: device.OutcomeUp}
+		}, "", "", "finished", nil, 0, 0},
+		"over when it comes again":    {func(_ *rig, u *turn) { u.Slot, u.again = u.Slot-int64(u.Interval), true }, "", "", "late", nil, 0, 0},
+		"comes again in time":         {func(_ *rig, u *turn) { u.again = true }, "up", "", "", nil, 1, 1},
 		"finished":                    {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot, Outcome: device.OutcomeDown} }, "", "", "finished", nil, 0, 0},
 		"a later slot is finished":    {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot + 10} }, "", "", "finished", nil, 0, 0},
 		"an earlier slot is finished": {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot - 10} }, "up", "", "", nil, 1, 1},
@@ -60,13 +66,14 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		"bad credentials": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Credentials = snmp.Credentials{Version: snmp.V3} })
 		}, "auth", "", "", nil, 0, 1},
-		"stale, finished by another":       {func(r *rig, u *turn) { r.stale(u, u.Slot) }, "", "", "overtaken", nil, 1, 0},
-		"stale, overtaken by a later slot": {func(r *rig, u *turn) { r.stale(u, u.Slot+10) }, "skipped", "stale", "", nil, 1, 0},
-		"future":                           {func(r *rig, _ *turn) { r.journal.results = []journal.Result{journal.Future} }, "skipped", "future", "", nil, 1, 0},
-		"refused":                          {func(r *rig, _ *turn) { r.journal.errs = []error{journal.ErrEntry} }, "skipped", "refused", "", nil, 1, 0},
-		"append tried again":               {func(r *rig, _ *turn) { r.journal.errs = []error{errors.New("away"), errors.New("away")} }, "up", "", "", nil, 1, 1},
-		"panic":                            {func(r *rig, _ *turn) { r.leases.meanwhile = func() { panic("oops") } }, "skipped", "panic", "", asynq.SkipRetry, 0, 0},
-		"the node stops":                   {func(r *rig, _ *turn) { r.drain() }, "", "", "", errHandBack, 0, 0},
+		"stale, finished by another":                     {func(r *rig, u *turn) { r.stale(u, u.Slot, 0) }, "", "", "overtaken", nil, 1, 0},
+		"stale, finished by another, as a later slot is": {func(r *rig, u *turn) { r.stale(u, u.Slot+10, u.Slot) }, "", "", "overtaken", nil, 1, 0},
+		"stale, overtaken by a later slot":               {func(r *rig, u *turn) { r.stale(u, u.Slot+10, 0) }, "skipped", "stale", "", nil, 1, 0},
+		"future":                                         {func(r *rig, _ *turn) { r.journal.results = []journal.Result{journal.Future} }, "skipped", "future", "", nil, 1, 0},
+		"refused":                                        {func(r *rig, _ *turn) { r.journal.errs = []error{journal.ErrEntry} }, "skipped", "refused", "", nil, 1, 0},
+		"append tried again":                             {func(r *rig, _ *turn) { r.journal.errs = []error{errors.New("away"), errors.New("away")} }, "up", "", "", nil, 1, 1},
+		"panic":                                          {func(r *rig, _ *turn) { r.leases.meanwhile = func() { panic("oops") } }, "skipped", "panic", "", asynq.SkipRetry, 0, 0},
+		"the node stops":                                 {func(r *rig, _ *turn) { r.drain() }, "", "", "", errHandBack, 0, 0},
 		"no worker for one that is down": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Status = device.StatusDown })
 			r.probes.resize(0)
@@ -98,7 +105,7 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 						t.Errorf("%v skipped as %s", n, reason)
 					}
 				}
-				for _, reason := range []string{repeatFinished, repeatOvertaken} {
+				for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 					if n := r.metric(t, "pollux_task_repeats_total", "reason="+reason); (n == 1) != (reason == c.repeat) {
 						t.Errorf("%v repeats as %s", n, reason)
 					}
@@ -124,11 +131,11 @@ func change(r *rig, how func(*device.Device)) {
 }
 
 // stale lets the journal refuse the next append, since a slot is finished in the meantime.
-func (r *rig) stale(u *turn, slot int64) {
+func (r *rig) stale(u *turn, slot, before int64) {
 	r.session.Store(&fakeSession{stats: r.stats, get: func(context.Context) error {
 		r.journal.mu.Lock()
 		defer r.journal.mu.Unlock()
-		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Outcome: device.OutcomeUp, SampleAt: time.Now()}
+		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: before, Outcome: device.OutcomeUp, SampleAt: time.Now()}
 		return nil
 	}})
 	r.journal.results = []journal.Result{journal.Stale}

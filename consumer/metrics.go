@@ -18,6 +18,7 @@ const (
 
 	repeatFinished  = "finished"  // the slot was finished before: a lost acknowledgement, a second offer
 	repeatOvertaken = "overtaken" // another node finished the slot while this one polled
+	repeatLate      = "late"      // taken up before, and now its slot is over: whether it was finished cannot be told any more
 
 	skipBusy     = "busy"     // another poll of the device held its lease
 	skipRemoved  = "removed"  // there is no such device any more
@@ -77,7 +78,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		polls:     counter("polls_total", "Slots that ended on this node, by poller group and outcome.", "group", "result"),
 		skips:     counter("polls_skipped_total", "Slots that ended as skipped, by reason.", "reason"),
-		repeats:   counter("task_repeats_total", "Tasks whose slot was finished before, by reason.", "reason"),
+		repeats:   counter("task_repeats_total", "Tasks that came again and polled nothing, by reason.", "reason"),
 		handBacks: counter("task_handbacks_total", "Tasks that went back into their queue, by what they waited for.", "reason"),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "pollux", Name: "poll_lateness_seconds", Help: "First request of a poll minus the beginning of its slot.",
@@ -109,7 +110,7 @@ func (m *metrics) exposeFixed() {
 	for _, reason := range skipReasons {
 		m.skips.WithLabelValues(reason).Add(0)
 	}
-	for _, reason := range []string{repeatFinished, repeatOvertaken} {
+	for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 		m.repeats.WithLabelValues(reason).Add(0)
 	}
 	for _, back := range []*handBack{errHandBack, errNoWorker, errProbesBusy, errAgentBusy} {

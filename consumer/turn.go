@@ -18,6 +18,7 @@ import (
 type turn struct {
 	tasks.Poll
 	group int64        // whose queue it came from
+	again bool         // it was taken up before, by a node that died or lost its lease
 	last  journal.Last // what the journal knew of the device when the turn was taken up
 }
 
@@ -36,7 +37,8 @@ func readTurn(ctx context.Context, task *asynq.Task) (*turn, error) {
 	if kind != tasks.KindPoller || err != nil || !tasks.ValidQueue(queue) {
 		return nil, fmt.Errorf("%w: a poll in queue %.60q", tasks.ErrPayload, queue)
 	}
-	return &turn{Poll: p, group: group}, nil
+	retried, _ := asynq.GetRetryCount(ctx)
+	return &turn{Poll: p, group: group, again: retried > 0}, nil
 }
 
 // remaining is how long the slot lasts at the time now of Redis' clock.
@@ -84,6 +86,7 @@ var (
 	errExpired   = &ending{device.OutcomeExpired, ""}
 	errFinished  = &ending{"", repeatFinished}
 	errOvertaken = &ending{"", repeatOvertaken}
+	errTooLate   = &ending{"", repeatLate}
 
 	errBusy     = &ending{device.OutcomeSkipped, skipBusy}
 	errRemoved  = &ending{device.OutcomeSkipped, skipRemoved}
