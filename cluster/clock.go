@@ -69,7 +69,7 @@ func NewClock(client redis.UniversalClient, log *slog.Logger, registerer prometh
 	}
 	c.read = func() reading {
 		now := time.Now()
-		return reading{wall: now.Round(0), monotonic: now.Sub(c.epoch)}
+		return reading{wall: wallOf(now), monotonic: now.Sub(c.epoch)}
 	}
 	c.state.Store(&clockState{})
 	return c

@@ -69,6 +69,7 @@ func Connect(ctx context.Context, c config.Redis, log *slog.Logger, options ...O
 		return nil, err
 	}
 	client.AddHook(newBackoff(log))
+	injectFaults(client, log)
 	if err := untilReady(ctx, client, c, log); err != nil {
 		_ = client.Close() // nothing was sent that could be lost
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"pollux/device"
 	"pollux/secret"
 )
 
@@ -54,6 +55,9 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	h := slotHistory{all: w.slots(w.added, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
 	h.unsure = w.unsure(o.logged.all, end)
 	w.report(h.judge())
+	if w.long() {
+		w.checkBegun(o.logged.all, end)
+	}
 	w.report(judgeVisits(o.visits, w.pardoned...))
 	missed := h.missed()
 	o.missed, o.judged, o.short, o.gap = len(missed), len(h.all), len(o.logged.short), longestGap(o.logged.all)
@@ -65,6 +69,16 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 		w.t.Errorf("I2: %d slots were polled twice: %v", len(o.repeated), some(o.repeated))
 	}
 	return o
+}
+
+// checkBegun fails the test unless each slot that began a while before the end was polled: long ones are not over then.
+func (w *world) checkBegun(polled map[slot]int, end time.Time) {
+	w.t.Helper()
+	for _, id := range w.ids {
+		if s := (slot{id, device.SlotAt(id, w.interval, end.Add(-30*time.Second).Unix())}); polled[s] != 1 {
+			w.t.Errorf("slot %v is %d times in the log", s, polled[s])
+		}
+	}
 }
 
 // report fails the test with what a judge found.
