@@ -46,7 +46,7 @@ func newAviary(t *testing.T) *aviary {
 	database := polluxtest.PostgreSQL(t)
 	login := redisAt(t, redis)
 	login.Password = secret.New(canaries["Redis password"])
-	a := &aviary{deployment: deployOn(t, database, login, "POLLUX_LOG_LEVEL=debug"), said: sweep{}}
+	a := &aviary{deployment: deployAt(t, database, login, "POLLUX_LOG_LEVEL=debug"), said: sweep{}}
 	a.redis = redis
 	former, err := secret.GenerateKey()
 	if err != nil {

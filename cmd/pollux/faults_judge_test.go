@@ -16,7 +16,6 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"pollux/device"
-	"pollux/secret"
 )
 
 const (
@@ -192,25 +191,25 @@ func (w *world) checkRecorded(o outcome) {
 // secrets is I8: what the nodes said and show, what Redis holds and ever held, and the queues' pages.
 func (w *world) secrets() (found []string) {
 	w.t.Helper()
-	c := newCanaries(w.canaries())
+	c, said := newFinder(w.canaries()), sweep{}
 	for _, p := range w.all {
 		text, err := os.ReadFile(p.log)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		found = append(found, c.in("the log of "+p.name, text)...)
+		said["the log of "+p.name] = text
 		if p.alive() {
-			found = append(found, c.in("the metrics of "+p.name, w.get(p, "/metrics"))...)
+			said["the metrics of "+p.name] = w.get(p, "/metrics")
 		}
 	}
 	for _, page := range w.queuePages() {
-		found = append(found, c.in("asynqmon's "+page, w.get(w.leader(), "/asynqmon/api/"+page))...)
+		said["asynqmon's "+page] = w.get(w.leader(), "/asynqmon/api/"+page)
 	}
 	dump := w.dumpRedis()
 	if len(dump) < 1000 {
 		w.t.Errorf("the dump of Redis has %d bytes", len(dump))
 	}
-	found = append(found, c.in("Redis", dump)...)
+	said["Redis"] = dump
 	files, err := filepath.Glob(filepath.Join(w.redis.Dir, "appendonlydir", "*"))
 	if err != nil || len(files) == 0 {
 		w.t.Errorf("Redis has %d append-only files, %v", len(files), err)
@@ -220,22 +219,25 @@ func (w *world) secrets() (found []string) {
 		if err != nil {
 			w.t.Error(err)
 		}
-		found = append(found, c.in("the append-only file of Redis", text)...)
+		said[file] = text
+	}
+	for _, leak := range c.leaks(said) {
+		found = append(found, "I8: "+leak)
 	}
 	return found
 }
 
-func (w *world) canaries() map[string]secret.String {
-	all := map[string]secret.String{
-		"community": secret.New(canaryFleetCommunity), "v3 authentication password": secret.New(canaryFleetAuth), "v3 privacy password": secret.New(canaryFleetPriv),
+func (w *world) canaries() map[string]string {
+	all := map[string]string{
+		"community": canaryFleetCommunity, "v3 authentication password": canaryFleetAuth, "v3 privacy password": canaryFleetPriv,
 	}
 	for _, pair := range w.env {
 		name, value, _ := strings.Cut(pair, "=")
 		switch name {
 		case "DB_PASSWORD":
-			all["password of the database"] = secret.New(value)
+			all["password of the database"] = value
 		case "APP_KEY":
-			all["key"] = secret.New(strings.TrimPrefix(value, "base64:"))
+			all["key"] = strings.TrimPrefix(value, "base64:")
 		}
 	}
 	return all
