@@ -184,6 +184,7 @@ func (m *Member) watchState(ctx context.Context) error {
 	tick := time.NewTicker(m.pace.state)
 	defer tick.Stop()
 	state, served := m.State(), m.served()
+	m.registry.Refresh() // the entry was made before the role did anything
 	for {
 		select {
 		case <-ctx.Done():

@@ -303,6 +303,23 @@ func TestRegistryFindsANameByItself(t *testing.T) {
 	}
 }
 
+// A consumer serves at most 1,000 groups; their entry stays within its bound.
+func TestRegistryTakesANodeWithManyGroups(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	many := make([]int64, 1000)
+	for i := range many {
+		many[i] = int64(9000 + i)
+	}
+	info := node("consumer", strings.Repeat("n", 64), 11)
+	info.Groups = func() []int64 { return many }
+	must(t, registry(t, client, info).Register(t.Context()))
+	nodes, err := cluster.List(t.Context(), client)
+	if err != nil || len(nodes) != 1 || !slices.Equal(nodes[0].Groups, many) || len(nodes[0].Work) != 1 {
+		t.Errorf("listed %+v, %v", nodes, err)
+	}
+}
+
 func TestRegistryRefusesMalformedNames(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"", "a b", "a:b", "ä", strings.Repeat("x", 65), "a\n"} {

@@ -80,7 +80,7 @@ type nodeWorkJSON struct {
 }
 
 func detailed(ctx context.Context, v *nodesView, process cluster.Process, windows int) (nodeDetailJSON, error) {
-	n := nodeDetailJSON{nodeJSON: shownNode(v, process), History: []nodeWorkJSON{}}
+	n := nodeDetailJSON{nodeJSON: shownNode(v, process), Unknown: []int64{}, History: []nodeWorkJSON{}}
 	groups, err := v.store.Groups(ctx)
 	if err != nil {
 		return n, err
