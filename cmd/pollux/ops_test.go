@@ -109,7 +109,7 @@ func (r *role) ready(code int, status string) map[string]ops.CheckResult {
 // pollux_. nodes, group_nodes and billing_samples_total belong to parts that do not exist yet.
 var (
 	everyRole = []string{"build_info", "redis_up", "db_up", "clock_skew_seconds"}
-	leading   = []string{"leader", "group_devices", "slots_missed_total", "queue_tasks", "queue_latency_seconds"}
+	leading   = []string{"leader", "group_devices", "slots_missed_total", "queue_tasks", "queue_latency_seconds", "queue_paused", "devices_overdue", "coverage_alarms", "events_dropped_total"}
 	consuming = []string{
 		"polls_total", "task_repeats_total", "poll_lateness_seconds", "poll_duration_seconds", "polls_in_flight", "workers",
 		"worker_seconds_total", "snmp_requests_total", "journal_entries", "journal_bytes", "journal_lag_seconds", "journal_cut_total",
