@@ -219,7 +219,6 @@ func TestFaultClocks(t *testing.T) {
 	}
 	stood := time.Since(began)
 	w.disturbed(began, time.Now())
-	w.resigned = append(w.resigned, span{began, time.Now()})
 	done := map[*process]float64{}
 	for _, p := range append(off, w.nodes["c4"]) {
 		done[p] = polls(p)

@@ -27,10 +27,11 @@ type slotHistory struct {
 	all    []slot            // those that began and ended in the judged stretch of time
 	polled map[slot]int      // entries of the log; polls of any other time too
 	ended  map[slot][]string // how nodes say that they ended slots without a poll: expired, skipped and why
-	// counted is how many missed slots the leaders counted. Of the missed ones
-	// at an edge of the judged stretch, and those judged by a leader in its last
-	// moments, unsure may be among them or not.
-	counted, unsure int
+	// counted is how many missed slots the leaders counted. Those of unsure may be
+	// among them or not, since nobody saw the last figures of a leader that was killed;
+	// slots at the edges of the judged stretch belong to it too.
+	counted int
+	unsure  map[slot]bool
 }
 
 // missed are the judged slots without a poll.
@@ -58,8 +59,10 @@ func (h slotHistory) judge() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("I1: slot %v ended more than once: %q", s, ends))
 		}
 	}
-	if missed := h.missed(); h.counted < len(missed) || h.counted > len(missed)+h.unsure {
-		wrong = append(wrong, fmt.Sprintf("I1: the leaders counted %d missed slots, the log lacks %d to %d: %v", h.counted, len(missed), len(missed)+h.unsure, some(missed)))
+	missed := h.missed()
+	sure := slices.DeleteFunc(slices.Clone(missed), func(s slot) bool { return h.unsure[s] })
+	if h.counted < len(sure) || h.counted > len(sure)+len(h.unsure) {
+		wrong = append(wrong, fmt.Sprintf("I1: the leaders counted %d missed slots, the log lacks %d to %d: %v", h.counted, len(sure), len(sure)+len(h.unsure), some(missed)))
 	}
 	return wrong
 }

@@ -44,14 +44,14 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	end := time.Now()
 	o := outcome{end: end}
 	o.logged = w.checkJournal(journalEntries(w.t, w.client), w.late...)
-	counted := int(w.sum("pollux_slots_missed_total"))
+	counted := int(w.sum("pollux_slots_missed_total")) - w.counted
 	w.report(w.secrets())
 	w.stopAll()
 	o.visits = w.visits()
 	ended, again := w.endings()
 	o.again = again
 
-	h := slotHistory{all: w.slots(w.added, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
+	h := slotHistory{all: w.slots(w.calmAt, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
 	h.unsure = w.unsure(o.logged.all, end)
 	w.report(h.judge())
 	if w.long() {
@@ -59,7 +59,12 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	}
 	w.report(judgeVisits(o.visits, w.pardoned...))
 	missed := h.missed()
-	o.missed, o.judged, o.short, o.gap = len(missed), len(h.all), len(o.logged.short), longestGap(o.logged.all)
+	o.missed, o.judged, o.gap = len(missed), len(h.all), longestGap(o.logged.all)
+	for s := range o.logged.short {
+		if s.begin >= w.calmAt.Unix() {
+			o.short++
+		}
+	}
 	o.inRow, o.worst = worstRun(missed, int64(w.interval))
 	o.repeated = repeated(o.visits)
 	w.t.Logf("figures: longest gap of a device %v; %d of %d slots missed, at most %d in a row and %d of a device; %d polled twice; %d tasks came again; %d cut short; a task was in work for at most %v (%s); %s",
@@ -91,19 +96,22 @@ func (w *world) report(wrong []string) {
 	}
 }
 
-// unsure counts missing slots that the leaders may have counted or not: those
-// at the edges of the run, and those judged when a leader's last figures were not seen.
-func (w *world) unsure(polled map[slot]int, end time.Time) int {
-	at := map[slot]bool{}
-	for _, stretch := range append([]span{{w.adding, w.added}, {end.Add(-4 * time.Second), end}}, w.resigned...) {
-		for _, s := range w.slots(w.added.Add(-time.Duration(w.interval)*time.Second), end) {
-			judged := time.Unix(s.begin+int64(w.interval), 0)
-			if polled[s] == 0 && judged.After(stretch.from.Add(-3*time.Second)) && judged.Before(stretch.to.Add(3*time.Second)) {
-				at[s] = true
-			}
+// unsure are the missing slots that the leaders may have counted or not: those at
+// the edges of the judged stretch, and those judged when the figures of a leader were not seen.
+func (w *world) unsure(polled map[slot]int, end time.Time) map[slot]bool {
+	unsure, edge := map[slot]bool{}, 4*time.Second // a slot is judged 2 s after its end, within a second
+	spans := append([]span{{w.calmAt.Add(-edge), w.calmAt.Add(edge)}, {end.Add(-edge), end.Add(edge)}}, w.unseen...)
+	step := time.Duration(w.interval) * time.Second
+	for _, s := range w.slots(w.calmAt.Add(-2*step), end.Add(step)) {
+		judged := time.Unix(s.begin, 0).Add(step)
+		early := s.begin < w.calmAt.Unix() && judged.After(w.calmAt) // begun before all was calm
+		if polled[s] == 0 && (early || slices.ContainsFunc(spans, func(u span) bool {
+			return judged.After(u.from.Add(-edge)) && judged.Before(u.to.Add(edge))
+		})) {
+			unsure[s] = true
 		}
 	}
-	return len(at)
+	return unsure
 }
 
 // settle waits until no task is stuck and each process that lived through all

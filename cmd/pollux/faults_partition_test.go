@@ -59,7 +59,6 @@ func (p *parted) part(meanwhile func(how string)) (healed time.Time) {
 	p.proxy.Pass()
 	healed = time.Now()
 	p.disturbed(p.hung, healed)
-	p.resigned = append(p.resigned, span{p.hung.Add(-5 * time.Second), healed.Add(5 * time.Second)})
 	return healed
 }
 

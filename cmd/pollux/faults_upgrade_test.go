@@ -26,7 +26,7 @@ func TestFaultRollingUpgrade(t *testing.T) {
 			if role == "consumer" {
 				w.underWay(p, 1)
 			}
-			w.resigned = append(w.resigned, span{stopping.Add(-5 * time.Second), stopping.Add(5 * time.Second)})
+			w.unseen = append(w.unseen, span{stopping.Add(-5 * time.Second), stopping.Add(5 * time.Second)})
 			if code := p.end(syscall.SIGTERM); code != 0 {
 				t.Errorf("%s ended with %d", name, code)
 			}

@@ -50,9 +50,11 @@ type world struct {
 	all           []*process // every process that ever ran, in the order of their start
 	adding, added time.Time
 	calm          map[*process]levels
+	calmAt        time.Time // from when on slots are judged
+	counted       int       // missed slots that the leaders had counted then
 	late          []span // in which slots may be cut short
 	pardoned      []span // in which a thawed node may send a last request
-	resigned      []span // in which what a leader counted may not have been seen
+	unseen        []span // in which missed slots may be counted or not
 	bounced       map[string]int
 	setup         setup
 }
@@ -109,8 +111,10 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 		w.healed("a poll of each device in a whole slot", w.added, 1)
 	}
 	for _, p := range w.all {
+		w.watch.look(p)
 		w.calm[p] = levelsOf(w.watch.last(p))
 	}
+	w.calmAt, w.counted = time.Now(), int(w.sum("pollux_slots_missed_total"))
 	return w
 }
 
@@ -157,7 +161,7 @@ func (w *world) kill(p *process) (at time.Time) {
 	at = time.Now()
 	p.end(syscall.SIGKILL)
 	w.disturbed(at, at)
-	w.resigned = append(w.resigned, span{at.Add(-5 * time.Second), at.Add(time.Second)})
+	w.unseen = append(w.unseen, span{at.Add(-5 * time.Second), at.Add(time.Second)})
 	return at
 }
 
