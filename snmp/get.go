@@ -8,7 +8,7 @@ import (
 	"github.com/gosnmp/gosnmp"
 )
 
-// maxGet is how many objects one GET asks for; agents commonly take 60.
+// maxGet is how many objects one GET asks for unless the target says otherwise; agents commonly take 60.
 const maxGet = 50
 
 // Get reads single objects and returns them in the order asked. An object that
@@ -46,7 +46,7 @@ func (s *Session) getAll(ctx context.Context, q query, oids []OID) ([]Variable, 
 		variables[i].OID, positions[i] = oid, i
 	}
 	for len(positions) > 0 {
-		n := min(len(positions), maxGet)
+		n := min(len(positions), s.target.MaxObjects)
 		if err := s.get(ctx, q, variables, positions[:n]); err != nil {
 			return nil, fmt.Errorf("snmp get: %w", err)
 		}
@@ -56,7 +56,7 @@ func (s *Session) getAll(ctx context.Context, q query, oids []OID) ([]Variable, 
 }
 
 // get fills the variables at the given positions. What is too big for the agent
-// is halved, so the depth is bounded by the logarithm of maxGet.
+// is halved, so the depth is bounded by the logarithm of Target.MaxObjects.
 func (s *Session) get(ctx context.Context, q query, variables []Variable, positions []int) error {
 	for len(positions) > 0 {
 		s.names = s.names[:0]

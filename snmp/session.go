@@ -34,6 +34,8 @@ type Target struct {
 	Retries int
 	// MaxRepetitions bounds the rows that one table request asks for. 0: only by the size of the replies.
 	MaxRepetitions int
+	// MaxObjects bounds the objects that one request names. 0: 50.
+	MaxObjects int
 	// Keys is shared by many sessions to save computing v3 keys; nil computes them for each session.
 	Keys *KeyCache
 }
@@ -99,6 +101,9 @@ func Dial(ctx context.Context, t Target, observe Observe) (*Session, error) {
 func newSession(t Target, observe Observe, c *conn) *Session {
 	if observe == nil {
 		observe = func(string, string, time.Duration) {}
+	}
+	if t.MaxObjects <= 0 {
+		t.MaxObjects = maxGet
 	}
 	version := t.Credentials.version()
 	s := &Session{target: t, observe: observe, conn: c, bulk: newBulk(c.stream())}

@@ -77,7 +77,7 @@ func (s *Session) Table(ctx context.Context, r TableRequest, each func(Cell)) er
 	defer s.conn.watch(ctx)()
 	t := reader{s: s, request: r, each: each}
 	for len(columns) > 0 {
-		n := s.bulk.batch(len(columns), r.ExpectedRows, s.onlyNext())
+		n := min(s.bulk.batch(len(columns), r.ExpectedRows, s.onlyNext()), s.target.MaxObjects)
 		t.open, t.ramp = t.open[:0], firstRows
 		for i := range columns[:n] {
 			t.open = append(t.open, &columns[i])
