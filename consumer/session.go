@@ -38,10 +38,11 @@ func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, err
 	if err := d.Credentials.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", snmp.ErrAuth, err)
 	}
+	values := c.deps.Settings()
 	return c.deps.Dial(ctx, snmp.Target{
 		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
 		Timeout: target.Timeout, Retries: target.Retries,
-		MaxRepetitions: c.deps.Settings().Int(settings.KeySNMPMaxRepeaters),
+		MaxRepetitions: values.Int(settings.KeySNMPMaxRepeaters), MaxObjects: values.Int(settings.KeySNMPMaxOID),
 	})
 }
 

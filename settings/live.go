@@ -4,85 +4,23 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"pollux/rrdcached"
 )
 
 // refresh is how often a process loads the values again: a change is in force everywhere within 10 s.
 const refresh = 5 * time.Second
-
-// Values are the settings in force at one moment: what is stored, else the
-// default. The zero Values has nothing stored.
-type Values struct {
-	stored   map[string]string
-	defaults map[string]string // of all settings, since a poll asks several times
-}
-
-// NewValues takes the stored values. One that its setting refuses (written by another release, or by hand) counts as not stored.
-func NewValues(stored map[string]string) Values {
-	all := All()
-	kept, defaults := make(map[string]string, len(stored)), make(map[string]string, len(all))
-	for _, s := range all {
-		defaults[s.Key] = s.Default
-		if value, found := stored[s.Key]; found && s.Check(value) == nil {
-			kept[s.Key] = value
-		}
-	}
-	return Values{stored: kept, defaults: defaults}
-}
-
-// Text returns a setting's value and whether it is stored (else it is the default).
-func (v Values) Text(key string) (value string, stored bool) {
-	if value, found := v.stored[key]; found {
-		return value, true
-	}
-	if v.defaults != nil {
-		return v.defaults[key], false
-	}
-	s, err := Find(key)
-	if err != nil {
-		return "", false
-	}
-	return s.Default, false
-}
-
-// Int returns a FormInt; 0 for a key that is none.
-func (v Values) Int(key string) int {
-	text, _ := v.Text(key)
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// Seconds returns a FormInt that counts seconds.
-func (v Values) Seconds(key string) time.Duration { return time.Duration(v.Int(key)) * time.Second }
-
-// Bool returns a FormBool.
-func (v Values) Bool(key string) bool {
-	text, _ := v.Text(key)
-	return text == "true"
-}
-
-// Archives returns the archives of new RRD files.
-func (v Values) Archives() []rrdcached.Archive {
-	text, _ := v.Text(KeyRRDArchives)
-	archives, err := rrdcached.ParseArchives(text)
-	if err != nil {
-		archives, _ = rrdcached.ParseArchives(defaultArchives) // a constant that the tests parse
-	}
-	return archives
-}
 
 // Live keeps the values in force up to date.
 type Live struct {
 	load    func(context.Context) (map[string]string, error)
 	log     *slog.Logger
 	current atomic.Pointer[Values]
+
+	mu        sync.Mutex     // of what follows, held while values are taken over
+	followers []func(Values) // called with all new values
+	ignored   string         // what was logged last of stored values that are not in force
 }
 
 // NewLive returns values that load refreshes. Until the first Refresh the defaults are in force.
@@ -96,6 +34,15 @@ func NewLive(load func(context.Context) (map[string]string, error), log *slog.Lo
 // Values returns the settings in force now. It never waits.
 func (l *Live) Values() Values { return *l.current.Load() }
 
+// Follow calls f with the values in force now, and again with those of every
+// load: for what cannot ask each time. f must not wait and must not call Live.
+func (l *Live) Follow(f func(Values)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.followers = append(l.followers, f)
+	f(l.Values())
+}
+
 // Refresh loads the values once.
 func (l *Live) Refresh(ctx context.Context) error {
 	stored, err := l.load(ctx)
@@ -103,8 +50,27 @@ func (l *Live) Refresh(ctx context.Context) error {
 		return fmt.Errorf("load the settings: %w", err)
 	}
 	values := NewValues(stored)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.current.Store(&values)
+	for _, f := range l.followers {
+		f(values)
+	}
+	l.tellIgnored(values)
 	return nil
+}
+
+// tellIgnored logs stored values that are not in force, once until they change.
+func (l *Live) tellIgnored(values Values) {
+	ignored := values.Ignored()
+	text := ""
+	for _, i := range ignored[:min(len(ignored), 10)] {
+		text += fmt.Sprintf("%.60q ", i.Key)
+	}
+	if text != l.ignored && text != "" {
+		l.log.Warn("stored settings are not in force; see: pollux config list", "keys", text, "settings", len(ignored))
+	}
+	l.ignored = text
 }
 
 // Run loads the values every few seconds until ctx ends. While they cannot be loaded the last ones stay in force.

@@ -1,28 +1,25 @@
 // Package settings holds what the whole cluster shares: a typed registry of
-// keys with range, default and help, and the values in force.
+// keys with range, default, scope and help, and the values in force.
 //
 // It must not know where values are kept: whoever wires the program passes a
 // function that loads them. Boot settings (how to reach the database, Redis
-// and RRDCached) are not here but in package config.
+// and RRDCached) are not here but in package config. Nothing confidential may
+// become a setting: values are shown, logged and audited as they are.
 package settings
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-
-	"pollux/rrdcached"
 )
 
-// Form is the type of a setting's value.
-type Form string
+// Scope says who may have a value of its own, besides the one of the cluster.
+type Scope string
 
-// The forms of values.
+// The scopes of settings.
 const (
-	FormBool     Form = "bool"     // true or false
-	FormInt      Form = "int"      // a whole number between Min and Max
-	FormArchives Form = "archives" // round robin archives: "AVERAGE:1x2016 6x1440 MAX:6x1440"
+	ScopeCluster Scope = "cluster" // nobody: one value for all
+	ScopeNode    Scope = "node"    // a node, whose own value wins
+	ScopeDevice  Scope = "device"  // a device, whose own value wins; a new device begins with the one here
 )
 
 // Setting describes one key.
@@ -30,8 +27,11 @@ type Setting struct {
 	Key      string
 	Form     Form
 	Default  string
-	Min, Max int64 // bounds of a FormInt
-	Unit     string
+	Scope    Scope
+	Min, Max int64             // bounds of a FormInt
+	Words    []string          // of a FormEnum, and those that a FormList may name
+	Aliases  map[string]string // other spellings of words, in lower case
+	Unit     string            // of a FormInt
 	Help     string
 }
 
@@ -41,9 +41,14 @@ const (
 	KeyDefaultPollerGroup = "default_poller_group"
 	KeyPollerWorkers      = "service_poller_workers"
 	KeyPollerFrequency    = "service_poller_frequency"
+	KeyLogLevel           = "service_loglevel"
 	KeySNMPTimeout        = "snmp.timeout"
 	KeySNMPRetries        = "snmp.retries"
 	KeySNMPMaxRepeaters   = "snmp.max_repeaters"
+	KeySNMPMaxOID         = "snmp.max_oid"
+	KeySNMPVersion        = "snmp.version"
+	KeySNMPPort           = "snmp.port"
+	KeySNMPTransports     = "snmp.transports"
 	KeyRRDArchives        = "rrd.rra"
 	KeyRRDFlushWindow     = "rrd.flush_window"
 	KeyEventlogPurge      = "eventlog_purge"
@@ -59,83 +64,45 @@ const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x14
 
 // All lists every setting, ordered by key.
 func All() []Setting {
-	all := []Setting{
-		{Key: KeyDistributedPoller, Form: FormBool, Default: "false", Help: "Show poller groups, and let each node poll only the groups it is assigned to."},
-		{Key: KeyDefaultPollerGroup, Form: FormInt, Default: "0", Max: 1 << 31, Help: "Poller group of a new device."},
-		{Key: KeyPollerWorkers, Form: FormInt, Default: "100", Min: 1, Max: 10_000, Help: "Polls that one node runs at the same time."},
-		{Key: KeyPollerFrequency, Form: FormInt, Default: "300", Min: 10, Max: 3600, Unit: "s", Help: "Interval of a new device."},
-		{Key: KeySNMPTimeout, Form: FormInt, Default: "1", Min: 1, Max: 30, Unit: "s", Help: "How long one try of an SNMP request waits for its answer."},
-		{Key: KeySNMPRetries, Form: FormInt, Default: "5", Min: 0, Max: 20, Help: "Further tries of an SNMP request after the first."},
-		{Key: KeySNMPMaxRepeaters, Form: FormInt, Default: "0", Min: 0, Max: 255, Help: "max-repetitions of GETBULK; 0 adapts it to the device."},
-		{Key: KeyRRDArchives, Form: FormArchives, Default: defaultArchives, Help: "Archives of new RRD files, in steps of the file: FUNCTION:STEPSxROWS ..."},
-		{Key: KeyRRDFlushWindow, Form: FormInt, Default: "3000", Min: 1, Max: 86_400, Unit: "s", Help: "How long rrdcached may hold an update in memory: the sum of its options -w, -z and -f, or more."},
-		{Key: KeyEventlogPurge, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which events are removed."},
-		{Key: KeyOutagesPurge, Form: FormInt, Default: "400", Min: 1, Max: 3650, Unit: "days", Help: "Age at which outages that are over are removed; availability over a year needs 366."},
-		{Key: KeyNodeHistoryPurge, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which the history of nodes is removed."},
-		{Key: KeyGroupShare, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},
-		{Key: KeyAddressInFlight, Form: FormInt, Default: "2", Min: 1, Max: 100, Help: "Polls that run at the same time against one agent (address and port) that several devices share."},
-		{Key: KeyAddressGap, Form: FormInt, Default: "0", Min: 0, Max: 60_000, Unit: "ms", Help: "Least time between two polls of one agent that several devices share."},
-	}
+	all := slices.Concat(pollerSettings(), snmpSettings(), keepSettings())
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
 }
 
-// Find returns the setting of a key. The error of an unknown key names the nearest one.
-func Find(key string) (Setting, error) {
-	all := All()
-	if i := slices.IndexFunc(all, func(s Setting) bool { return s.Key == key }); i >= 0 {
-		return all[i], nil
+func pollerSettings() []Setting {
+	return []Setting{
+		{Key: KeyDistributedPoller, Scope: ScopeCluster, Form: FormBool, Default: "false", Help: "Show poller groups, and let each node poll only the groups it is assigned to."},
+		{Key: KeyDefaultPollerGroup, Scope: ScopeCluster, Form: FormInt, Default: "0", Max: 1 << 31, Help: "Poller group of a new device, and of the devices of a group that is removed. The group must exist."},
+		{Key: KeyPollerWorkers, Scope: ScopeNode, Form: FormInt, Default: "100", Min: 1, Max: 10_000, Help: "Polls that one node runs at the same time."},
+		{Key: KeyPollerFrequency, Scope: ScopeDevice, Form: FormInt, Default: "300", Min: 10, Max: 3600, Unit: "s", Help: "Interval of a new device."},
+		{Key: KeyLogLevel, Scope: ScopeNode, Form: FormEnum, Default: "info", Words: []string{"debug", "info", "warn", "error"},
+			Aliases: map[string]string{"warning": "warn", "critical": "error"}, Help: "Least level that producers and consumers log. POLLUX_LOG_LEVEL of a process wins over it."},
+		{Key: KeyGroupShare, Scope: ScopeCluster, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},
 	}
-	best, distance := "", len(key)/2+2
-	for _, s := range all {
-		if d := editDistance(key, s.Key); d < distance {
-			best, distance = s.Key, d
-		}
-	}
-	if best == "" {
-		return Setting{}, fmt.Errorf("there is no setting %.60q; see: pollux config list", key)
-	}
-	return Setting{}, fmt.Errorf("there is no setting %.60q; did you mean %s?", key, best)
 }
 
-// Check says whether a value may be stored for the setting.
-func (s Setting) Check(value string) error {
-	switch s.Form {
-	case FormBool:
-		if value != "true" && value != "false" {
-			return fmt.Errorf("%s is true or false, not %.60q", s.Key, value)
-		}
-	case FormInt:
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || strconv.FormatInt(n, 10) != value || n < s.Min || n > s.Max {
-			return fmt.Errorf("%s is a whole number from %d to %d, not %.60q", s.Key, s.Min, s.Max, value)
-		}
-	case FormArchives:
-		if _, err := rrdcached.ParseArchives(value); err != nil {
-			return fmt.Errorf("%s: %w", s.Key, err)
-		}
+func snmpSettings() []Setting {
+	return []Setting{
+		{Key: KeySNMPTimeout, Scope: ScopeDevice, Form: FormInt, Default: "1", Min: 1, Max: 30, Unit: "s", Help: "How long one try of an SNMP request waits for its answer."},
+		{Key: KeySNMPRetries, Scope: ScopeDevice, Form: FormInt, Default: "5", Min: 0, Max: 20, Help: "Further tries of an SNMP request after the first."},
+		{Key: KeySNMPMaxRepeaters, Scope: ScopeCluster, Form: FormInt, Default: "0", Min: 0, Max: 255, Help: "max-repetitions of GETBULK; 0 adapts it to the device."},
+		{Key: KeySNMPMaxOID, Scope: ScopeCluster, Form: FormInt, Default: "50", Min: 2, Max: 100, Help: "Objects that one SNMP request names at most. Lower it for agents that do not answer large requests."},
+		{Key: KeySNMPVersion, Scope: ScopeCluster, Form: FormList, Default: "v2c,v3,v1", Words: []string{"v1", "v2c", "v3"},
+			Help: "SNMP versions that device add tries when none is named, in this order; v3 only with a v3 user."},
+		{Key: KeySNMPPort, Scope: ScopeDevice, Form: FormInt, Default: "161", Min: 1, Max: 65_535, Help: "Port of the SNMP agent of a new device."},
+		{Key: KeySNMPTransports, Scope: ScopeDevice, Form: FormList, Default: "udp,udp6,tcp,tcp6", Words: []string{"udp", "udp6", "tcp", "tcp6"},
+			Help: "Transports that a device may be given; the first is that of a new device."},
+		{Key: KeyAddressInFlight, Scope: ScopeCluster, Form: FormInt, Default: "2", Min: 1, Max: 100, Help: "Polls that run at the same time against one agent (address and port) that several devices share."},
+		{Key: KeyAddressGap, Scope: ScopeCluster, Form: FormInt, Default: "0", Min: 0, Max: 60_000, Unit: "ms", Help: "Least time between two polls of one agent that several devices share."},
 	}
-	return nil
 }
 
-// editDistance is the Levenshtein distance of two keys, cut at 64 characters.
-func editDistance(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+func keepSettings() []Setting {
+	return []Setting{
+		{Key: KeyRRDArchives, Scope: ScopeCluster, Form: FormArchives, Default: defaultArchives, Help: "Archives of new RRD files, in steps of the file: FUNCTION:STEPSxROWS ..."},
+		{Key: KeyRRDFlushWindow, Scope: ScopeCluster, Form: FormInt, Default: "3000", Min: 1, Max: 86_400, Unit: "s", Help: "How long rrdcached may hold an update in memory: the sum of its options -w, -z and -f, or more."},
+		{Key: KeyEventlogPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which events are removed."},
+		{Key: KeyOutagesPurge, Scope: ScopeCluster, Form: FormInt, Default: "400", Min: 1, Max: 3650, Unit: "days", Help: "Age at which outages that are over are removed; availability over a year needs 366."},
+		{Key: KeyNodeHistoryPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which the history of nodes is removed."},
 	}
-	for i := range len(a) {
-		previous := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := previous
-			if a[i] != b[j] {
-				cost++
-			}
-			previous = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,8 +20,8 @@ func TestDefaultsAreValid(t *testing.T) {
 		if err := s.Check(s.Default); err != nil {
 			t.Errorf("the default of %s: %v", s.Key, err)
 		}
-		if s.Help == "" {
-			t.Errorf("%s has no help", s.Key)
+		if s.Help == "" || s.Scope == "" || s.Range() == "" {
+			t.Errorf("%s lacks help, scope or range: %+v", s.Key, s)
 		}
 	}
 	if len(settings.NewValues(nil).Archives()) != 7 {
@@ -32,10 +33,22 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 	t.Parallel()
 	for typed, nearest := range map[string]string{
 		"service_poler_workers": "service_poller_workers", "snmp.retry": "snmp.retries", "RRD.rra": "rrd.rra", "distributed_pollers": "distributed_poller",
+		"SERVICE_LOGLEVEL": "service_loglevel",
 	} {
 		if _, err := settings.Find(typed); err == nil || !strings.Contains(err.Error(), nearest) {
 			t.Errorf("%s: %v", typed, err)
 		}
+	}
+	for _, s := range settings.All() { // of every form
+		for i := range s.Key {
+			typed := s.Key[:i] + s.Key[i+1:]
+			if _, err := settings.Find(typed); err == nil || !strings.HasSuffix(err.Error(), "did you mean "+s.Key+"?") {
+				t.Errorf("%s without letter %d: %v", s.Key, i, err)
+			}
+		}
+	}
+	if _, err := settings.Find("distributed_poller_group"); err == nil || !strings.Contains(err.Error(), "DISTRIBUTED_POLLER_GROUP") {
+		t.Errorf("what a node's .env says: %v", err)
 	}
 	if _, err := settings.Find(strings.Repeat("z", 10_000)); err == nil || len(err.Error()) > 200 {
 		t.Errorf("a long key: %v", err)
@@ -44,15 +57,52 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 
 func TestCheckRefuses(t *testing.T) {
 	t.Parallel()
-	for key, value := range map[string]string{
-		"snmp.retries": "-1", "snmp.timeout": "1.5", "service_poller_frequency": "9", "distributed_poller": "yes", "snmp.max_repeaters": "+5", "rrd.rra": "AVERAGE", "eventlog_purge": "",
+	for key, values := range map[string][]string{
+		"snmp.retries": {"-1", "21", " 5", "5 ", "05", "0x5"}, "snmp.timeout": {"1.5", "0"}, "service_poller_frequency": {"9", "3601"}, "snmp.max_repeaters": {"+5"},
+		"eventlog_purge": {""}, "distributed_poller": {"yes", "True", "1", ""}, "rrd.rra": {"AVERAGE", ""},
+		"service_loglevel": {"loud", "", "info,warn", " info", "inf\x00o"}, "snmp.version": {"", "v4", "v2c,", ",v2c", "v2c,v2c", "v2c;v1", "v2c,V2C"}, "snmp.transports": {"udp udp6", "ip"},
 	} {
-		s, err := settings.Find(key)
-		if err != nil {
-			t.Fatal(err)
+		s := find(t, key)
+		for _, value := range values {
+			if err := s.Check(value); err == nil || !strings.Contains(err.Error(), key) {
+				t.Errorf("%s=%q: %v", key, value, err)
+			}
 		}
-		if err := s.Check(value); err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("%s=%s: %v", key, value, err)
+		if err := s.Check(strings.Repeat("v1,", 100_000)); err == nil || len(err.Error()) > 300 {
+			t.Errorf("a long value of %s: %v", key, err)
+		}
+	}
+}
+
+func find(t *testing.T, key string) settings.Setting {
+	t.Helper()
+	s, err := settings.Find(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestParseGivesTheStoredForm(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ key, typed, stored string }{
+		{"service_loglevel", "INFO", "info"}, {"service_loglevel", "WARNING", "warn"}, {"service_loglevel", "Critical", "error"}, {"service_loglevel", "debug", "debug"},
+		{"snmp.version", "v1", "v1"}, {"snmp.version", "V3, v2c", "v3,v2c"}, {"snmp.transports", "tcp6,udp", "tcp6,udp"}, {"snmp.port", "1161", "1161"},
+	} {
+		if got, err := find(t, c.key).Parse(c.typed); err != nil || got != c.stored {
+			t.Errorf("%s=%s is stored as %q, %v, want %q", c.key, c.typed, got, err, c.stored)
+		}
+	}
+}
+
+func TestRangeSaysWhatIsTaken(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"snmp.timeout": "1 to 30 s", "snmp.retries": "0 to 20", "distributed_poller": "true or false", "service_loglevel": "debug, info, warn or error",
+		"snmp.version": "a list of v1,v2c,v3", "rrd.rra": "1 to 50 archives",
+	} {
+		if got := find(t, key).Range(); got != want {
+			t.Errorf("%s takes %q, want %q", key, got, want)
 		}
 	}
 }
@@ -65,6 +115,49 @@ func TestStoredValueThatIsRefusedCountsAsNotStored(t *testing.T) {
 	}
 	if _, stored := v.Text(settings.KeySNMPRetries); stored {
 		t.Error("the refused value counts as stored")
+	}
+	ignored := v.Ignored()
+	if len(ignored) != 2 || ignored[0].Key != "snmp.retries" || !ignored[0].Known || ignored[0].Value != "many" || !strings.Contains(ignored[0].Reason.Error(), "0 to 20") ||
+		ignored[1].Key != "gone" || ignored[1].Known || ignored[1].Value != "1" || ignored[1].Reason == nil {
+		t.Errorf("ignored: %+v", ignored)
+	}
+}
+
+func TestValuesOfLists(t *testing.T) {
+	t.Parallel()
+	v := settings.NewValues(map[string]string{"snmp.version": "V1,v2c", "service_loglevel": "DEBUG"})
+	if got := v.List(settings.KeySNMPVersion); !slices.Equal(got, []string{"v1", "v2c"}) {
+		t.Errorf("versions %q", got)
+	}
+	if got := v.List(settings.KeySNMPTransports); !slices.Equal(got, []string{"udp", "udp6", "tcp", "tcp6"}) {
+		t.Errorf("transports %q", got)
+	}
+	if level, stored := v.Text(settings.KeyLogLevel); level != "debug" || !stored {
+		t.Errorf("a level that was stored as LibreNMS has it: %q, %t", level, stored)
+	}
+	if got := (settings.Values{}).List("no.such.key"); got != nil {
+		t.Errorf("an unknown key: %q", got)
+	}
+}
+
+func TestFollowersGetEveryLoad(t *testing.T) {
+	t.Parallel()
+	stored := map[string]string{"snmp.retries": "1"}
+	var log strings.Builder
+	live := settings.NewLive(func(context.Context) (map[string]string, error) { return stored, nil }, slog.New(slog.NewTextHandler(&log, nil)))
+	var got []int
+	live.Follow(func(v settings.Values) { got = append(got, v.Int(settings.KeySNMPRetries)) })
+	for _, next := range []map[string]string{stored, nil, {"snmp.retries": "many", "gone": "1"}, {"snmp.retries": "many", "gone": "2"}, {"snmp.retries": "7"}} {
+		stored = next
+		if err := live.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{5, 1, 5, 5, 5, 7}; !slices.Equal(got, want) {
+		t.Errorf("the follower got %v, want %v", got, want)
+	}
+	if text := log.String(); strings.Count(text, "not in force") != 1 || !strings.Contains(text, "snmp.retries") || !strings.Contains(text, "gone") {
+		t.Errorf("the log: %s", text)
 	}
 }
 
