@@ -144,7 +144,7 @@ func (s *stage) want(d device.Device, code string, says ...string) Facts {
 
 func (s *stage) group(name string) int64 {
 	s.t.Helper()
-	g, err := s.store.AddGroup(s.t.Context(), device.Group{Name: name})
+	g, err := s.store.AddGroup(s.t.Context(), device.Group{Name: name}, "test")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -40,8 +40,8 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 			return err
 		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
-			if duplicate(err) {
-				return errAgain // somebody else took the name or the directory just now
+			if duplicate(err) || orphan(err) {
+				return errAgain // somebody else took the name or the directory, or removed the group, just now
 			}
 			return err
 		}
@@ -216,8 +216,8 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 func writeChange(ctx context.Context, tx bun.Tx, row, old deviceRow) error {
 	_, err := tx.NewUpdate().Model(&row).ExcludeColumn("id", "created_at").Where("id = ?", row.ID).Exec(ctx)
 	if err != nil {
-		if duplicate(err) {
-			return errAgain // another device took the hostname just now
+		if duplicate(err) || orphan(err) {
+			return errAgain // another device took the hostname, or somebody removed the group, just now
 		}
 		return err
 	}

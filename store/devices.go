@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
 	"pollux/device"
+	"pollux/snmp"
 )
 
 // Device returns one device with its credentials opened. Errors: ErrNotFound,
@@ -57,10 +59,50 @@ func (s *Store) oneDevice(ctx context.Context, doing string, db bun.IDB, where f
 
 // Filter chooses devices. The zero Filter chooses the first 1,000 of all.
 type Filter struct {
-	Group   *int64        // only of this poller group
-	Status  device.Status // only in this status
-	AfterID int64         // only with greater ids: the last id of the page before
-	Limit   int           // at most so many; 0 means 1,000, more than 10,000 means 10,000
+	Group     *int64        // only of this poller group
+	Status    device.Status // only in this status
+	Hostnames []string      // only with a hostname that fits each of these patterns: * stands for any text, ? for one character; case does not matter
+	Interval  int           // only with this interval in seconds
+	Disabled  *bool         // only disabled ones, or only others
+	Version   snmp.Version  // only asked with this version of SNMP
+	AfterID   int64         // only with greater ids: the last id of the page before
+	Limit     int           // at most so many; 0 means 1,000, more than 10,000 means 10,000
+}
+
+// where narrows a query to what the filter chooses; ErrInvalid for a pattern that no hostname can fit.
+func (f Filter) where(query *bun.SelectQuery) (*bun.SelectQuery, error) {
+	if f.Group != nil {
+		query = query.Where("poller_group = ?", *f.Group)
+	}
+	if f.Status != "" {
+		query = query.Where("status = ?", line(string(f.Status), maxShort))
+	}
+	for _, pattern := range f.Hostnames {
+		like, err := likePattern(pattern)
+		if err != nil {
+			return nil, err
+		}
+		query = query.Where("LOWER(hostname) LIKE ? ESCAPE '!'", like)
+	}
+	if f.Interval != 0 {
+		query = query.Where("poll_interval = ?", f.Interval)
+	}
+	if f.Disabled != nil {
+		query = query.Where("disabled = ?", *f.Disabled)
+	}
+	if f.Version != "" {
+		query = query.Where("snmp_version = ?", line(string(f.Version), maxShort))
+	}
+	return query, nil
+}
+
+// likePattern makes SQL's pattern of one for hostnames.
+func likePattern(pattern string) (string, error) {
+	plain := strings.NewReplacer("*", "x", "?", "x").Replace(pattern)
+	if len(pattern) > maxHost || !hostText.MatchString(plain) {
+		return "", fmt.Errorf("%w pattern of hostnames %.80q: want letters, digits, . _ : - and the signs * and ?", ErrInvalid, pattern)
+	}
+	return strings.NewReplacer("_", "!_", "*", "%", "?", "_").Replace(strings.ToLower(pattern)), nil
 }
 
 const (
@@ -77,16 +119,14 @@ func page(limit int) int64 {
 
 // Devices lists devices in the order of their ids. Their credentials lack the
 // secrets (community and passwords are empty): Device and PollTarget open those.
+// ErrInvalid for a pattern that no hostname can fit.
 func (s *Store) Devices(ctx context.Context, f Filter) ([]device.Device, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var rows []deviceRow
-	query := s.reads.NewSelect().Model(&rows).Where("id > ?", f.AfterID).Order("id").Limit(page(f.Limit))
-	if f.Group != nil {
-		query = query.Where("poller_group = ?", *f.Group)
-	}
-	if f.Status != "" {
-		query = query.Where("status = ?", line(string(f.Status), maxShort))
+	query, err := f.where(s.reads.NewSelect().Model(&rows).Where("id > ?", f.AfterID).Order("id").Limit(page(f.Limit)))
+	if err != nil {
+		return nil, s.fail("list the devices", err)
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, s.fail("list the devices", err)

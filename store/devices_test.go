@@ -22,6 +22,7 @@ var deviceBehaviours = []behaviour{
 	{"secrets are sealed and bound to their row and column", deviceSecrets},
 	{"secrets stay out of errors and the log", deviceCanary},
 	{"several add the same hostname at once", deviceRace},
+	{"devices are chosen by what they are", deviceFilter},
 }
 
 func v3Device() device.Device {
@@ -180,7 +181,7 @@ func deviceDirectory(t *testing.T, e engine) {
 }
 
 func deviceList(t *testing.T, e engine) {
-	group, err := e.AddGroup(t.Context(), device.Group{Name: "listed"})
+	group, err := e.AddGroup(t.Context(), device.Group{Name: "listed"}, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func deviceList(t *testing.T, e engine) {
 }
 
 func deviceSchedule(t *testing.T, e engine) {
-	group, err := e.AddGroup(t.Context(), device.Group{Name: "scheduled"})
+	group, err := e.AddGroup(t.Context(), device.Group{Name: "scheduled"}, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}

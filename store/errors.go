@@ -113,6 +113,9 @@ func duplicate(err error) bool {
 	return hasCode(err, 1062, "23505", sqlite3.SQLITE_CONSTRAINT_UNIQUE) || hasCode(err, 1586, "", sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
+// orphan says that a row would have named another one that is not there, such as a group that was removed just now.
+func orphan(err error) bool { return hasCode(err, 1452, "23503", sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY) }
+
 // hasCode compares with the code of MySQL, of PostgreSQL (SQLSTATE) or of
 // SQLite, whichever engine the error is from; 0 and "" stand for none.
 func hasCode(err error, my uint16, pg string, lite int) bool {

@@ -118,7 +118,7 @@ func nodeOrders(t *testing.T, e engine) {
 func nodeOrderEvents(t *testing.T, e engine) {
 	const id = "audited"
 	report(t, e, reportOf(id))
-	north, err := e.AddGroup(t.Context(), device.Group{Name: "node north"})
+	north, err := e.AddGroup(t.Context(), device.Group{Name: "node north"}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

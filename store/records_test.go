@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 var recordBehaviours = []behaviour{
 	{"group 0 is always there", groupGeneral},
 	{"settings are checked, stored and logged", settingRoundTrip},
+	{"settings have their forms", settingForms},
 	{"events are listed newest first and purged", eventPurge},
 	{"agents of several devices are known", sharedAgents},
 }
@@ -23,7 +25,7 @@ func groupGeneral(t *testing.T, e engine) {
 	if err != nil || len(groups) == 0 || groups[0].ID != device.GeneralGroup || groups[0].Name != "General" {
 		t.Fatalf("groups %v, %v", groups, err)
 	}
-	added, err := e.AddGroup(t.Context(), device.Group{Name: " Zürich ", Description: "south\nwing"})
+	added, err := e.AddGroup(t.Context(), device.Group{Name: " Zürich ", Description: "south\nwing"}, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +34,11 @@ func groupGeneral(t *testing.T, e engine) {
 	if err != nil || added.ID < 1 || !slices.Contains(groups, want) {
 		t.Errorf("groups %v, %v, want %v", groups, err, want)
 	}
-	if _, err := e.AddGroup(t.Context(), device.Group{Name: "Zürich"}); !errors.Is(err, ErrDuplicate) {
+	if _, err := e.AddGroup(t.Context(), device.Group{Name: "Zürich"}, "alice"); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("the same name again: %v", err)
 	}
-	for _, name := range []string{"", " ", "a\nb", "a\xff", string(make([]byte, 65))} {
-		if _, err := e.AddGroup(t.Context(), device.Group{Name: name}); !errors.Is(err, ErrInvalid) {
+	for _, name := range []string{"", " ", "a\nb", "a\xff", "a\u202eb", "a\u009bb", string(make([]byte, 65)), "7", "-3", "+4", " 12 "} {
+		if _, err := e.AddGroup(t.Context(), device.Group{Name: name}, "alice"); !errors.Is(err, ErrInvalid) {
 			t.Errorf("name %q: %v", name, err)
 		}
 	}
@@ -60,6 +62,17 @@ func settingRoundTrip(t *testing.T, e engine) {
 			t.Errorf("stored %q, want %q", got, value)
 		}
 	}
+	for range 2 { // the second finds nothing to do
+		if err := e.UnsetSetting(t.Context(), key, "bob"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.SetSetting(t.Context(), key, "100", "bob"); err != nil { // the default, but stored
+		t.Fatal(err)
+	}
+	if got, found := stored(); !found || got != "100" {
+		t.Errorf("stored %q, %t", got, found)
+	}
 	if err := e.UnsetSetting(t.Context(), key, "bob"); err != nil {
 		t.Fatal(err)
 	}
@@ -74,16 +87,62 @@ func settingRoundTrip(t *testing.T, e engine) {
 	if err := e.UnsetSetting(t.Context(), "no.such.key", "alice"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("unset an unknown key: %v", err)
 	}
+	same(t, "events", settingEvents(t, e, key), []string{
+		"alice service_poller_workers: 100 (default) -> 50", "alice service_poller_workers: 50 -> 60", "bob service_poller_workers: 60 -> 100 (default)",
+		"bob service_poller_workers: 100 (default) -> 100", "bob service_poller_workers: 100 -> 100 (default)",
+	})
+}
+
+// settingEvents are those of one key as "actor message", oldest first.
+func settingEvents(t *testing.T, e engine, key string) []string {
+	t.Helper()
 	events, err := e.Events(t.Context(), EventFilter{Type: "settings"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, event := range slices.Backward(events) {
-		got = append(got, event.Actor+" "+event.Message)
+		if strings.HasPrefix(event.Message, key+":") {
+			got = append(got, event.Actor+" "+event.Message)
+		}
 	}
-	same(t, "events", got, []string{
-		"alice service_poller_workers: 100 -> 50", "alice service_poller_workers: 50 -> 60", "bob service_poller_workers: 60 -> 100",
+	return got
+}
+
+// Words are stored as the setting has them, and what no setting takes can be seen and removed.
+func settingForms(t *testing.T, e engine) {
+	for typed, stored := range map[string]string{"WARNING": "warn", "Debug": "debug"} {
+		if err := e.SetSetting(t.Context(), settings.KeyLogLevel, typed, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := e.LoadSettings(t.Context()); err != nil || all[settings.KeyLogLevel] != stored {
+			t.Errorf("%s is stored as %q, %v", typed, all[settings.KeyLogLevel], err)
+		}
+	}
+	rows := []settingRow{{Name: "gone.with.a.release", Value: "7"}, {Name: settings.KeySNMPPort, Value: "many"}, {Name: internal + "mine", Value: "1"}}
+	if _, err := e.db.NewInsert().Model(&rows).Returning("NULL").Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := e.LoadSettings(t.Context())
+	if err != nil || all["gone.with.a.release"] != "7" || all[settings.KeySNMPPort] != "many" {
+		t.Errorf("stored %v, %v", all, err)
+	}
+	if _, found := all[internal+"mine"]; found {
+		t.Error("a row of the store's own is a setting")
+	}
+	if err := e.UnsetSetting(t.Context(), internal+"mine", "alice"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("removing the store's own row: %v", err)
+	}
+	if err := e.SetSetting(t.Context(), settings.KeySNMPPort, "1161", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"gone.with.a.release", settings.KeySNMPPort} {
+		if err := e.UnsetSetting(t.Context(), key, "bob"); err != nil {
+			t.Errorf("unset %s: %v", key, err)
+		}
+	}
+	same(t, "events", append(settingEvents(t, e, settings.KeySNMPPort), settingEvents(t, e, "gone.with.a.release")...), []string{
+		"alice snmp.port: many -> 1161", "bob snmp.port: 1161 -> 161 (default)", "bob gone.with.a.release: 7 -> removed",
 	})
 }
 

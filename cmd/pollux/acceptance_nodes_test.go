@@ -76,7 +76,7 @@ func TestReassignedNodesLoseAndDoubleNothing(t *testing.T) {
 	const devices, interval = 60, 20
 	d := deploy(t, polluxtest.PostgreSQL(t))
 	cli(t, d.dir, d.env, "config", "set", "distributed_poller", "true")
-	north, err := d.store.AddGroup(t.Context(), device.Group{Name: "north"})
+	north, err := d.store.AddGroup(t.Context(), device.Group{Name: "north"}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

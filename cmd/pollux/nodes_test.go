@@ -48,7 +48,7 @@ func (s *site) known() *store.Store {
 			s.t.Fatal(err)
 		}
 	}
-	if _, err := inventory.AddGroup(s.t.Context(), device.Group{Name: "Zürich"}); err != nil {
+	if _, err := inventory.AddGroup(s.t.Context(), device.Group{Name: "Zürich"}, "test"); err != nil {
 		s.t.Fatal(err)
 	}
 	return inventory
