@@ -51,11 +51,11 @@ func TestConfigSaysWhereAValueComesFrom(t *testing.T) {
 		if item["key"] == "snmp.timeout" {
 			want = "database"
 		}
-		if item["source"] != want || item["help"] == "" {
+		if item["source"] != want || item["help"] == "" || item["scope"] == "" || item["type"] == "" || item["range"] == "" || item["note"] != nil {
 			t.Errorf("setting %v, want it from %s", item, want)
 		}
 	}
-	if out := s.ok("config", "list"); !regexp.MustCompile(`(?m)^snmp\.timeout +4 +s +database +How `).MatchString(out) {
+	if out := s.ok("config", "list"); !regexp.MustCompile(`(?m)^snmp\.timeout +4 +database +device +1 to 30 s +How `).MatchString(out) {
 		t.Errorf("the table:\n%s", out)
 	}
 	s.ok("config", "unset", "snmp.timeout")

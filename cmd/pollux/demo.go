@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
@@ -61,7 +62,7 @@ slot and rrdtool shows a known rate for each port.`,
 			}
 			// The demo has servers of its own: what is configured for a real network must not get its devices and settings.
 			p.envFile, p.environ = os.DevNull, only(p.environ, "POLLUX_OPS_LISTEN", "POLLUX_LOG_LEVEL")
-			p.level = "warn" // the summary is what is to be seen
+			p.level.Set(slog.LevelWarn) // the summary is what is to be seen
 			if d.devices < 1 || d.devices > 10_000 || d.ports < 1 || d.ports > 1000 {
 				return usagef("--devices is from 1 to 10000, --ports from 1 to 1000")
 			}

@@ -55,7 +55,7 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 		Interval: values.Int(settings.KeyPollerFrequency), Retries: -1, Status: device.StatusNew,
 	}
 	var err error
-	if d.Port, d.Transport, err = flags.snmp.place(); err != nil {
+	if d.Port, d.Transport, err = flags.snmp.place(command, values); err != nil {
 		return err
 	}
 	if command.Flags().Changed("group") {
@@ -66,7 +66,7 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 	if command.Flags().Changed("interval") {
 		d.Interval = flags.interval
 	}
-	candidates, err := flags.snmp.candidates(p, command)
+	candidates, err := flags.snmp.candidates(p, command, values.List(settings.KeySNMPVersion))
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,7 @@ func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credential
 	a := asking{
 		host: d.Host(), port: d.Port, transport: d.Transport,
 		timeout: values.Seconds(settings.KeySNMPTimeout), retries: min(values.Int(settings.KeySNMPRetries), 2),
+		repetitions: values.Int(settings.KeySNMPMaxRepeaters), objects: values.Int(settings.KeySNMPMaxOID),
 	}
 	var failed error
 	for _, credentials := range candidates {

@@ -56,7 +56,7 @@ var changing = append([]string{"hostname", "address", "group", "interval", "port
 // deviceChange checks the flags and returns what they do to a device.
 func (p *program) deviceChange(command *cobra.Command, flags deviceFlags, values settings.Values, hostname string, enable, disable bool) (func(*device.Device) error, error) {
 	changed := command.Flags().Changed
-	port, transport, err := flags.snmp.place()
+	port, transport, err := flags.snmp.place(command, values)
 	if err != nil {
 		return nil, err
 	}

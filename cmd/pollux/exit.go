@@ -101,6 +101,11 @@ func (p *program) printError(err error) {
 	for _, sentinel := range []error{errUsage, errNotFound} { // the rest of their texts says it
 		text = strings.TrimPrefix(text, sentinel.Error()+": ")
 	}
+	fmt.Fprintln(p.errout, "pollux: "+plain(text))
+}
+
+// plain makes one line of any text that a terminal can print, of at most 500 bytes.
+func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if strconv.IsPrint(r) {
 			return r
@@ -110,5 +115,5 @@ func (p *program) printError(err error) {
 	if len(text) > maxErrorLine {
 		text = strings.ToValidUTF8(text[:maxErrorLine], "")
 	}
-	fmt.Fprintln(p.errout, "pollux: "+text)
+	return text
 }

@@ -13,6 +13,7 @@ import (
 
 	"pollux/device"
 	"pollux/poller"
+	"pollux/settings"
 	"pollux/snmp"
 )
 
@@ -23,10 +24,15 @@ type asking struct {
 	transport string
 	timeout   time.Duration
 	retries   int
+
+	repetitions, objects int // as in snmp.Target; 0 leaves them to it
 }
 
 func (a asking) target(c snmp.Credentials) snmp.Target {
-	return snmp.Target{Host: a.host, Port: a.port, Transport: a.transport, Credentials: c, Timeout: a.timeout, Retries: a.retries}
+	return snmp.Target{
+		Host: a.host, Port: a.port, Transport: a.transport, Credentials: c, Timeout: a.timeout, Retries: a.retries,
+		MaxRepetitions: a.repetitions, MaxObjects: a.objects,
+	}
 }
 
 // address is "host:port" for messages.
@@ -49,14 +55,15 @@ needs no database, no Redis and no configuration, and stores nothing.`,
 			if port != 0 {
 				flags.port = port
 			}
+			var unset settings.Values // nothing is read from the database
 			a := asking{host: host, timeout: timeout, retries: retries}
-			if a.port, a.transport, err = flags.place(); err != nil {
+			if a.port, a.transport, err = flags.place(command, unset); err != nil {
 				return err
 			}
 			if timeout < 100*time.Millisecond || timeout > time.Minute || retries < 0 || retries > 20 {
 				return usagef("--timeout is from 100ms to 1m, --retries from 0 to 20")
 			}
-			candidates, err := flags.candidates(p, command)
+			candidates, err := flags.candidates(p, command, unset.List(settings.KeySNMPVersion))
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"pollux/config"
 	"pollux/standalone"
@@ -26,7 +25,8 @@ type program struct {
 	envFile string // --env-file
 	dataDir string // --data-dir
 	asJSON  bool   // --json of the command that runs
-	level   string // least level that is logged where POLLUX_LOG_LEVEL says nothing; "" is info
+
+	level slog.LevelVar // least level that is logged where POLLUX_LOG_LEVEL says nothing
 
 	lines *bufio.Reader // of in, once a secret was read from it
 }
@@ -123,19 +123,6 @@ func withIdentity(c config.Config) (config.Config, error) {
 // configured says whether an address of a Redis was given.
 func configured(r config.Redis) bool {
 	return r.Host != "" || r.Socket != "" || len(r.Sentinels) > 0
-}
-
-// logger writes to the error output: text to a terminal, JSON elsewhere.
-func (p *program) logger(level string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(orDefault(level, p.level))); err != nil {
-		l = slog.LevelInfo
-	}
-	options := &slog.HandlerOptions{Level: l}
-	if file, ok := p.errout.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return slog.New(slog.NewTextHandler(p.errout, options))
-	}
-	return slog.New(slog.NewJSONHandler(p.errout, options))
 }
 
 // printJSON writes one value, indented.

@@ -63,6 +63,7 @@ func (p *program) runRole(ctx context.Context, listen string, add func(context.C
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	p.followLevel(n.settings)
 	if err := refuseSharedSQLite(ctx, n); err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/term"
 
 	"pollux/secret"
+	"pollux/settings"
 	"pollux/snmp"
 )
 
 const (
-	defaultSNMPPort  = 161
 	defaultCommunity = "public"
 	maxSecretLine    = 1024 // bytes read of a secret from the standard input
 )
@@ -43,8 +43,8 @@ func (f *snmpFlags) add(command *cobra.Command) {
 	flags.BoolVarP(&f.v2c, "v2c", "2", false, "SNMP v2c")
 	flags.BoolVarP(&f.v3, "v3", "3", false, "SNMP v3")
 	flags.StringVarP(&f.community, "community", "c", defaultCommunity, "community of v1 and v2c"+secretHelp)
-	flags.IntVarP(&f.port, "port", "r", defaultSNMPPort, "port of the SNMP agent")
-	flags.StringVarP(&f.transport, "transport", "t", "udp", "udp, udp6, tcp or tcp6")
+	flags.IntVarP(&f.port, "port", "r", 0, "port of the SNMP agent (default 161; of a new device the setting "+settings.KeySNMPPort+")")
+	flags.StringVarP(&f.transport, "transport", "t", "", "udp, udp6, tcp or tcp6 (default udp; of a new device the first of the setting "+settings.KeySNMPTransports+")")
 	flags.StringVarP(&f.user, "security-name", "u", "", "v3 user")
 	flags.StringVarP(&f.authPass, "auth-password", "A", "", "v3 authentication password"+secretHelp)
 	flags.StringVarP(&f.authProtocol, "auth-protocol", "a", "", "MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 (default SHA-256 with a password)")
@@ -56,7 +56,8 @@ func (f *snmpFlags) add(command *cobra.Command) {
 // v3Flags say who asks an SNMPv3 agent, credentialFlags who asks at all, as opposed to where.
 var (
 	v3Flags         = []string{"security-name", "auth-password", "auth-protocol", "privacy-password", "privacy-protocol", "context"}
-	credentialFlags = append([]string{"v1", "v2c", "v3", "community"}, v3Flags...)
+	versionFlags    = []string{"v1", "v2c", "v3"}
+	credentialFlags = slices.Concat(versionFlags, []string{"community"}, v3Flags)
 )
 
 // given says whether any of the flags was.
@@ -89,25 +90,39 @@ func (f *snmpFlags) version(command *cobra.Command) (snmp.Version, error) {
 	}
 }
 
-// candidates are the credentials to try, in LibreNMS's order: v2c, then v1. A version that is named is the only one.
-func (f *snmpFlags) candidates(p *program, command *cobra.Command) ([]snmp.Credentials, error) {
+// candidates are the credentials to try: those of the version that is named,
+// else of each in order. v3 takes part only with a user; with a user and no
+// community nothing else does.
+func (f *snmpFlags) candidates(p *program, command *cobra.Command, order []string) ([]snmp.Credentials, error) {
 	version, err := f.version(command)
 	if err != nil {
 		return nil, err
 	}
-	change, err := f.change(p, command)
+	secrets, err := f.secrets(p)
 	if err != nil {
 		return nil, err
 	}
+	user, community := given(command, v3Flags), command.Flags().Changed("community")
 	versions := []snmp.Version{version}
-	if version == "" {
-		versions = []snmp.Version{snmp.V2c, snmp.V1}
+	if version == "" || user && community && !given(command, versionFlags) {
+		versions = versions[:0]
+		for _, word := range order {
+			if v := snmp.Version(word); v != snmp.V3 || user {
+				versions = append(versions, v)
+			}
+		}
+		if user && !slices.Contains(versions, snmp.V3) {
+			versions = append(versions, snmp.V3)
+		}
+	}
+	if len(versions) == 0 {
+		return nil, errNoUser
 	}
 	var all []snmp.Credentials
 	for _, version := range versions {
-		c := change(snmp.Credentials{Version: version})
+		c := f.applied(command, secrets, snmp.Credentials{Version: version})
 		if version == snmp.V3 && c.User == "" {
-			return nil, usagef("SNMP v3 needs a user: -u NAME")
+			return nil, errNoUser
 		}
 		if err := c.Validate(); err != nil {
 			return nil, usagef("%v", err)
@@ -117,6 +132,8 @@ func (f *snmpFlags) candidates(p *program, command *cobra.Command) ([]snmp.Crede
 	return all, nil
 }
 
+var errNoUser = usagef("SNMP v3 needs a user: -u NAME")
+
 // change reads the secrets and returns what the flags make of credentials:
 // what is not given stays, unless it belongs to another version.
 func (f *snmpFlags) change(p *program, command *cobra.Command) (func(snmp.Credentials) snmp.Credentials, error) {
@@ -124,54 +141,82 @@ func (f *snmpFlags) change(p *program, command *cobra.Command) (func(snmp.Creden
 	if err != nil {
 		return nil, err
 	}
-	var secrets [3]secret.String
-	for i, flag := range []struct{ what, value string }{
-		{"community", f.community}, {"authentication password", f.authPass}, {"privacy password", f.privPass},
-	} {
-		text, err := p.secretFlag(flag.what, flag.value)
-		if err != nil {
-			return nil, err
-		}
-		secrets[i] = secret.New(text)
+	secrets, err := f.secrets(p)
+	if err != nil {
+		return nil, err
 	}
-	changed := command.Flags().Changed
 	return func(c snmp.Credentials) snmp.Credentials {
 		switch {
 		case version != "":
 			c.Version = version
-		case changed("community") && c.Version == snmp.V3:
+		case command.Flags().Changed("community") && c.Version == snmp.V3:
 			c.Version = snmp.V2c
 		}
-		if c.Version != snmp.V3 {
-			community := c.Community
-			if changed("community") || community.IsEmpty() {
-				community = secrets[0]
-			}
-			return snmp.Credentials{Version: c.Version, Community: community}
-		}
-		c.Community = secret.String{}
-		set(changed("security-name"), &c.User, f.user)
-		set(changed("auth-password"), &c.AuthPassword, secrets[1])
-		set(changed("auth-protocol"), &c.AuthProtocol, strings.ToUpper(f.authProtocol))
-		set(changed("privacy-password"), &c.PrivPassword, secrets[2])
-		set(changed("privacy-protocol"), &c.PrivProtocol, strings.ToUpper(f.privProtocol))
-		set(changed("context"), &c.Context, f.context)
-		set(c.AuthProtocol == "" && !c.AuthPassword.IsEmpty() && !changed("auth-protocol"), &c.AuthProtocol, "SHA-256")
-		set(c.PrivProtocol == "" && !c.PrivPassword.IsEmpty() && !changed("privacy-protocol"), &c.PrivProtocol, "AES")
-		return c
+		return f.applied(command, secrets, c)
 	}, nil
 }
 
-// place checks where the device is asked: LibreNMS's port and transport.
-func (f *snmpFlags) place() (port uint16, transport string, err error) {
-	if f.port < 1 || f.port > 65_535 {
-		return 0, "", usagef("the port is a number from 1 to 65535, not %d", f.port)
+// flagSecrets are the secrets of the flags, read from where those say.
+type flagSecrets struct{ community, auth, priv secret.String }
+
+func (f *snmpFlags) secrets(p *program) (read flagSecrets, err error) {
+	for _, flag := range []struct {
+		what, value string
+		to          *secret.String
+	}{
+		{"community", f.community, &read.community}, {"authentication password", f.authPass, &read.auth}, {"privacy password", f.privPass, &read.priv},
+	} {
+		text, err := p.secretFlag(flag.what, flag.value)
+		if err != nil {
+			return flagSecrets{}, err
+		}
+		*flag.to = secret.New(text)
 	}
-	switch f.transport {
-	case "udp", "udp6", "tcp", "tcp6":
-		return uint16(f.port), f.transport, nil
+	return read, nil
+}
+
+// applied is what the flags make of credentials of a version.
+func (f *snmpFlags) applied(command *cobra.Command, secrets flagSecrets, c snmp.Credentials) snmp.Credentials {
+	changed := command.Flags().Changed
+	if c.Version != snmp.V3 {
+		community := c.Community
+		if changed("community") || community.IsEmpty() {
+			community = secrets.community
+		}
+		return snmp.Credentials{Version: c.Version, Community: community}
+	}
+	c.Community = secret.String{}
+	set(changed("security-name"), &c.User, f.user)
+	set(changed("auth-password"), &c.AuthPassword, secrets.auth)
+	set(changed("auth-protocol"), &c.AuthProtocol, strings.ToUpper(f.authProtocol))
+	set(changed("privacy-password"), &c.PrivPassword, secrets.priv)
+	set(changed("privacy-protocol"), &c.PrivProtocol, strings.ToUpper(f.privProtocol))
+	set(changed("context"), &c.Context, f.context)
+	set(c.AuthProtocol == "" && !c.AuthPassword.IsEmpty() && !changed("auth-protocol"), &c.AuthProtocol, "SHA-256")
+	set(c.PrivProtocol == "" && !c.PrivPassword.IsEmpty() && !changed("privacy-protocol"), &c.PrivProtocol, "AES")
+	return c
+}
+
+// place is where the device is asked: LibreNMS's port and transport. What is not given is what the settings say.
+func (f *snmpFlags) place(command *cobra.Command, values settings.Values) (port uint16, transport string, err error) {
+	number, transport := f.port, f.transport
+	if number == 0 && !command.Flags().Changed("port") {
+		number = values.Int(settings.KeySNMPPort)
+	}
+	if number < 1 || number > 65_535 {
+		return 0, "", usagef("the port is a number from 1 to 65535, not %d", number)
+	}
+	allowed := values.List(settings.KeySNMPTransports)
+	if transport == "" && !command.Flags().Changed("transport") {
+		transport = allowed[0]
+	}
+	switch {
+	case slices.Contains(allowed, transport):
+		return uint16(number), transport, nil
+	case slices.Contains([]string{"udp", "udp6", "tcp", "tcp6"}, transport):
+		return 0, "", usagef("the transport %s is not among those of the setting %s: %s", transport, settings.KeySNMPTransports, strings.Join(allowed, ","))
 	default:
-		return 0, "", usagef("the transport is udp, udp6, tcp or tcp6, not %.40q", f.transport)
+		return 0, "", usagef("the transport is udp, udp6, tcp or tcp6, not %.40q", transport)
 	}
 }
 

@@ -84,6 +84,7 @@ func (p *program) onChildren(ctx context.Context, c config.Config, children *sta
 		return orNil(ctx, err)
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	p.followLevel(n.settings)
 	if err := refuseSharedSQLite(ctx, n); err != nil {
 		return err
 	}

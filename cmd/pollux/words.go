@@ -21,6 +21,16 @@ func words(n int) cobra.PositionalArgs {
 	}
 }
 
+// upTo refuses a command line with more than n arguments.
+func upTo(n int) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		return words(n)(command, args)
+	}
+}
+
 // meant names the commands that a misspelt one comes near to.
 func meant(command *cobra.Command, word string) string {
 	command.SuggestionsMinimumDistance = 2
