@@ -63,3 +63,23 @@ func TestDeviceAddTriesBothKinds(t *testing.T) {
 		t.Errorf("with a wrong community and the right user: %v", got)
 	}
 }
+
+// A device has its own timeout and retries until it goes back to the settings.
+func TestDeviceSetOwnTimeout(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	s.ok("device", "add", "sw1", "-f")
+	own := func(args ...string) (timeout, retries any) {
+		shown := decode[object](s.call(append([]string{"device", "set", "sw1", "--json"}, args...)...))
+		return shown["snmp_timeout"], shown["snmp_retries"]
+	}
+	if timeout, retries := own("--timeout", "2500ms", "--retries", "0"); timeout != 2.5 || retries != 0.0 {
+		t.Errorf("its own: %v, %v", timeout, retries)
+	}
+	if timeout, retries := own("--timeout", "0"); timeout != nil || retries != 0.0 {
+		t.Errorf("the timeout taken back: %v, %v", timeout, retries)
+	}
+	if timeout, retries := own("--retries", "-1"); timeout != nil || retries != nil {
+		t.Errorf("both taken back: %v, %v", timeout, retries)
+	}
+}

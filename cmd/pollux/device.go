@@ -66,28 +66,30 @@ func findDevice(ctx context.Context, s *store.Store, spec string) (found device.
 
 // deviceJSON is a device in JSON: ids are numbers, times RFC 3339 in UTC.
 type deviceJSON struct {
-	ID           int64   `json:"id"`
-	Hostname     string  `json:"hostname"`
-	Address      string  `json:"address,omitempty"`
-	Port         uint16  `json:"port"`
-	Transport    string  `json:"transport"`
-	SNMPVersion  string  `json:"snmp_version"`
-	PollerGroup  int64   `json:"poller_group"`
-	Interval     int     `json:"interval"`
-	Disabled     bool    `json:"disabled"`
-	Status       string  `json:"status"`
-	StatusReason string  `json:"status_reason,omitempty"`
-	LastPolled   *string `json:"last_polled"`
-	PollSeconds  float64 `json:"last_polled_timetaken"`
-	RRDDir       string  `json:"rrd_dir"`
-	Generation   int     `json:"generation"`
-	SysName      string  `json:"sys_name,omitempty"`
-	SysDescr     string  `json:"sys_descr,omitempty"`
-	SysObjectID  string  `json:"sys_object_id,omitempty"`
-	SysLocation  string  `json:"sys_location,omitempty"`
-	SysContact   string  `json:"sys_contact,omitempty"`
-	OS           string  `json:"os,omitempty"`
-	Uptime       int64   `json:"uptime"`
+	ID           int64    `json:"id"`
+	Hostname     string   `json:"hostname"`
+	Address      string   `json:"address,omitempty"`
+	Port         uint16   `json:"port"`
+	Transport    string   `json:"transport"`
+	SNMPVersion  string   `json:"snmp_version"`
+	SNMPTimeout  *float64 `json:"snmp_timeout"` // seconds; null when the setting counts
+	SNMPRetries  *int     `json:"snmp_retries"` // null when the setting counts
+	PollerGroup  int64    `json:"poller_group"`
+	Interval     int      `json:"interval"`
+	Disabled     bool     `json:"disabled"`
+	Status       string   `json:"status"`
+	StatusReason string   `json:"status_reason,omitempty"`
+	LastPolled   *string  `json:"last_polled"`
+	PollSeconds  float64  `json:"last_polled_timetaken"`
+	RRDDir       string   `json:"rrd_dir"`
+	Generation   int      `json:"generation"`
+	SysName      string   `json:"sys_name,omitempty"`
+	SysDescr     string   `json:"sys_descr,omitempty"`
+	SysObjectID  string   `json:"sys_object_id,omitempty"`
+	SysLocation  string   `json:"sys_location,omitempty"`
+	SysContact   string   `json:"sys_contact,omitempty"`
+	OS           string   `json:"os,omitempty"`
+	Uptime       int64    `json:"uptime"`
 
 	Ports []portJSON `json:"ports,omitempty"`
 }
@@ -116,6 +118,13 @@ func toJSON(d device.Device, ports []device.Port) deviceJSON {
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),
+	}
+	if d.Timeout > 0 {
+		seconds := d.Timeout.Seconds()
+		shown.SNMPTimeout = &seconds
+	}
+	if d.Retries >= 0 {
+		shown.SNMPRetries = &d.Retries
 	}
 	for _, port := range ports {
 		s := port.State

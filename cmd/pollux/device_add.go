@@ -19,7 +19,7 @@ import (
 type deviceFlags struct {
 	snmp     snmpFlags
 	address  string
-	group    int64
+	group    string // id or name
 	interval int
 	force    bool
 }
@@ -28,7 +28,7 @@ func (f *deviceFlags) add(command *cobra.Command) {
 	f.snmp.add(command)
 	flags := command.Flags()
 	flags.StringVar(&f.address, "address", "", "name or address that is asked instead of the hostname")
-	flags.Int64VarP(&f.group, "group", "g", 0, "poller group (default: the setting "+settings.KeyDefaultPollerGroup+")")
+	flags.StringVarP(&f.group, "group", "g", "", "poller group, by id or name (default: the setting "+settings.KeyDefaultPollerGroup+")")
 	flags.IntVar(&f.interval, "interval", 0, "seconds between two polls, 10 to 3600 (default: the setting "+settings.KeyPollerFrequency+")")
 	flags.BoolVarP(&f.force, "force", "f", false, "do not ask the device first")
 }
@@ -59,9 +59,11 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 		return err
 	}
 	if command.Flags().Changed("group") {
-		if d.Group = flags.group; !values.Bool(settings.KeyDistributedPoller) {
-			return errGroups
+		group, err := chosenGroup(ctx, s, values, flags.group)
+		if err != nil {
+			return err
 		}
+		d.Group = group.ID
 	}
 	if command.Flags().Changed("interval") {
 		d.Interval = flags.interval
@@ -87,7 +89,7 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 	if err != nil {
 		return err
 	}
-	return p.printAdded(ctx, s, added)
+	return p.printAdded(ctx, s, values, added)
 }
 
 // addWithPorts stores a device and, when it was read, its ports, so that the first slot already measures them.
@@ -104,8 +106,6 @@ func addWithPorts(ctx context.Context, s *store.Store, d device.Device, report *
 	}
 	return s.Device(ctx, added.ID)
 }
-
-var errGroups = fmt.Errorf("%w: poller groups are off; on a MariaDB or PostgreSQL database turn them on with: pollux config set %s true", errUsage, settings.KeyDistributedPoller)
 
 // askFirst reads the device with the first credentials that it answers to.
 func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credentials, values settings.Values) (snmp.Credentials, *poller.Report, error) {
@@ -145,7 +145,7 @@ func gaveNothing(a asking, report poller.Report) error {
 	return fmt.Errorf("%s answers, but gives nothing: %w", a.address(), incomplete(report))
 }
 
-func (p *program) printAdded(ctx context.Context, s *store.Store, d device.Device) error {
+func (p *program) printAdded(ctx context.Context, s *store.Store, values settings.Values, d device.Device) error {
 	ports, err := s.Ports(ctx, d.ID)
 	if err != nil {
 		return err
@@ -153,7 +153,11 @@ func (p *program) printAdded(ctx context.Context, s *store.Store, d device.Devic
 	if p.asJSON {
 		return p.printJSON(toJSON(d, ports))
 	}
-	fmt.Fprintf(p.out, "added %s as device %d: %d ports, polled every %d s by poller group %d\n", d.Hostname, d.ID, len(ports), d.Interval, d.Group)
+	by := ""
+	if values.Bool(settings.KeyDistributedPoller) {
+		by = fmt.Sprintf(" by poller group %d", d.Group)
+	}
+	fmt.Fprintf(p.out, "added %s as device %d: %d ports, polled every %d s%s\n", d.Hostname, d.ID, len(ports), d.Interval, by)
 	if d.StatusReason != "" {
 		fmt.Fprintf(p.out, "not everything could be read: %s\n", d.StatusReason)
 	}

@@ -19,8 +19,7 @@ const listPage = 1000 // devices read from the inventory at once
 
 func (p *program) deviceListCommand() *cobra.Command {
 	var filter store.Filter
-	var state string
-	var group int64
+	var state, group string
 	var overdue bool
 	command := p.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List devices", Args: words(0),
@@ -28,43 +27,33 @@ func (p *program) deviceListCommand() *cobra.Command {
 			if filter.Status = device.Status(state); state != "" && !knownStatus(filter.Status) {
 				return usagef("--status is up, down, auth, new or disabled, not %.40q", state)
 			}
-			if command.Flags().Changed("group") {
-				filter.Group = &group
-			}
-			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
-				if err := findGroup(command.Context(), s, filter.Group); err != nil {
-					return err
+			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
+				if command.Flags().Changed("group") {
+					chosen, err := chosenGroup(command.Context(), s, values, group)
+					if err != nil {
+						return err
+					}
+					filter.Group = &chosen.ID
 				}
 				if overdue {
 					return p.listOverdue(command, filter)
 				}
-				all, err := allDevices(command, s, filter)
+				all, err := allDevices(command.Context(), s, filter)
 				if err != nil {
 					return err
 				}
-				return p.printDevices(all)
+				names, err := groupNames(command.Context(), s, values)
+				if err != nil {
+					return err
+				}
+				return p.printDevices(all, names)
 			})
 		}),
 	})
 	command.Flags().StringVar(&state, "status", "", "only devices that are up, down, auth, new or disabled")
-	command.Flags().Int64VarP(&group, "group", "g", 0, "only devices of this poller group")
+	command.Flags().StringVarP(&group, "group", "g", "", "only devices of this poller group, by id or name")
 	command.Flags().BoolVar(&overdue, "overdue", false, "only devices that were not polled for more than 1.2 of their intervals, and for how long")
 	return command
-}
-
-// findGroup refuses a poller group that does not exist; nil is none.
-func findGroup(ctx context.Context, s *store.Store, id *int64) error {
-	if id == nil {
-		return nil
-	}
-	groups, err := s.Groups(ctx)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(groups, func(g device.Group) bool { return g.ID == *id }) {
-		return fmt.Errorf("%w: there is no poller group %d", errNotFound, *id)
-	}
-	return nil
 }
 
 func knownStatus(s device.Status) bool {
@@ -76,11 +65,11 @@ func knownStatus(s device.Status) bool {
 	}
 }
 
-func allDevices(command *cobra.Command, s *store.Store, filter store.Filter) ([]device.Device, error) {
+func allDevices(ctx context.Context, s *store.Store, filter store.Filter) ([]device.Device, error) {
 	var all []device.Device
 	filter.Limit = listPage
 	for {
-		page, err := s.Devices(command.Context(), filter)
+		page, err := s.Devices(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +81,8 @@ func allDevices(command *cobra.Command, s *store.Store, filter store.Filter) ([]
 	}
 }
 
-func (p *program) printDevices(all []device.Device) error {
+// printDevices shows the group of each device by its name; nil names hide the groups.
+func (p *program) printDevices(all []device.Device, names map[int64]string) error {
 	if p.asJSON {
 		list := items[deviceJSON]{Items: []deviceJSON{}}
 		for _, d := range all {
@@ -100,21 +90,29 @@ func (p *program) printDevices(all []device.Device) error {
 		}
 		return p.printJSON(list)
 	}
-	rows := make([][]string, 0, len(all))
+	headings := []string{"ID", "HOSTNAME", "STATUS", "SYSNAME", "GROUP", "INTERVAL", "LAST POLLED", "REASON"}
+	const groupColumn = 4
+	rows := make([][]string, 0, len(all)+1)
+	rows = append(rows, headings)
 	for _, d := range all {
 		rows = append(rows, []string{
-			strconv.FormatInt(d.ID, 10), d.Hostname, string(status(d)), d.Facts.SysName, strconv.FormatInt(d.Group, 10),
+			strconv.FormatInt(d.ID, 10), d.Hostname, string(status(d)), d.Facts.SysName, names[d.Group],
 			strconv.Itoa(d.Interval) + "s", ago(d.PolledAt), d.StatusReason,
 		})
 	}
-	return p.printTable([]string{"ID", "HOSTNAME", "STATUS", "SYSNAME", "GROUP", "INTERVAL", "LAST POLLED", "REASON"}, rows)
+	if names == nil {
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], groupColumn, groupColumn+1)
+		}
+	}
+	return p.printTable(rows[0], rows[1:])
 }
 
 func (p *program) deviceShowCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
 		Use: "show HOST", Short: "Show one device and its ports", Args: words(1),
 		RunE: do(func(command *cobra.Command, args []string) error {
-			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
+			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
 				d, err := findDevice(command.Context(), s, args[0])
 				if err != nil {
 					return err
@@ -126,17 +124,25 @@ func (p *program) deviceShowCommand() *cobra.Command {
 				if p.asJSON {
 					return p.printJSON(toJSON(d, ports))
 				}
-				return p.printDevice(d, ports)
+				names, err := groupNames(command.Context(), s, values)
+				if err != nil {
+					return err
+				}
+				return p.printDevice(d, ports, names)
 			})
 		}),
 	})
 }
 
-func (p *program) printDevice(d device.Device, ports []device.Port) error {
+func (p *program) printDevice(d device.Device, ports []device.Port, names map[int64]string) error {
+	group, timeout, retries := "", "", ""
+	set(names != nil, &group, fmt.Sprintf("%d (%s)", d.Group, names[d.Group]))
+	set(d.Timeout > 0, &timeout, d.Timeout.String())
+	set(d.Retries >= 0, &retries, strconv.Itoa(d.Retries))
 	for _, line := range [][2]string{
 		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", string(status(d))}, {"reason", d.StatusReason},
 		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
-		{"group", strconv.FormatInt(d.Group, 10)}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
+		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
 		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", d.RRDDir},
 	} {

@@ -29,7 +29,7 @@ func (p *program) listOverdue(command *cobra.Command, filter store.Filter) error
 		for _, u := range late {
 			unpolled[u.DeviceID] = u
 		}
-		all, err := allDevices(command, n.store, filter)
+		all, err := allDevices(command.Context(), n.store, filter)
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,81 +14,141 @@ import (
 	"pollux/store"
 )
 
+// setFlags are those of device set.
+type setFlags struct {
+	deviceFlags
+	hostname        string
+	enable, disable bool
+	timeout         time.Duration
+	retries         int
+
+	where       []string
+	yes, dryRun bool
+}
+
+// changing are the flags of device set that change something; the first two can be meant of one device only.
+var changing = slices.Concat(
+	[]string{"hostname", "address"},
+	[]string{"group", "interval", "port", "transport", "timeout", "retries", "enable", "disable"}, credentialFlags,
+)
+
 func (p *program) deviceSetCommand() *cobra.Command {
-	var flags deviceFlags
-	var hostname string
-	var enable, disable bool
+	var flags setFlags
 	command := p.jsonFlag(&cobra.Command{
-		Use: "set HOST", Short: "Change a device; only the flags that are given change anything", Args: words(1),
+		Use: "set [HOST]", Short: "Change a device, or all that --where chooses; only the flags that are given change anything", Args: upTo(1),
 		Long: `Changes a device. Credentials that are not given stay as they are. A new
 hostname is a new label: the RRD files stay where they are. A new interval
 begins after the slot that is under way, in new RRD files that go on from the
-old ones.`,
+old ones.
+
+With --where instead of HOST it changes every device that fits: KEY is group,
+status, hostname (a pattern such as 'sw-*'), interval, disabled (true or false)
+or version (v1, v2c or v3); several must hold together. It says how many fit,
+asks on a terminal, and needs --yes elsewhere.`,
+		Example: "  pollux device set sw1 --interval 60\n  pollux device set --where group=3 --where 'hostname=sw-*' --group 5 --dry-run",
 		RunE: do(func(command *cobra.Command, args []string) error {
+			if err := flags.check(command, args); err != nil {
+				return err
+			}
 			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
-				change, err := p.deviceChange(command, flags, values, hostname, enable, disable)
+				change, err := p.deviceChange(command, s, values, flags)
 				if err != nil {
 					return err
 				}
-				d, err := findDevice(command.Context(), s, args[0])
-				if err != nil {
-					return err
+				if len(args) == 0 {
+					return p.setMany(command.Context(), s, values, flags, change)
 				}
-				if d, err = s.UpdateDevice(command.Context(), d.ID, change); err != nil {
-					return err
-				}
-				if p.asJSON {
-					return p.printJSON(toJSON(d, nil))
-				}
-				fmt.Fprintf(p.out, "changed %s\n", d.Hostname)
-				return nil
+				return p.setOne(command.Context(), s, args[0], change)
 			})
 		}),
 	})
 	flags.add(command)
-	command.Flags().StringVarP(&hostname, "hostname", "d", "", "new hostname (a label; files stay)")
-	command.Flags().BoolVar(&enable, "enable", false, "poll the device again")
-	command.Flags().BoolVar(&disable, "disable", false, "stop polling the device")
+	command.Flags().StringVarP(&flags.hostname, "hostname", "d", "", "new hostname (a label; files stay)")
+	command.Flags().BoolVar(&flags.enable, "enable", false, "poll the device again")
+	command.Flags().BoolVar(&flags.disable, "disable", false, "stop polling the device")
+	command.Flags().DurationVar(&flags.timeout, "timeout", 0, "of one SNMP try, 100ms to 1m; 0 goes back to the setting "+settings.KeySNMPTimeout)
+	command.Flags().IntVar(&flags.retries, "retries", -1, "SNMP tries after the first, 0 to 20; -1 goes back to the setting "+settings.KeySNMPRetries)
+	command.Flags().StringArrayVar(&flags.where, "where", nil, "KEY=VALUE: change all devices that fit; repeatable")
+	command.Flags().BoolVar(&flags.yes, "yes", false, "with --where: do not ask")
+	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "with --where: only say which devices fit")
 	command.Flag("force").Hidden = true
 	return command
 }
 
-// changing are the flags of device set that change something.
-var changing = append([]string{"hostname", "address", "group", "interval", "port", "transport", "enable", "disable"}, credentialFlags...)
+// check refuses what needs no look into the inventory.
+func (f *setFlags) check(command *cobra.Command, args []string) error {
+	changed := command.Flags().Changed
+	many := changed("where")
+	switch {
+	case many && len(args) > 0:
+		return usagef("name a device, or choose devices by --where, not both")
+	case !many && len(args) == 0:
+		return usagef("the form is: %s; or choose devices: %s --where KEY=VALUE", command.UseLine(), command.CommandPath())
+	case !many && (f.yes || f.dryRun):
+		return usagef("--yes and --dry-run belong to --where")
+	case many && given(command, changing[:2]):
+		return usagef("a hostname or an address is of one device: name it instead of --where")
+	case f.enable && f.disable:
+		return usagef("give one of --enable and --disable")
+	case !given(command, changing):
+		return usagef("say what to change; see: %s --help", command.CommandPath())
+	case changed("interval") && (f.interval < device.MinInterval || f.interval > device.MaxInterval):
+		return usagef("the interval is %d to %d seconds, not %d", device.MinInterval, device.MaxInterval, f.interval)
+	case f.timeout != 0 && (f.timeout < 100*time.Millisecond || f.timeout > time.Minute):
+		return usagef("--timeout is from 100ms to 1m, or 0")
+	case f.retries < -1 || f.retries > 20:
+		return usagef("--retries is from 0 to 20, or -1")
+	}
+	return nil
+}
 
-// deviceChange checks the flags and returns what they do to a device.
-func (p *program) deviceChange(command *cobra.Command, flags deviceFlags, values settings.Values, hostname string, enable, disable bool) (func(*device.Device) error, error) {
+// deviceChange returns what the flags do to a device.
+func (p *program) deviceChange(command *cobra.Command, s *store.Store, values settings.Values, flags setFlags) (func(*device.Device) error, error) {
 	changed := command.Flags().Changed
 	port, transport, err := flags.snmp.place(command, values)
 	if err != nil {
 		return nil, err
 	}
-	if enable && disable {
-		return nil, usagef("give one of --enable and --disable")
-	}
-	if changed("group") && !values.Bool(settings.KeyDistributedPoller) {
-		return nil, errGroups
-	}
-	if !given(command, changing) {
-		return nil, usagef("say what to change; see: %s --help", command.CommandPath())
+	var group device.Group
+	if changed("group") {
+		if group, err = chosenGroup(command.Context(), s, values, flags.group); err != nil {
+			return nil, err
+		}
 	}
 	credentials, err := flags.snmp.change(p, command)
 	if err != nil {
 		return nil, err
 	}
 	return func(d *device.Device) error {
-		set(changed("hostname"), &d.Hostname, hostname)
+		set(changed("hostname"), &d.Hostname, flags.hostname)
 		set(changed("address"), &d.Address, flags.address)
-		set(changed("group"), &d.Group, flags.group)
+		set(changed("group"), &d.Group, group.ID)
 		set(changed("interval"), &d.Interval, flags.interval)
 		set(changed("port"), &d.Port, port)
 		set(changed("transport"), &d.Transport, transport)
-		set(enable || disable, &d.Disabled, disable)
+		set(changed("timeout"), &d.Timeout, flags.timeout)
+		set(changed("retries"), &d.Retries, flags.retries)
+		set(flags.enable || flags.disable, &d.Disabled, flags.disable)
 		if given(command, credentialFlags) {
 			d.Credentials = credentials(d.Credentials)
 		}
 		return nil
 	}, nil
+}
+
+func (p *program) setOne(ctx context.Context, s *store.Store, host string, change func(*device.Device) error) error {
+	d, err := findDevice(ctx, s, host)
+	if err != nil {
+		return err
+	}
+	if d, err = s.UpdateDevice(ctx, d.ID, change); err != nil {
+		return err
+	}
+	if p.asJSON {
+		return p.printJSON(toJSON(d, nil))
+	}
+	fmt.Fprintf(p.out, "changed %s\n", d.Hostname)
+	return nil
 }
 
 // set assigns when asked to.

@@ -52,9 +52,9 @@ type world struct {
 	calm          map[*process]levels
 	calmAt        time.Time // from when on slots are judged
 	counted       int       // missed slots that the leaders had counted then
-	late          []span // in which slots may be cut short
-	pardoned      []span // in which a thawed node may send a last request
-	unseen        []span // in which missed slots may be counted or not
+	late          []span    // in which slots may be cut short
+	pardoned      []span    // in which a thawed node may send a last request
+	unseen        []span    // in which missed slots may be counted or not
 	bounced       map[string]int
 	setup         setup
 }

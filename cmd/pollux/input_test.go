@@ -50,7 +50,7 @@ func mistakesOfNames() []mistake {
 		{name: "transport", args: add("new", "-t", "sctp"), code: exitUsage, says: []string{"udp, udp6, tcp or tcp6"}},
 		{name: "group while groups are off", args: add("new", "-g", "3"), code: exitUsage, says: []string{"config set distributed_poller true"}},
 		{name: "group of a known device", args: []string{"device", "set", "known", "-g", "3"}, code: exitUsage, says: []string{"distributed_poller"}},
-		{name: "list of an unknown group", args: []string{"device", "list", "-g", "77"}, code: exitNotFound, says: []string{"no poller group 77"}},
+		{name: "list of a group while groups are off", args: []string{"device", "list", "-g", "0"}, code: exitUsage, says: []string{"config set distributed_poller true"}},
 		{name: "list of an unknown status", args: []string{"device", "list", "--status", "broken"}, code: exitUsage, says: []string{"up, down, auth"}},
 		{name: "duplicate", args: add("known", "-f"), code: exitFailure, says: []string{"there is one already", "known"}},
 		{name: "duplicate label", args: []string{"device", "set", "known", "-d", "second"}, code: exitFailure, says: []string{"there is one already"}},
@@ -174,6 +174,9 @@ func TestUnknownGroupIsNotFound(t *testing.T) {
 	s.call("device", "add", "new", "-f", "-g", "77").fails(exitNotFound, "poller group 77")
 	s.call("device", "set", "known", "-g", "77").fails(exitNotFound, "poller group 77")
 	s.call("device", "add", "new", "-f", "-g", "-1").fails(exitNotFound, "poller group -1")
+	s.call("device", "add", "new", "-f", "-g", "south").fails(exitNotFound, "no poller group south", "group list")
+	s.call("device", "list", "-g", "77").fails(exitNotFound, "no poller group 77")
+	s.call("device", "list", "-g", "a\x1b[2J").fails(exitNotFound, "no poller group a?[2J")
 	s.unchanged(before)
 }
 

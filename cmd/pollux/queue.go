@@ -74,7 +74,7 @@ type queueJSON struct {
 func shownQueue(q producer.QueueState) queueJSON {
 	shown := queueJSON{
 		Queue: q.Name, State: "active", Pending: q.Pending, Active: q.Active, Retry: q.Retry, Scheduled: q.Scheduled, Archived: q.Archived,
-		Completed: q.Completed, Latency: q.Latency.Seconds(), Devices: q.Devices, Nodes: listed(q.Nodes), Drained: listed(q.Drained), Skewed: listed(q.Skewed), Note: q.Note,
+		Completed: q.Completed, Latency: q.Latency.Seconds(), Devices: q.Devices, Nodes: notNull(q.Nodes), Drained: notNull(q.Drained), Skewed: notNull(q.Skewed), Note: q.Note,
 	}
 	if q.Paused {
 		shown.State, shown.PausedSince = "paused", rfc3339(q.PausedSince)
@@ -85,8 +85,8 @@ func shownQueue(q producer.QueueState) queueJSON {
 	return shown
 }
 
-// listed is a list as JSON has it: never null.
-func listed[T any](list []T) []T {
+// notNull is a list as JSON has it: never null.
+func notNull[T any](list []T) []T {
 	if list == nil {
 		return []T{}
 	}
