@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,8 +165,16 @@ func TestFollowersGetEveryLoad(t *testing.T) {
 func TestLiveFollowsAndKeepsTheLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		stored, fail := map[string]string{"snmp.retries": "1"}, false
+		database := func(now map[string]string, away bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			stored, fail = now, away
+		}
 		live := settings.NewLive(func(context.Context) (map[string]string, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if fail {
 				return nil, errors.New("away")
 			}
@@ -178,12 +187,12 @@ func TestLiveFollowsAndKeepsTheLast(t *testing.T) {
 		if got := live.Values().Int(settings.KeySNMPRetries); got != 1 {
 			t.Errorf("after 10 s: %d", got)
 		}
-		fail, stored = true, nil
+		database(nil, true)
 		time.Sleep(10 * time.Second)
 		if got := live.Values().Int(settings.KeySNMPRetries); got != 1 {
 			t.Errorf("while they cannot be loaded: %d", got)
 		}
-		fail = false
+		database(nil, false)
 		time.Sleep(10 * time.Second)
 		if got := live.Values().Int(settings.KeySNMPRetries); got != 5 {
 			t.Errorf("after an unset: %d", got)
