@@ -103,41 +103,6 @@ func (p *program) groupCreateCommand() *cobra.Command {
 	return command
 }
 
-func (p *program) groupListCommand() *cobra.Command {
-	return p.jsonFlag(&cobra.Command{
-		Use: "list", Short: "List the poller groups with their devices", Args: words(0),
-		RunE: do(func(command *cobra.Command, _ []string) error {
-			return p.withGroups(command.Context(), func(s *store.Store, values settings.Values) error {
-				groups, err := s.Groups(command.Context())
-				if err != nil {
-					return err
-				}
-				devices, err := s.GroupDevices(command.Context())
-				if err != nil {
-					return err
-				}
-				return p.printGroups(groups, devices, values)
-			})
-		}),
-	})
-}
-
-func (p *program) printGroups(groups []device.Group, devices map[int64]int, values settings.Values) error {
-	list := items[groupJSON]{Items: []groupJSON{}}
-	rows := make([][]string, 0, len(groups))
-	for _, group := range groups {
-		shown := groupToJSON(group, devices, values)
-		list.Items = append(list.Items, shown)
-		mark := ""
-		set(shown.Default, &mark, "default")
-		rows = append(rows, []string{strconv.FormatInt(shown.ID, 10), shown.Name, strconv.Itoa(shown.Devices), mark, shown.Description})
-	}
-	if p.asJSON {
-		return p.printJSON(list)
-	}
-	return p.printTable([]string{"ID", "NAME", "DEVICES", "", "DESCRIPTION"}, rows)
-}
-
 func (p *program) groupShowCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
 		Use: "show GROUP", Short: "Show one poller group, its devices and the nodes that serve it", Args: words(1),

@@ -40,7 +40,7 @@ func TestGroupCommands(t *testing.T) {
 		t.Errorf("listed %v, want %v", found, want)
 	}
 	out := s.ok("group", "list")
-	for _, row := range []string{`ID +NAME +DEVICES +DESCRIPTION`, `1 +south +2 +the south wing`, `2 +north +1 +default`} {
+	for _, row := range []string{`ID +NAME +DEVICES +LIVE NODES`, `1 +south +2 .*the south wing`, `2 +north +1 +default`} {
 		if !regexp.MustCompile(`(?m)^` + row).MatchString(out) {
 			t.Errorf("no row %s in:\n%s", row, out)
 		}
