@@ -53,7 +53,7 @@ func (f *finder) add(of, text string) {
 		"plain": text, "hex": hex.EncodeToString([]byte(text)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(text))), "spaced hex": fmt.Sprintf("% x", text),
 		"query": url.QueryEscape(text), "path": url.PathEscape(text), "user info": url.UserPassword("", text).String()[1:],
 		"JSON": strings.Trim(string(quoted), `"`), "Go": strings.Trim(fmt.Sprintf("%q", text), `"`), "ASCII": strings.Trim(fmt.Sprintf("%+q", text), `"`),
-		"numbers": strings.Trim(fmt.Sprint([]byte(text)), "[]"), "numbers of JSON": strings.ReplaceAll(strings.Trim(fmt.Sprint([]byte(text)), "[]"), " ", ","),
+		"numbers": strings.Trim(fmt.Sprintf("%d", []byte(text)), "[]"), "numbers of JSON": strings.ReplaceAll(strings.Trim(fmt.Sprintf("%d", []byte(text)), "[]"), " ", ","),
 	}
 	// In base64 a secret that is part of a longer text begins at one of three places.
 	for before := range 3 {
@@ -102,7 +102,7 @@ func TestFinderKnowsEveryForm(t *testing.T) {
 	}
 	for _, hiding := range []string{
 		"a" + text + "b", text[:fragment+2], "x" + text[len(text)-fragment:], string(quoted), fmt.Sprintf("%q", text), fmt.Sprintf("%+q", text),
-		hex.EncodeToString([]byte("u:" + text)), fmt.Sprintf("%X", text), fmt.Sprintf("% x", text), fmt.Sprint([]byte(text)),
+		hex.EncodeToString([]byte("u:" + text)), fmt.Sprintf("%X", text), fmt.Sprintf("% x", text), fmt.Sprintf("%d", []byte(text)),
 		base64.StdEncoding.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte("u" + text)), base64.URLEncoding.EncodeToString([]byte("us:" + text + "x")),
 		"?p=" + url.QueryEscape(text), (&url.URL{Scheme: "redis", User: url.UserPassword("u", text), Host: "h"}).String(), url.PathEscape(text),
 	} {
