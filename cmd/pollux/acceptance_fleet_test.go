@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,7 +30,7 @@ const (
 	// poll asks for it once. Port 1 will not do, since a GETBULK may run over
 	// the end of the column before.
 	witness = 2
-	adders  = 16
+	adders  = 12
 	// patience of an SNMP try: what a busy machine delays must not count as lost.
 	snmpPatience = 5 * time.Second
 )
@@ -106,6 +107,9 @@ func (f *fleet) addOne(ctx context.Context, s *store.Store, i int) error {
 		return fmt.Errorf("device %d is %s with %d ports: %s", i, report.Poll.Outcome, len(report.Poll.Ports), report.Poll.Reason)
 	}
 	added, err := s.AddDevice(ctx, d)
+	for deadline := time.Now().Add(startLimit); errors.Is(err, store.ErrUnavailable) && time.Now().Before(deadline); {
+		added, err = s.AddDevice(ctx, d) // a busy machine
+	}
 	if err != nil {
 		return err
 	}

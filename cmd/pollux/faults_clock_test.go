@@ -183,6 +183,7 @@ const noticed = 40 * time.Second
 func (w *world) stands(p *process) {
 	w.t.Helper()
 	p.said(disagrees, noticed)
+	pass(w.t, p.name+" has changed its queues", time.Now().Add(5*time.Second))
 	until(w.t, time.Minute, p.name+" has ended what it had begun", func() bool { return p.scrape().sum("pollux_polls_in_flight") == 0 && !leads(p) })
 	if skew := p.scrape().sum("pollux_clock_skew_seconds"); math.Abs(skew) < 5 {
 		w.t.Errorf("%s has a skew of %g s", p.name, skew)

@@ -53,7 +53,10 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 
 	h := slotHistory{all: w.slots(w.calmAt, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
 	h.unsure = w.unsure(o.logged.all, end)
-	w.report(h.judge())
+	if wrong := h.judge(); len(wrong) > 0 {
+		w.report(wrong)
+		w.explain(h)
+	}
 	if w.long() {
 		w.checkBegun(o.logged.all, end)
 	}
@@ -96,6 +99,22 @@ func (w *world) report(wrong []string) {
 	}
 }
 
+// explain logs what helps to find out why slots were judged to be wrong.
+func (w *world) explain(h slotHistory) {
+	w.t.Helper()
+	for _, p := range w.all {
+		if n := w.watch.last(p).sum("pollux_slots_missed_total"); n > 0 {
+			w.t.Logf("%s counted %.0f missed slots", p.name, n)
+		}
+	}
+	w.t.Logf("devices were added from %d to %d, all was calm at %d with %d missed slots counted", w.adding.Unix(), w.added.Unix(), w.calmAt.Unix(), w.counted)
+	for _, s := range w.slots(w.adding, time.Now()) {
+		if number := slices.Index(w.ids, s.device); h.polled[s] == 0 && s.begin > w.fleet.added[number].Unix() {
+			w.t.Logf("missed: %v, %d s after the calm; said of it: %q; unsure: %t", s, s.begin-w.calmAt.Unix(), h.ended[s], h.unsure[s])
+		}
+	}
+}
+
 // unsure are the missing slots that the leaders may have counted or not: those at
 // the edges of the judged stretch, and those judged when the figures of a leader were not seen.
 func (w *world) unsure(polled map[slot]int, end time.Time) map[slot]bool {
@@ -104,7 +123,7 @@ func (w *world) unsure(polled map[slot]int, end time.Time) map[slot]bool {
 	step := time.Duration(w.interval) * time.Second
 	for _, s := range w.slots(w.calmAt.Add(-2*step), end.Add(step)) {
 		judged := time.Unix(s.begin, 0).Add(step)
-		early := s.begin < w.calmAt.Unix() && judged.After(w.calmAt) // begun before all was calm
+		early := time.Unix(s.begin, 0).Before(w.calmAt) && judged.After(w.calmAt) // begun before all was calm
 		if polled[s] == 0 && (early || slices.ContainsFunc(spans, func(u span) bool {
 			return judged.After(u.from.Add(-edge)) && judged.Before(u.to.Add(edge))
 		})) {
