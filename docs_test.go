@@ -31,7 +31,7 @@ func files(t *testing.T, suffix string) []string {
 			return err
 		case entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || name == "bin" || strings.HasSuffix(name, "-data")):
 			return filepath.SkipDir
-		case strings.HasSuffix(name, suffix) && !strings.HasSuffix(name, "_test.go"):
+		case strings.HasSuffix(name, suffix) && strings.HasSuffix(name, "_test.go") == (suffix == "_test.go"):
 			found = append(found, name)
 		}
 		return nil
@@ -149,6 +149,28 @@ func TestCommandLinePageNamesEveryCommandAndFlag(t *testing.T) {
 	}
 	if commands < 25 {
 		t.Errorf("found only %d commands in cmd/pollux", commands)
+	}
+}
+
+func TestDocumentationNamesTestsThatExist(t *testing.T) {
+	t.Parallel()
+	var tests []string
+	for _, name := range files(t, "_test.go") {
+		tests = append(tests, matches(`(?m)^func (Test\w+)\(`, read(t, name))...)
+	}
+	page := read(t, "docs/seed-checklist.md")
+	for _, name := range matches(`\b(Test[A-Z]\w+)`, page+read(t, "docs/how-to/high-availability.md")) {
+		if name != "TestFault" && !slices.Contains(tests, name) {
+			t.Errorf("the documentation names %s, which does not exist", name)
+		}
+	}
+	if rows := len(matches(`(?m)^\| (R\d+) \|`, page)); rows != 40 {
+		t.Errorf("the checklist has %d rows, want 40", rows)
+	}
+	for _, row := range matches(`(?m)^\| (R\d+ .*)$`, page) {
+		if !strings.Contains(row, "Test") && !strings.Contains(row, "page: later") {
+			t.Errorf("no test and no later page: %s", row)
+		}
 	}
 }
 
