@@ -28,6 +28,12 @@ func (w *slowWriter) set(away, hangs bool) {
 	w.away, w.hangs = away, hangs
 }
 
+func (w *slowWriter) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written
+}
+
 func (w *slowWriter) AddEvent(ctx context.Context, e device.Event) error {
 	w.mu.Lock()
 	away, hangs := w.away, w.hangs
@@ -70,8 +76,8 @@ func TestEventsOutliveTheDatabase(t *testing.T) {
 		}()
 		c.add(device.Event{Message: "first"})
 		synctest.Wait()
-		if len(writer.written) != 1 {
-			t.Fatalf("written: %q", writer.written)
+		if len(writer.all()) != 1 {
+			t.Fatalf("written: %q", writer.all())
 		}
 		writer.set(true, false)
 		began := time.Now()
@@ -92,8 +98,8 @@ func TestEventsOutliveTheDatabase(t *testing.T) {
 		}
 		writer.set(false, false)
 		time.Sleep(chroniclePause + chronicleLimit)
-		if n := len(writer.written); n < maxWaiting || writer.written[n-1] != "1499" || writer.written[n-2] != "1498" {
-			t.Errorf("%d events are written, the last is %q", n, writer.written[n-1])
+		if n := len(writer.all()); n < maxWaiting || writer.all()[n-1] != "1499" || writer.all()[n-2] != "1498" {
+			t.Errorf("%d events are written, the last is %q", n, writer.all()[n-1])
 		}
 		writer.set(true, false)
 		c.add(device.Event{Message: "last"})
@@ -101,8 +107,8 @@ func TestEventsOutliveTheDatabase(t *testing.T) {
 		writer.set(false, false)
 		stop()
 		<-done
-		if n := len(writer.written); writer.written[n-1] != "last" {
-			t.Errorf("the end does not write what is left, the last is %q", writer.written[n-1])
+		if n := len(writer.all()); writer.all()[n-1] != "last" {
+			t.Errorf("the end does not write what is left, the last is %q", writer.all()[n-1])
 		}
 	})
 }

@@ -273,6 +273,9 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	r.store.wantTold(t, "before the group is removed", "warning queue poller:3 holds 3 tasks and no live node serves it")
 	r.look(t, leader)
 	leader = newTerm(r.Producer) // a new leader goes on where the last one stopped
+	if err := leader.enqueue(ctx, Offer{Poll: tasks.Poll{DeviceID: 6, Slot: epoch, Interval: 3600}, Group: 3}); err != nil { // its client knows the queue
+		t.Fatal(err)
+	}
 	r.clock.offset.Store(int64(time.Hour + 9*time.Minute))
 	r.look(t, leader)
 	if len(r.keysOf(t, "poller:3")) < 8 {
@@ -294,7 +297,7 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	if names, err := inspector.Queues(); err != nil || slices.Contains(names, "poller:3") {
 		t.Errorf("queues are %v, %v", names, err)
 	}
-	if told := r.store.told(); !slices.Contains(told, "info queue poller:3 of a removed poller group was removed with 4 tasks") {
+	if told := r.store.told(); !slices.Contains(told, "info queue poller:3 of a removed poller group was removed with 5 tasks") {
 		t.Errorf("told: %q", told)
 	}
 	// The next group of that number begins anew, and its queue is known to asynq again.
@@ -305,6 +308,9 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	leader.tick(ctx, r.clock.Now().Unix())
 	if len(r.pending(t, 3)) != 1 {
 		t.Errorf("the slot of the new group is not offered: %v", r.pending(t, 3))
+	}
+	if names, err := inspector.Queues(); err != nil || !slices.Contains(names, "poller:3") {
+		t.Errorf("asynq does not know the queue again: %v, %v", names, err)
 	}
 }
 
