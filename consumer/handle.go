@@ -236,7 +236,7 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 	case err != nil && c.stopping():
 		return poller.Target{}, errHandBack
 	case err != nil:
-		return poller.Target{}, errUnknown
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now())
 	case d.Disabled:
 		return poller.Target{}, errDisabled
 	case d.Group != t.group:

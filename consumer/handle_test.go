@@ -61,8 +61,12 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		"removed":                   {func(r *rig, _ *turn) { delete(r.store.devices, 1) }, "skipped", "removed", "", nil, 0, 0},
 		"disabled":                  {func(r *rig, _ *turn) { change(r, func(d *device.Device) { d.Disabled = true }) }, "skipped", "disabled", "", nil, 0, 0},
 		"moved":                     {func(r *rig, _ *turn) { change(r, func(d *device.Device) { d.Group = 5 }) }, "skipped", "moved", "", nil, 0, 0},
-		"no database, no copy":      {func(r *rig, _ *turn) { r.store.err = errors.New("away") }, "skipped", "database", "", nil, 0, 0},
-		"host unknown":              {func(r *rig, _ *turn) { r.dialErr.Store(new(errors.New("no such host"))) }, "down", "", "", nil, 0, 1},
+		"no database, no copy":      {func(r *rig, _ *turn) { r.store.err = errors.New("away") }, "", "", "", errNoTarget, 0, 0},
+		"no database, no copy, too late for another node": {func(r *rig, u *turn) {
+			r.store.err = errors.New("away")
+			r.clock.offset.Add(int64(time.Duration(u.Interval)*time.Second) - int64(3*time.Second))
+		}, "skipped", "database", "", nil, 0, 0},
+		"host unknown": {func(r *rig, _ *turn) { r.dialErr.Store(new(errors.New("no such host"))) }, "down", "", "", nil, 0, 1},
 		"bad credentials": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Credentials = snmp.Credentials{Version: snmp.V3} })
 		}, "auth", "", "", nil, 0, 1},

@@ -98,6 +98,18 @@ var (
 	errFuture   = &ending{device.OutcomeSkipped, skipFuture}
 )
 
+// elsewhere gives a task that this node lacks the device for to another one, which
+// may have it: after a tenth of the interval, so that a cluster of which no
+// node has it does not hand tasks round and round. Too late for that, the slot is skipped.
+func (t *turn) elsewhere(now time.Time) error {
+	back := *errNoTarget
+	back.after = max(back.after, time.Duration(t.Interval)*time.Second/10)
+	if t.remaining(now) <= 3*back.after+t.least() {
+		return errUnknown
+	}
+	return &back
+}
+
 // handBack is why a task goes back into its queue, to be taken again by
 // whoever comes first. It is no failure and uses up no retry.
 type handBack struct {
@@ -109,10 +121,17 @@ type handBack struct {
 // Error implements error.
 func (h *handBack) Error() string { return "handed back: " + h.text }
 
+// Is lets errors.Is find a reason whatever the delay.
+func (h *handBack) Is(target error) bool {
+	other, ok := target.(*handBack)
+	return ok && other.reason == h.reason
+}
+
 // The reasons to hand a task back.
 var (
 	errHandBack   = &handBack{"stopping", "this node stops", 0}
 	errNoWorker   = &handBack{"worker", "all workers of this node are busy", 0}
 	errProbesBusy = &handBack{"probe", "too many workers ask devices that are down", time.Second}
 	errAgentBusy  = &handBack{"agent", "too many polls of the device's agent run", time.Second / 2}
+	errNoTarget   = &handBack{"database", "the database is away and this node has no copy of the device", time.Second}
 )
