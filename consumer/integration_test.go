@@ -177,7 +177,7 @@ func TestEverySlotIsPolledOnce(t *testing.T) {
 	}
 	for i := range 2 {
 		p, err := producer.New(producer.Config{}, producer.Deps{
-			Store: inventory, Purger: inventory, Journal: log1, Clock: clock, Redis: client, Settings: values, Log: log,
+			Store: inventory, Purger: inventory, Events: inventory, Journal: log1, Clock: clock, Redis: client, Settings: values, Log: log,
 			Lease:   cluster.NewLease(client, cluster.LeaderKey, "producer"+strconv.Itoa(i), producer.LeaderTTL),
 			Janitor: cluster.NewJanitor(client, log, prometheus.NewRegistry()), Registerer: prometheus.NewRegistry(),
 		})
