@@ -77,7 +77,7 @@ func (s *Store) RotateKey(ctx context.Context, r Rotation) (Rotated, error) {
 		return done, err
 	}
 	if err := r.Ready(ctx); err != nil {
-		return done, fmt.Errorf("key %s is in force, but the secrets stay under the one before for now: %w", done.To, err)
+		return done, fmt.Errorf("key %s is in force, but the secrets stay under the one before until this is mended: %w", done.To, err)
 	}
 	for range resealRounds {
 		if err := s.resealAll(ctx, false, &done); err != nil {
