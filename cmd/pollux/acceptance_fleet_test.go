@@ -39,6 +39,7 @@ const (
 // they answered is the ground truth.
 type fleet struct {
 	t       testing.TB
+	name    string // that the devices' names begin with
 	process *process
 	plan    *simulator.Agent // never run: it knows addresses and the closed form
 	answers string           // file with each octet counter that was answered
@@ -46,6 +47,7 @@ type fleet struct {
 	devices, ports, interval int
 	latency                  time.Duration // of each answer
 	credentials              func(number int) snmp.Credentials
+	group                    func(number int) int64 // poller group of a device; nil for General
 
 	ids   []int64     // in the inventory, by number of the device
 	added []time.Time // when it was complete in the inventory
@@ -57,11 +59,17 @@ var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
 // seconds. flags are further ones of the simulator.
 func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers")}
+	return startNamedFleet(t, dir, "sim", devices, ports, interval, latency, flags...)
+}
+
+// startNamedFleet starts one of several fleets of a test.
+func startNamedFleet(t testing.TB, dir, name string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, name: name, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers-"+name)}
 	f.credentials = func(int) snmp.Credentials {
 		return snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")}
 	}
-	f.process = start(t, dir, "simulator", nil, append([]string{"simulate", "--listen", fleetRange + ":0", "--log", f.answers,
+	f.process = start(t, dir, "simulator-"+name, nil, append([]string{"simulate", "--listen", fleetRange + ":0", "--log", f.answers,
 		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String()}, flags...)...)
 	port := f.process.said(answering, startLimit)[1]
 	var err error
@@ -91,9 +99,12 @@ func (f *fleet) add(s *store.Store) time.Time {
 func (f *fleet) addOne(ctx context.Context, s *store.Store, i int) error {
 	where := f.plan.Addr(i)
 	d := device.Device{
-		Hostname: fmt.Sprintf("sim-%04d", i), Address: where.Addr().String(), Port: where.Port(), Transport: "udp",
+		Hostname: fmt.Sprintf("%s-%04d", f.name, i), Address: where.Addr().String(), Port: where.Port(), Transport: "udp",
 		Interval: f.interval, Timeout: snmpPatience, Retries: 1, Status: device.StatusNew,
 		Credentials: f.credentials(i),
+	}
+	if f.group != nil {
+		d.Group = f.group(i)
 	}
 	session, err := snmp.Dial(ctx, snmp.Target{
 		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials, Timeout: d.Timeout, Retries: d.Retries,

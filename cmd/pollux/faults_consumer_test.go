@@ -16,7 +16,7 @@ import (
 func (w *world) checkCost(o outcome, killed []time.Time) {
 	w.t.Helper()
 	next := map[int64]int{} // the first kill that has cost a device nothing yet
-	missed := slotHistory{all: w.slots(w.added, o.end), polled: o.logged.all}.missed()
+	missed := slotHistory{all: w.judged(o.end), polled: o.logged.all}.missed()
 	slices.SortFunc(missed, func(a, b slot) int { return int(a.begin - b.begin) })
 	for _, s := range missed {
 		i := next[s.device]

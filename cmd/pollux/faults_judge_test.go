@@ -47,11 +47,13 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	counted := int(w.sum("pollux_slots_missed_total")) - w.counted
 	w.report(w.secrets())
 	w.stopAll()
-	o.visits = w.visits()
+	for _, f := range w.fleets() {
+		o.visits = append(o.visits, f.visits()...)
+	}
 	ended, again := w.endings()
 	o.again = again
 
-	h := slotHistory{all: w.slots(w.calmAt, end.Add(-4*time.Second)), polled: o.logged.all, ended: ended, counted: counted}
+	h := slotHistory{all: w.judged(end.Add(-4 * time.Second)), polled: o.logged.all, ended: ended, counted: counted}
 	h.unsure = w.unsure(o.logged.all, end)
 	if wrong := h.judge(); len(wrong) > 0 {
 		w.report(wrong)
@@ -76,6 +78,19 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 		w.t.Errorf("I2: %d slots were polled twice: %v", len(o.repeated), some(o.repeated))
 	}
 	return o
+}
+
+// judged are the slots from the calm on: of the second fleet only those before it died.
+func (w *world) judged(end time.Time) []slot {
+	all := w.slots(w.calmAt, end)
+	switch {
+	case w.second == nil:
+		return all
+	case w.died.IsZero():
+		return append(all, w.second.slots(w.calmAt, end)...)
+	default:
+		return append(all, w.second.slots(w.calmAt, w.died)...)
+	}
 }
 
 // checkBegun fails the test unless each slot that began a while before the end was polled: long ones are not over then.
@@ -108,7 +123,7 @@ func (w *world) explain(h slotHistory) {
 		}
 	}
 	w.t.Logf("devices were added from %d to %d, all was calm at %d with %d missed slots counted", w.adding.Unix(), w.added.Unix(), w.calmAt.Unix(), w.counted)
-	for _, s := range w.slots(w.adding, time.Now()) {
+	for _, s := range w.fleet.slots(w.adding, time.Now()) {
 		if number := slices.Index(w.ids, s.device); h.polled[s] == 0 && s.begin > w.fleet.added[number].Unix() {
 			w.t.Logf("missed: %v, %d s after the calm; said of it: %q; unsure: %t", s, s.begin-w.calmAt.Unix(), h.ended[s], h.unsure[s])
 		}
@@ -121,10 +136,15 @@ func (w *world) unsure(polled map[slot]int, end time.Time) map[slot]bool {
 	unsure, edge := map[slot]bool{}, 4*time.Second // a slot is judged 2 s after its end, within a second
 	spans := append([]span{{w.calmAt.Add(-edge), w.calmAt.Add(edge)}, {end.Add(-edge), end.Add(edge)}}, w.unseen...)
 	step := time.Duration(w.interval) * time.Second
-	for _, s := range w.slots(w.calmAt.Add(-2*step), end.Add(step)) {
+	var all []slot
+	for _, f := range w.fleets() {
+		all = append(all, f.slots(w.calmAt.Add(-2*step), end.Add(step))...)
+	}
+	for _, s := range all {
 		judged := time.Unix(s.begin, 0).Add(step)
+		dead := w.second != nil && !w.died.IsZero() && slices.Contains(w.second.ids, s.device) && judged.After(w.died)
 		early := time.Unix(s.begin, 0).Before(w.calmAt) && judged.After(w.calmAt) // begun before all was calm
-		if polled[s] == 0 && (early || slices.ContainsFunc(spans, func(u span) bool {
+		if polled[s] == 0 && (early || dead || slices.ContainsFunc(spans, func(u span) bool {
 			return judged.After(u.from.Add(-edge)) && judged.Before(u.to.Add(edge))
 		})) {
 			unsure[s] = true
@@ -190,7 +210,11 @@ func (w *world) judgeQueues() (wrong []string) {
 func (w *world) stopAll() {
 	w.t.Helper()
 	w.drain(append(w.running("p"), w.running("c")...)...)
-	w.fleet.stop()
+	for _, f := range w.fleets() {
+		if f.process.alive() {
+			f.stop()
+		}
+	}
 }
 
 // checkRecorded fails the test unless RRDCached got everything that is in the

@@ -27,25 +27,25 @@ type damage struct {
 
 var damages = []damage{
 	{"the lease of one task is gone", func(w *world, active []string) []string {
-		w.must(w.client.ZRem(w.t.Context(), faultQueue+"lease", active[0]).Err())
+		must(w.t, w.client.ZRem(w.t.Context(), faultQueue+"lease", active[0]).Err())
 		return active[:1]
 	}},
 	{"the task of one is gone", func(w *world, active []string) []string {
-		w.must(w.client.Del(w.t.Context(), faultQueue+"t:"+active[1]).Err())
+		must(w.t, w.client.Del(w.t.Context(), faultQueue+"t:"+active[1]).Err())
 		return active[1:2]
 	}},
 	{"all leases are gone", func(w *world, active []string) []string {
-		w.must(w.client.Del(w.t.Context(), faultQueue+"lease").Err())
+		must(w.t, w.client.Del(w.t.Context(), faultQueue+"lease").Err())
 		return active
 	}},
 	{"an id that never was is active", func(w *world, _ []string) []string {
-		w.must(w.client.LPush(w.t.Context(), faultQueue+"active", "never").Err())
+		must(w.t, w.client.LPush(w.t.Context(), faultQueue+"active", "never").Err())
 		return []string{"never"}
 	}},
 	// One such lease stops the recovery of all queues of a server.
 	{"a message that nobody understands is leased", func(w *world, _ []string) []string {
 		w.poison("leased", "active")
-		w.must(w.client.ZAdd(w.t.Context(), faultQueue+"lease", redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: "leased"}).Err())
+		must(w.t, w.client.ZAdd(w.t.Context(), faultQueue+"lease", redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: "leased"}).Err())
 		return []string{"leased"}
 	}},
 	{"a message that nobody understands waits", func(w *world, _ []string) []string {
@@ -54,18 +54,18 @@ var damages = []damage{
 	}},
 }
 
-func (w *world) must(err error) {
-	w.t.Helper()
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
 // poison puts a task that cannot be decoded into a list of the queue.
 func (w *world) poison(id, list string) {
 	w.t.Helper()
-	w.must(w.client.HSet(w.t.Context(), faultQueue+"t:"+id, "msg", "\xff\x00garbage", "state", list, "pending_since", time.Now().UnixNano()).Err())
-	w.must(w.client.LPush(w.t.Context(), faultQueue+list, id).Err())
+	must(w.t, w.client.HSet(w.t.Context(), faultQueue+"t:"+id, "msg", "\xff\x00garbage", "state", list, "pending_since", time.Now().UnixNano()).Err())
+	must(w.t, w.client.LPush(w.t.Context(), faultQueue+list, id).Err())
 }
 
 // TestFaultBrokenQueues breaks the keys of the queue in six ways and kills a
@@ -89,7 +89,7 @@ func TestFaultBrokenQueues(t *testing.T) {
 	}
 	flying := w.underWay(w.nodes["c1"], 2)
 	orphans, err := w.client.LRange(t.Context(), faultQueue+"active", 0, -1).Result()
-	w.must(err)
+	must(t, err)
 	killed := w.kill(w.nodes["c1"])
 	w.start("consumer", "c1")
 	w.disturbed(began, time.Now())

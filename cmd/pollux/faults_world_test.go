@@ -44,6 +44,8 @@ type world struct {
 	*deployment
 	*fleet
 	t      *testing.T
+	second *fleet    // nil for none
+	died   time.Time // when the second fleet stopped to answer; zero for never
 	client cluster.Client
 	watch  *watch
 
@@ -64,12 +66,11 @@ type setup struct {
 	devices, interval    int
 	latency              time.Duration
 	producers, consumers int
-	groups               int64                          // poller groups beside General; a device's number decides
 	environ              func(name string) []string     // what one node's environment has beside the cluster's
 	program              func() (built, error)          // another build of the program
 	prepare              func(d *deployment)            // before the first node starts
-	place                func(number int) (group int64) // poller group of a device
-	flags                []string                       // of the simulator
+	group                func(number int) (group int64) // poller group of a device
+	second               int                            // devices of a second fleet, in the group of the number -1
 }
 
 // newWorld starts a cluster, gives it devices, and waits until all is calm.
@@ -88,10 +89,12 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 	w.env = append(w.env, "POLLUX_LOG_LEVEL=debug")
 	w.setup = s
 	w.client = w.deployment.client()
-	w.fleet = startFleet(t, w.dir, s.devices, faultPorts, s.interval, s.latency, append([]string{
-		"--community", canaryFleetCommunity, "--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", canaryFleetAuth,
-		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv}, s.flags...)...)
-	w.fleet.credentials = fleetCredentials
+	w.fleet = w.startFleet("sim", s.devices)
+	w.fleet.group = s.group
+	if s.second > 0 {
+		w.second = w.startFleet("far", s.second)
+		w.second.group = func(int) int64 { return s.group(-1) }
+	}
 	if s.prepare != nil {
 		s.prepare(w.deployment)
 	}
@@ -103,6 +106,9 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 		w.start("consumer", fmt.Sprintf("c%d", n+1))
 	}
 	w.adding = time.Now()
+	if w.second != nil {
+		w.second.add(w.store)
+	}
 	w.added = w.add(w.store)
 	w.late = append(w.late, w.offered(w.adding, w.added))
 	if w.long() {
@@ -116,6 +122,24 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 	}
 	w.calmAt, w.counted = time.Now(), int(w.sum("pollux_slots_missed_total"))
 	return w
+}
+
+// startFleet starts simulated devices whose credentials are canaries.
+func (w *world) startFleet(name string, devices int) *fleet {
+	w.t.Helper()
+	f := startNamedFleet(w.t, w.dir, name, devices, faultPorts, w.setup.interval, w.setup.latency,
+		"--community", canaryFleetCommunity, "--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", canaryFleetAuth,
+		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv)
+	f.credentials = fleetCredentials
+	return f
+}
+
+// fleets are all simulated devices.
+func (w *world) fleets() []*fleet {
+	if w.second == nil {
+		return []*fleet{w.fleet}
+	}
+	return []*fleet{w.fleet, w.second}
 }
 
 func fleetCredentials(number int) snmp.Credentials {
@@ -261,9 +285,17 @@ type watch struct {
 func watchProcesses(t *testing.T, client cluster.Client) *watch {
 	w := &watch{t: t, read: map[*process]metrics{}, active: map[string]time.Time{}}
 	w.every(func() {
-		ids, err := client.LRange(t.Context(), "asynq:{poller:0}:active", 0, -1).Result()
+		var all []string
+		queues, err := client.SMembers(t.Context(), "asynq:queues").Result()
+		for _, queue := range queues {
+			var ids []string
+			if err == nil {
+				ids, err = client.LRange(t.Context(), "asynq:{"+queue+"}:active", 0, -1).Result()
+			}
+			all = append(all, ids...)
+		}
 		if err == nil {
-			w.inWork(ids)
+			w.inWork(all)
 		}
 	})
 	t.Cleanup(w.work.Wait)
