@@ -122,14 +122,21 @@ func groupRemove(t *testing.T, e engine) {
 	beside := addedTo(t, e, kept.ID)
 	assign := func(name string, groups ...int64) {
 		t.Helper()
-		if err := e.SaveNode(t.Context(), device.Node{Role: "consumer", NodeID: name, Groups: groups, Assigned: true}); err != nil {
+		if err := e.SaveNode(t.Context(), device.Node{Role: "consumer", NodeID: name}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.ChangeNode(t.Context(), "consumer", name, "alice", func(o *device.Orders) error {
+			o.Assigned, o.Groups = true, groups
+			return nil
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	assign("removal-both", kept.ID, g.ID)
 	assign("removal-only", g.ID)
 	assign("removal-other", kept.ID)
-	if err := e.SaveNode(t.Context(), device.Node{Role: "consumer", NodeID: "removal-file", Groups: []int64{g.ID, 0}}); err != nil {
+	if err := e.SaveNode(t.Context(), device.Node{Role: "consumer", NodeID: "removal-file", Own: []int64{g.ID, 0}}); err != nil {
 		t.Fatal(err)
 	}
 	if counts, err := e.GroupDevices(t.Context()); err != nil || counts[g.ID] != 2 || counts[kept.ID] != 1 {
