@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"pollux/ops"
 )
 
 const (
@@ -27,6 +29,7 @@ type DeviceLeases struct {
 	prefix string
 	log    *slog.Logger
 	taken  atomic.Uint64
+	lost   ops.Seldom // leases, in the log
 }
 
 // NewDeviceLeases prepares the leases of one process. holder names it for people, such as its NODE_ID.
@@ -115,7 +118,11 @@ func (h *deviceHold) renew() {
 	}
 	if err == nil && !held {
 		// The poll goes on: the journal refuses what comes out of order.
-		h.leases.log.Warn("the lease of a device was lost during its poll", "key", h.key)
+		level, more := slog.LevelDebug, 0
+		if count, due := h.leases.lost.Note(time.Now()); due { // many are, when Redis refused their renewal
+			level, more = slog.LevelWarn, count
+		}
+		h.leases.log.Log(h.ctx, level, "the lease of a device was lost during its poll", "key", h.key, "untold_before", more)
 		return
 	}
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"pollux/device"
 	"pollux/journal"
+	"pollux/ops"
 	"pollux/poller"
 	"pollux/settings"
 	"pollux/snmp"
@@ -97,7 +98,8 @@ type Consumer struct {
 	workers   *gate  // polls that run
 	probes    *gate  // polls of them that ask a device which was down
 	shared    *shared
-	work      *tally // what this node did, for lists of nodes
+	work      *tally     // what this node did, for lists of nodes
+	failures  ops.Seldom // of tasks, in the log
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish

@@ -11,11 +11,14 @@ import (
 
 const (
 	// identityEvery is how often the journal's Redis is asked who it is.
-	identityEvery = 2 * time.Second
+	identityEvery = time.Second
 	// settleTime is how long after a change of the journal's Redis newer entries
 	// wait, so that the guards of the other nodes bring theirs first. They see
 	// the change within identityEvery.
 	settleTime = 3 * time.Second
+	// questionTime is how long after it a slot is said not to be finished: polls
+	// that were under way append first.
+	questionTime = settleTime + time.Second
 	// waitMargin is what is left of a slot for an append that waited for the guard.
 	waitMargin = 3 * time.Second
 )
@@ -66,13 +69,13 @@ func (s *sight) inOrder(id string, asked time.Time) {
 }
 
 // trusted is the Redis that has the recent entries of all nodes: all is in
-// order, was at a look that began after a time, and the last change is long
-// enough ago. Before the first look it is "", any.
-func (s *sight) trusted(after time.Time) (id string, ok bool) {
+// order, was at a look that began after a time, and the last change is as long
+// ago as settle. Before the first look it is "", any.
+func (s *sight) trusted(after time.Time, settle time.Duration) (id string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := after.IsZero() || s.asked.After(after)
-	return s.id, seen && !s.changing && time.Since(s.changed) >= settleTime
+	return s.id, seen && !s.changing && time.Since(s.changed) >= settle
 }
 
 // guardJournal appends the recent entries once more when another Redis answers
@@ -172,13 +175,14 @@ func (c *Consumer) overtaken(ctx context.Context, stale []accepted, seen time.Ti
 // recent entries have been brought to it, and returns which Redis that is: a
 // newer entry of a device that got in before them would shut them out, and a
 // slot whose entry was lost would look as if it had not been polled. failed is when
-// the last try ended, zero at the first one: Redis must have been seen since. The
-// wait ends in any case a little before the slot does; then any Redis will do, "".
-func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time) (server string) {
+// the last try ended, zero at the first one: Redis must have been seen since, and
+// the entries there for as long as settle. The wait ends in any case a little
+// before the slot does; then any Redis will do, "".
+func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time, settle time.Duration) (server string) {
 	if c.deps.JournalID == nil {
 		return ""
 	}
-	if server, ok := c.sight.trusted(failed); ok {
+	if server, ok := c.sight.trusted(failed, settle); ok {
 		return server
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.remaining(c.deps.Clock.Now())-waitMargin)
@@ -186,7 +190,7 @@ func (c *Consumer) awaitGuard(ctx context.Context, t *turn, failed time.Time) (s
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		if server, ok := c.sight.trusted(failed); ok {
+		if server, ok := c.sight.trusted(failed, settle); ok {
 			return server
 		}
 		select {

@@ -184,10 +184,11 @@ func (c *Consumer) isFinished(t *turn) bool {
 }
 
 // lastOf asks the journal. A Redis that has just taken over may lack the last
-// entries of this node and of others: it is asked when they are there again.
+// entries of this node and of others: it is asked when they are there again,
+// and the polls that its change held up too.
 func (c *Consumer) lastOf(t *turn) ([]journal.Last, error) {
 	for failed := (time.Time{}); ; failed = time.Now() {
-		server := c.awaitGuard(c.reading, t, failed)
+		server := c.awaitGuard(c.reading, t, failed, questionTime)
 		ctx, cancel := context.WithTimeout(c.reading, questionTimeout)
 		last, err := c.deps.Journal.LastOn(ctx, server, []int64{t.DeviceID})
 		cancel()

@@ -95,11 +95,18 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	return 0
 }
 
-// noteError logs what makes asynq run a task again or archive it.
+// noteError logs what makes asynq run a task again or archive it. When Redis is
+// away every poll that waited for it fails: one line in ten seconds tells of the others by their number.
 func (c *Consumer) noteError(_ context.Context, task *asynq.Task, err error) {
-	if isFailure(err) {
-		c.log.Warn("a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()), "err", fmt.Sprintf("%.300v", err))
+	if !isFailure(err) {
+		return
 	}
+	level, more := slog.LevelDebug, 0
+	if count, due := c.failures.Note(time.Now()); due {
+		level, more = slog.LevelWarn, count
+	}
+	c.log.Log(context.Background(), level, "a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()),
+		"err", fmt.Sprintf("%.300v", err), "untold_before", more)
 }
 
 // bridge is asynq's logger. asynq repeats its complaints every second while

@@ -53,7 +53,7 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 	defer cancel()
 	var failed time.Time
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		result, err := c.deps.Journal.AppendOn(ctx, c.awaitGuard(ctx, t, failed), entry)
+		result, err := c.deps.Journal.AppendOn(ctx, c.awaitGuard(ctx, t, failed, settleTime), entry)
 		switch {
 		case err == nil:
 			return c.verdict(t, entry, result)

@@ -46,6 +46,7 @@ type pace struct {
 	keep    time.Duration // between two looks at the size
 	reread  time.Duration // after a read of the log that failed
 	renew   time.Duration // between two looks at spoiled files
+	log     time.Duration // between two lines about an interruption
 	// full is how long a daemon that cannot create files, such as on a full
 	// disk, holds up the log. After it, lines for new files are refused.
 	full     time.Duration
@@ -107,7 +108,7 @@ func NewRecorder(j *Journal, c RecorderConfig, newLease func(key string) Lease, 
 		pace: pace{
 			grace: time.Minute, mark: 10 * time.Second, look: 10 * time.Second, tick: time.Second,
 			idle: time.Second, backoff: 5 * time.Second, block: time.Second, keep: 2 * time.Second,
-			reread: 200 * time.Millisecond, renew: 5 * time.Minute, full: 10 * time.Minute,
+			reread: 200 * time.Millisecond, renew: 5 * time.Minute, log: 10 * time.Second, full: 10 * time.Minute,
 			yield: 30 * time.Second, patience: 10 * time.Minute,
 		},
 	}, nil
@@ -126,6 +127,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 // record is one term after the other.
 func (r *Recorder) record(ctx context.Context) error {
 	failures, logged := 0, ""
+	var loggedAt time.Time
 	for ctx.Err() == nil {
 		started := time.Now()
 		err := r.turn(ctx)
@@ -140,9 +142,10 @@ func (r *Recorder) record(ctx context.Context) error {
 		if time.Since(started) > r.pace.backoff {
 			failures, logged = 0, ""
 		}
-		if text := err.Error(); text != logged && ctx.Err() == nil { // once, not at every try
+		// Once, not at every try, and not each of the errors that one outage begins with.
+		if text := err.Error(); text != logged && time.Since(loggedAt) > r.pace.log && ctx.Err() == nil {
 			r.log.Warn("recording is interrupted and will be tried again", "error", err)
-			logged = text
+			logged, loggedAt = text, time.Now()
 		}
 		if errors.Is(err, errNewer) {
 			wait(ctx, r.pace.yield) // the lease is given up, and somebody else takes it

@@ -18,7 +18,10 @@ const askLimit = 3 * time.Second
 // the user that may do everything, and returns the answer; the elements of an
 // array stand on lines of their own. An error reply is an error, and so is a
 // server that does not answer within 3 s.
-func (s *Server) Ask(words ...string) (string, error) {
+func (s *Server) Ask(words ...string) (string, error) { return s.AskAs(s.login, words...) }
+
+// AskAs is Ask as another user: login is its name and its password, or nothing.
+func (s *Server) AskAs(login []string, words ...string) (string, error) {
 	conn, err := net.DialTimeout("unix", s.Socket, askLimit)
 	if err != nil {
 		return "", err
@@ -26,8 +29,8 @@ func (s *Server) Ask(words ...string) (string, error) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(askLimit))
 	answers := bufio.NewReader(conn)
-	if len(s.login) > 0 {
-		if _, err := exchange(conn, answers, append([]string{"AUTH"}, s.login...)); err != nil {
+	if len(login) > 0 {
+		if _, err := exchange(conn, answers, append([]string{"AUTH"}, login...)); err != nil {
 			return "", err
 		}
 	}

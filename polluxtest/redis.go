@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,72 @@ import (
 func Redis(t testing.TB, extra ...string) *Server {
 	t.Helper()
 	s := newServer(t, "redis-server")
+	s.Data = s.Dir
+	redisServer(s, nil, extra)
+	return s
+}
+
+// PackagedRedis is Redis with the settings and users of packaging/redis: the
+// user pollux, with PolluxPassword, and besides one for Ask. With small its
+// folder Data is a file system of its own with so many MiB, which a test may fill.
+func PackagedRedis(t testing.TB, small int, extra ...string) *Server {
+	t.Helper()
+	s := newServer(t, "redis-server")
+	s.Data = s.Dir
+	s.login = []string{adminUser, adminPassword}
+	addAdmin(t, Packaged(t, "redis/users.acl", s.Dir))
+	var before []string
+	if small > 0 {
+		s.Data = filepath.Join(s.Dir, "small")
+		if err := os.Mkdir(s.Data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mount := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs "$0" && exec "$@"`, small)
+		before = []string{"unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, s.Data}
+	}
+	redisServer(s, before, append([]string{Packaged(t, "redis/redis.conf", s.Dir)}, extra...))
+	return s
+}
+
+// Fill fills the file system that PackagedRedis made, up to the last byte; empty makes room again.
+func (s *Server) Fill() (empty func()) {
+	s.t.Helper()
+	// The file system is seen by the server only, and through it.
+	name := fmt.Sprintf("/proc/%d/root%s", s.PID(), filepath.Join(s.Data, "filler"))
+	filler, err := os.Create(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer filler.Close()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := filler.Write(block); err != nil {
+			block = block[:len(block)/2]
+		}
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// addAdmin adds the user for Ask to a file of users.
+func addAdmin(t testing.TB, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := fmt.Sprintf("user %s on >%s ~* &* +@all\n", adminUser, adminPassword)
+	if err := os.WriteFile(file, append(text, admin...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// redisServer starts a redis-server; before stands in front of its command line.
+func redisServer(s *Server, before, extra []string) {
+	t := s.t
+	t.Helper()
 	port := FreePort(t)
 	s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	s.Socket = filepath.Join(s.Dir, "redis.sock")
@@ -27,15 +94,16 @@ func Redis(t testing.TB, extra ...string) *Server {
 		file, extra = extra[:1], extra[1:]
 	}
 	s.command = func() *exec.Cmd {
-		args := append(slices.Clone(file),
-			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", s.Dir,
+		words := append(slices.Clone(before), "redis-server")
+		words = append(append(words, file...),
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", s.Data,
 			"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
 		)
-		return exec.Command("redis-server", append(args, extra...)...)
+		words = append(words, extra...)
+		return exec.Command(words[0], words[1:]...)
 	}
 	s.ready = func() error { return pingRedis(s.Socket) }
 	s.run()
-	return s
 }
 
 // pingRedis accepts any answer but LOADING: a server that asks for a password is ready too.

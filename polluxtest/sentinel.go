@@ -85,15 +85,7 @@ func (f *Failover) node(n int) *Server {
 	f.t.Helper()
 	s := f.server(DataNode, n)
 	s.login = []string{adminUser, adminPassword}
-	users := Packaged(f.t, "redis/users-sentinel.acl", s.Dir)
-	text, err := os.ReadFile(users)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	admin := fmt.Sprintf("user %s on >%s ~* &* +@all\n", adminUser, adminPassword)
-	if err := os.WriteFile(users, append(text, admin...), 0o600); err != nil {
-		f.t.Fatal(err)
-	}
+	addAdmin(f.t, Packaged(f.t, "redis/users-sentinel.acl", s.Dir))
 	lines := []string{
 		"include " + Packaged(f.t, "redis/redis.conf", s.Dir), "include " + Packaged(f.t, "redis/sentinel-node.conf", s.Dir),
 		"maxmemory 512mb", // of three on one machine

@@ -26,6 +26,7 @@ type Server struct {
 	Address string // what a client is given: "host:port", or "unix:/path" for RRDCached
 	Socket  string // path of its unix socket, "" for none
 	Base    string // RRDCached: the base directory of the RRD tree
+	Data    string // redis-server: the folder of its append-only file, where it is not Dir
 	Dir     string // its folder, removed at the end
 	Log     string // file with what it printed
 

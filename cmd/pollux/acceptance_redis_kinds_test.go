@@ -43,7 +43,7 @@ func redisKinds() map[string]func(t *testing.T) redisKind {
 			return redisKind{login: c}
 		},
 		"ACL user": func(t *testing.T) redisKind {
-			c := redisAt(t, packagedRedis(t))
+			c := redisAt(t, polluxtest.PackagedRedis(t, 0))
 			c.Username, c.Password = "pollux", secret.New(polluxtest.PolluxPassword)
 			return redisKind{login: c, check: checkRareCommands}
 		},
@@ -86,14 +86,6 @@ func redisKinds() map[string]func(t *testing.T) redisKind {
 			}
 		},
 	}
-}
-
-// packagedRedis is a redis-server with the packaged settings and users.
-func packagedRedis(t *testing.T) *polluxtest.Server {
-	t.Helper()
-	dir := shortDir(t)
-	polluxtest.Packaged(t, "redis/users.acl", dir)
-	return polluxtest.Redis(t, polluxtest.Packaged(t, "redis/redis.conf", dir))
 }
 
 func tlsKind(t *testing.T) redisKind {

@@ -179,6 +179,9 @@ type compared struct {
 	gap       bool // beside a missed slot
 }
 
+// shortestRun is how many slots make a run: in fewer, the error of the first and the last read is too large a part.
+const shortestRun = 6
+
 // take adds the slots of one port and direction.
 func (a *accuracy) take(rows []compared, step float64) {
 	// A pair of slots beside a miss is right as a whole; half a pair at an end of the run is left out.
@@ -208,7 +211,7 @@ func (a *accuracy) take(rows []compared, step float64) {
 			a.worst = max(a.worst, relative)
 		}
 	}
-	if expected > 0 {
+	if expected > 0 && len(rows) >= shortestRun {
 		a.run = max(a.run, math.Abs(measured-expected)/expected)
 	}
 }

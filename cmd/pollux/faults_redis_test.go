@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,11 @@ func (x *redisFault) after(faulted time.Time, limit time.Duration, worst int) {
 	x.fleet.stop()
 	reads := x.fleet.reads()
 	x.fleet.polledTwice(reads, logged)
+	if pause := askedAgain(reads, faulted); pause > limit {
+		x.t.Errorf("no device was asked until %v after the fault", pause)
+	} else {
+		x.t.Logf("devices were asked again %v after the fault", pause.Round(10*time.Millisecond))
+	}
 	x.checkRates(x.fleet, client, x.fleet.recorded(reads, logged.up), x.added, end)
 }
 
@@ -121,6 +127,23 @@ func held(entries []entry, after time.Time) time.Duration {
 		}
 	}
 	return time.Since(after)
+}
+
+// askedAgain is when, after a moment, the longest time without a read of a device ended.
+func askedAgain(reads [][]time.Time, after time.Time) time.Duration {
+	all := slices.SortedFunc(slices.Values(slices.Concat(reads...)), time.Time.Compare)
+	var pause, ended time.Duration
+	last := after
+	for _, at := range all {
+		if at.Before(after) || at.After(after.Add(time.Minute)) {
+			continue
+		}
+		if gap := at.Sub(last); gap > pause {
+			pause, ended = gap, at.Sub(after)
+		}
+		last = at
+	}
+	return ended
 }
 
 // longest is the longest time between two entries of the log.
