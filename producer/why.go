@@ -258,13 +258,19 @@ func whyEnded(f Facts) *Verdict {
 	return nil
 }
 
-// lastPoll is when the device was polled last, as far as it is known: the sample, else the slot.
+// lastPoll is when the device was polled last, as far as it is known: the
+// sample, else what the inventory says of that slot (a device that is down
+// gives no sample), else the slot.
 func (f Facts) lastPoll() time.Time {
 	slot := time.Unix(f.Last.Slot, 0)
-	if f.Last.SampleAt.After(slot) {
+	switch d := f.Device; {
+	case f.Last.SampleAt.After(slot):
 		return f.Last.SampleAt
+	case d.PolledSlot == f.Last.Slot && d.PolledAt.After(slot):
+		return d.PolledAt
+	default:
+		return slot
 	}
-	return slot
 }
 
 func (f Facts) unpolledText() string {

@@ -54,8 +54,9 @@ func TestExplain(t *testing.T) {
 		}, WhyUp, true, []string{"polled 14s ago"}},
 		{"partial", func(f *Facts) { f.Last.Outcome, f.Device.StatusReason = device.OutcomePartial, "ports: timeout" }, WhyPartial, true, []string{"in part: ports: timeout", "poll sw1 -v"}},
 		{"down", func(f *Facts) {
-			f.Last.Outcome, f.DownSince = device.OutcomeDown, time.Unix(epoch-3600, 0)
-		}, WhyDown, true, []string{"does not answer, since 20", "probed once per slot"}},
+			f.Last.Outcome, f.Last.SampleAt, f.DownSince = device.OutcomeDown, time.Time{}, time.Unix(epoch-3600, 0)
+			f.Device.PolledSlot, f.Device.PolledAt = f.Slot, time.Unix(f.Slot+1, 0)
+		}, WhyDown, true, []string{"polled 4s ago", "does not answer, since 20", "probed once per slot"}},
 		{"down for longer than the eventlog", func(f *Facts) { f.Last.Outcome = device.OutcomeDown }, WhyDown, true, []string{"does not answer; it is probed"}},
 		{"wrong credentials", func(f *Facts) { f.Last.Outcome = device.OutcomeAuth }, WhyAuth, true, []string{"refuses the credentials", "pollux device set sw1"}},
 		{"RRDCached is away", func(f *Facts) { f.RRDCached["unix:/rrd"] = away }, WhyRRDCached, true, []string{"RRDCached unix:/rrd does not answer", "journal keeps"}},
