@@ -272,7 +272,7 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	}
 	r.store.wantTold(t, "before the group is removed", "warning queue poller:3 holds 3 tasks and no live node serves it")
 	r.look(t, leader)
-	leader = newTerm(r.Producer) // a new leader goes on where the last one stopped
+	leader = newTerm(r.Producer)                                                                                             // a new leader goes on where the last one stopped
 	if err := leader.enqueue(ctx, Offer{Poll: tasks.Poll{DeviceID: 6, Slot: epoch, Interval: 3600}, Group: 3}); err != nil { // its client knows the queue
 		t.Fatal(err)
 	}
