@@ -15,6 +15,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
+FAULTS_AT_ONCE ?= 6
 
 .PHONY: help
 help: ## Show the targets
@@ -46,8 +47,8 @@ test-race: test-packages ## Run all tests under the race detector
 	CGO_ENABLED=1 go test -race -timeout 40m ./...
 
 .PHONY: faults
-faults: test-packages ## Freeze and kill the processes of a cluster under load; about 8 minutes
-	go test -tags faults -count=1 -timeout 20m -run '^TestFault' -v ./cmd/pollux
+faults: test-packages ## Freeze, kill and part the processes of clusters under load; at most 25 minutes
+	go test -tags faults -count=1 -timeout 40m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
 
 .PHONY: fmt
 fmt: ## Format the Go code
