@@ -224,6 +224,7 @@ func TestMemberDrains(t *testing.T) {
 	c.busy.Store(false)
 	c.becomes(t, "it is drained", shows(device.NodeDrained))
 	c.becomes(t, "it serves nothing", func() bool { return len(c.entry(t).Groups) == 0 && c.entry(t).Groups != nil })
+	c.becomes(t, "it says that it is drained", func() bool { return c.log.count("is drained") == 1 })
 	stop()
 
 	again := newClub(t, client, func(*cluster.MemberConfig) {})
