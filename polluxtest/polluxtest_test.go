@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -82,21 +81,4 @@ func TestSentinelsFailOver(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestAFullDiskMakesRedisRefuse(t *testing.T) {
-	t.Parallel()
-	s := polluxtest.PackagedRedis(t, 8)
-	s.Must("SET", "x", "1")
-	empty := s.Fill()
-	value := strings.Repeat("x", 8192) // more than is left in the last page
-	polluxtest.Eventually(t, time.Minute, "Redis refuses writes", func() bool {
-		_, err := s.Ask("SET", "x", value)
-		return err != nil && strings.HasPrefix(err.Error(), "MISCONF")
-	})
-	empty()
-	polluxtest.Eventually(t, time.Minute, "Redis takes writes", func() bool {
-		_, err := s.Ask("SET", "x", value)
-		return err == nil
-	})
 }
