@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -236,6 +237,10 @@ func tail(file string) string {
 	if err != nil {
 		return err.Error()
 	}
+	// What the database was asked is most of a log, and of no use there.
+	text = []byte(strings.Join(slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool {
+		return strings.Contains(line, `"msg":"sql"`)
+	}), ""))
 	if len(text) > tailBytes {
 		text = text[len(text)-tailBytes:]
 		text = text[bytes.IndexByte(text, '\n')+1:]

@@ -94,7 +94,9 @@ func testLostAcks(t *testing.T, w *world, during time.Duration) {
 	if o.missed > 0 {
 		t.Errorf("%d slots were missed", o.missed)
 	}
-	w.checkRecorded(o)
+	if !w.long() { // a rate needs two polls
+		w.checkRecorded(o)
+	}
 }
 
 // losingAcks loses every n-th acknowledgement of each node.

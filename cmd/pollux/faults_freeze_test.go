@@ -33,7 +33,7 @@ func TestFaultRedisHangs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, polluxtest.MariaDB, setup{producers: 2, consumers: 2})
 	_, resumed, flying := w.freezeRedis()
-	recovered := w.healed("all devices are polled in a whole slot", resumed, 1)
+	recovered := w.healed("all devices are polled in three slots", resumed, 3)
 	o := w.finish("Redis hung for %v with %.0f polls under way; well again %v after it", redisHang, flying, recovered.Round(time.Second))
 	if most := int(redisHang/time.Second)/w.interval + 2; o.inRow > most {
 		t.Errorf("a device missed %d slots in a row, at most %d touch the hang", o.inRow, most)

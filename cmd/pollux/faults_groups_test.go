@@ -3,8 +3,10 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,7 +23,7 @@ const (
 
 // assignments are what the consumers serve, one after the other: five nodes, four groups.
 var assignments = []map[string][]int64{
-	{"c1": {0, 1}, "c2": {1, 2}, "c3": {2, 3}, "c4": {3, 0}, "c5": {}},
+	{"c1": {0, 1}, "c2": {1, 2}, "c3": {2, 3}, "c4": {0, 3}, "c5": {}},
 	{"c1": {2, 3}, "c2": {0, 1}, "c3": {0, 1}, "c4": {}, "c5": {2, 3}},
 	{"c1": {}, "c2": {2}, "c3": {3}, "c4": {0}, "c5": {1}},
 	{"c1": {0, 1, 2, 3}, "c2": {}, "c3": {0}, "c4": {1, 3}, "c5": {2}},
@@ -95,20 +97,23 @@ func TestFaultGroupsMove(t *testing.T) {
 func (w *world) assign(was, next map[string][]int64) (slowest time.Duration) {
 	w.t.Helper()
 	names := slices.Sorted(maps.Keys(next))
-	given, gained := map[string]time.Time{}, map[string]map[int64]func() bool{}
+	given, gained := map[string]time.Time{}, map[string]func() bool{}
 	for _, name := range names {
-		gained[name] = map[int64]func() bool{}
 		for _, group := range without(next[name], was[name]) {
-			gained[name][group] = more(w.nodes[name], group)
+			gained[fmt.Sprintf("%s polls group %d", name, group)] = more(w.nodes[name], group)
 		}
-		given[name] = time.Now()
 		cli(w.t, w.dir, w.env, "node", "set", name, "--groups", listOf(next[name]))
+		given[name] = time.Now()
 	}
 	for _, name := range names {
-		for group, polls := range gained[name] {
-			until(w.t, time.Minute, fmt.Sprintf("%s polls group %d", name, group), polls)
-			slowest = max(slowest, time.Since(given[name]))
-		}
+		until(w.t, time.Minute, fmt.Sprintf("%s serves %v", name, next[name]), func() bool {
+			at, groups := w.nodes[name].serves(w.t)
+			slowest = max(slowest, at.Sub(given[name]))
+			return slices.Equal(groups, next[name])
+		})
+	}
+	for what, polls := range gained {
+		until(w.t, time.Minute, what, polls)
 	}
 	pass(w.t, "the assignments are in force", given[names[len(names)-1]].Add(assignedWithin))
 	lost := map[string]func() bool{}
@@ -127,6 +132,26 @@ func (w *world) assign(was, next map[string][]int64) (slowest time.Duration) {
 		w.t.Errorf("an assignment was in force after %v", slowest)
 	}
 	return slowest
+}
+
+// serves is what a consumer said last of the groups that it serves, and when.
+func (p *process) serves(t *testing.T) (at time.Time, groups []int64) {
+	t.Helper()
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var said struct {
+			Time   time.Time
+			Msg    string
+			Groups []int64
+		}
+		if strings.Contains(line, "queues are served") && json.Unmarshal([]byte(line), &said) == nil {
+			at, groups = said.Time, said.Groups
+		}
+	}
+	return at, groups
 }
 
 // without are the elements of a list that are not in another one.

@@ -152,10 +152,10 @@ func repeated(visits []visit) (twice []slot) {
 
 // queueState is what stands in asynq's keys of one queue.
 type queueState struct {
-	name                    string
-	active                  []string
-	leased                  map[string]bool
-	archived, retry, broken int // broken: tasks that are in no list
+	name            string
+	active          []string
+	leased          map[string]bool
+	archived, retry int
 }
 
 // judge is I6.

@@ -176,35 +176,7 @@ func (w *world) settle() {
 }
 
 // judgeQueues is I6 for all queues.
-func (w *world) judgeQueues() (wrong []string) {
-	ctx := w.t.Context()
-	queues, err := w.client.SMembers(ctx, "asynq:queues").Result()
-	if err != nil {
-		return []string{"I6: the queues cannot be listed: " + err.Error()}
-	}
-	slices.Sort(queues)
-	for _, name := range queues {
-		prefix := "asynq:{" + name + "}:"
-		q := queueState{name: name, leased: map[string]bool{}}
-		leased, err1 := w.client.ZRange(ctx, prefix+"lease", 0, -1).Result()
-		active, err2 := w.client.LRange(ctx, prefix+"active", 0, -1).Result()
-		// A task that was taken between the two questions has its lease now.
-		later, err3 := w.client.ZRange(ctx, prefix+"lease", 0, -1).Result()
-		archived, err4 := w.client.ZCard(ctx, prefix+"archived").Result()
-		retry, err5 := w.client.ZCard(ctx, prefix+"retry").Result()
-		for _, err := range []error{err1, err2, err3, err4, err5} {
-			if err != nil {
-				return []string{"I6: a queue cannot be read: " + err.Error()}
-			}
-		}
-		for _, id := range append(leased, later...) {
-			q.leased[id] = true
-		}
-		q.active, q.archived, q.retry = active, int(archived), int(retry)
-		wrong = append(wrong, q.judge()...)
-	}
-	return wrong
-}
+func (w *world) judgeQueues() (wrong []string) { return judgeQueues(w.t.Context(), w.client) }
 
 // stopAll ends all nodes as an operator does, consumers last, and the simulation.
 func (w *world) stopAll() {

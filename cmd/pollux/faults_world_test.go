@@ -19,7 +19,6 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/secret"
-	"pollux/simulator"
 	"pollux/snmp"
 )
 
@@ -409,51 +408,4 @@ func (w *world) endings() (ended, again map[slot][]string) {
 		_ = file.Close()
 	}
 	return ended, again
-}
-
-// visitPause is how long a client asks nothing until its next request counts as another poll's.
-const visitPause = 12 * time.Second
-
-// visits are the polls as the devices saw them, in order; those by which the
-// test added a device are left out. The fleet must be stopped.
-func (f *fleet) visits() (all []visit) {
-	f.t.Helper()
-	file, err := os.Open(f.answers)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer file.Close()
-	perDevice := make([][]simulator.Entry, f.devices)
-	for entry, err := range simulator.ReadLog(bufio.NewReaderSize(file, 1<<20)) {
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		if entry.Device < f.devices && entry.UnixNano > f.added[entry.Device].UnixNano() {
-			perDevice[entry.Device] = append(perDevice[entry.Device], entry)
-		}
-	}
-	for number, entries := range perDevice {
-		slices.SortFunc(entries, func(a, b simulator.Entry) int { return int(a.UnixNano - b.UnixNano) })
-		all = append(all, f.visitsOf(number, entries)...)
-	}
-	return all
-}
-
-func (f *fleet) visitsOf(number int, entries []simulator.Entry) (all []visit) {
-	open := map[uint16]int{} // index of the visit of a client
-	for _, e := range entries {
-		at := time.Unix(0, e.UnixNano)
-		i, known := open[e.Source]
-		if !known || at.Sub(all[i].to) > visitPause {
-			begun := at.Add(-f.latency / 2)
-			i = len(all)
-			open[e.Source] = i
-			all = append(all, visit{slot: slot{f.ids[number], device.SlotAt(f.ids[number], f.interval, begun.Unix())}, source: e.Source, from: at})
-		}
-		all[i].to = at
-		if e.Port == witness && e.Column == simulator.InOctets && e.Wide {
-			all[i].reads = append(all[i].reads, at)
-		}
-	}
-	return all
 }
