@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -45,7 +46,8 @@ func rrdcached(s *Server, listen string, ready func() error, flags []string) {
 		if s.Socket != "" {
 			_ = os.Remove(s.Socket)
 		}
-		return exec.Command("rrdcached", append([]string{"-g", "-l", listen, "-b", s.Base, "-B", "-R", "-p", pid}, flags...)...)
+		// Some options, such as -P, act only on the -l that follows them.
+		return exec.Command("rrdcached", append(slices.Clone(flags), "-g", "-l", listen, "-b", s.Base, "-B", "-R", "-p", pid)...)
 	}
 	s.ready = ready
 	s.run()

@@ -170,8 +170,9 @@ func (n *node) addConsumer(ctx context.Context) error {
 	return nil
 }
 
-// sameCluster refuses an RRDCached whose tree belongs to another cluster. One
-// that is away is waited for later, by its recorder, which asks again.
+// sameCluster refuses an RRDCached whose tree belongs to another cluster, one
+// that forbids what Pollux needs, and a server that is none. One that is away
+// is waited for later, by its recorder, which asks again.
 func (n *node) sameCluster(ctx context.Context, target string) error {
 	dialing, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
@@ -182,6 +183,9 @@ func (n *node) sameCluster(ctx context.Context, target string) error {
 	}
 	if errors.Is(err, journal.ErrOtherCluster) {
 		return fmt.Errorf("RRDCACHED=%s: %w", target, withDatabase(err, n.store))
+	}
+	if errors.Is(err, rrdcached.ErrPermission) || errors.Is(err, rrdcached.ErrProtocol) {
+		return fmt.Errorf("%w: RRDCACHED=%s: %w; allow the commands of docs/configuration.md in its option -P, or correct RRDCACHED", config.ErrInvalid, target, err)
 	}
 	if err != nil {
 		n.log.Warn("RRDCached does not answer; the journal keeps its measurements", "target", target, "err", err)

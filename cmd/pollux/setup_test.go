@@ -194,6 +194,16 @@ func TestConsumerNeedsRRDCached(t *testing.T) {
 	s.spawn("consumer").fails(exitUsage, "RRDCACHED is missing", "pollux standalone")
 }
 
+func TestConsumerRefusesAnRRDCachedThatRefuses(t *testing.T) {
+	t.Parallel()
+	redis := polluxtest.Redis(t)
+	s := migrated(t, "REDIS_SOCKET="+redis.Socket)
+	for _, target := range []string{polluxtest.RRDCached(t, "-P", "PING,STATS,INFO").Address, "unix:" + redis.Socket} {
+		s.environ = append(s.environ, "RRDCACHED="+target)
+		s.spawn("consumer").fails(exitUsage, "RRDCACHED="+target, "option -P", "correct RRDCACHED")
+	}
+}
+
 // SQLite serves one node, so a second one is refused as soon as poller groups are on.
 func TestSharedSQLiteIsRefused(t *testing.T) {
 	t.Parallel()
