@@ -68,10 +68,14 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 	r := w.record()
 	w.poll(2, 2)
 	polluxtest.Eventually(t, 10*time.Second, "the recorder tries to create", func() bool { return p.refused.Load() >= 2 })
+	polluxtest.Eventually(t, 10*time.Second, "it says so", func() bool { return r.health() != nil })
 	w.poll(2, 2)
 	p.full.Store(false)
 	every(50*time.Millisecond, 5, func(int) { w.poll(2, 2) })
 	w.drained()
+	if err := r.health(); err != nil {
+		t.Errorf("all is recorded, and its health is %v", err)
+	}
 	if right, wrong := w.verdict(); wrong > 0 || right == 0 {
 		t.Errorf("%d slots are right and %d are lost", right, wrong)
 	}

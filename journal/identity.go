@@ -26,12 +26,17 @@ var ErrOtherCluster = errors.New("the RRD tree belongs to another cluster")
 
 // Identify returns the id by which an RRDCached is known: 18 hexadecimal
 // digits that stand in its tree, whatever address it is reached by. A tree without id gets one.
+// It asks first whether the daemon allows all that recording needs, so that a
+// command which is forbidden is named at once, and not by the first file that needs it.
 //
 // clusterID is 18 lower-case hexadecimal digits. A tree that another cluster
 // has marked is ErrOtherCluster, and the text names both. The other errors are those of package rrdcached.
 func Identify(ctx context.Context, client *rrdcached.Client, clusterID string) (string, error) {
 	if !hexID.MatchString(clusterID) {
 		return "", fmt.Errorf("identify the RRD tree: cluster id %.40q is not 18 hexadecimal digits", clusterID)
+	}
+	if err := client.Allowed(ctx); err != nil {
+		return "", err
 	}
 	cluster, target, err := readIdentity(ctx, client)
 	if errors.Is(err, rrdcached.ErrNoFile) {

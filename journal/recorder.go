@@ -74,6 +74,7 @@ type Recorder struct {
 	faults   faults
 
 	current  atomic.Pointer[string] // target, for the keeper
+	trouble  atomic.Pointer[error]  // what interrupts recording, nil while nothing does
 	target   string                 // id of the target; "" until it was asked
 	lease    Lease                  // of that target
 	lookedAt time.Time
@@ -131,6 +132,9 @@ func (r *Recorder) record(ctx context.Context) error {
 	for ctx.Err() == nil {
 		started := time.Now()
 		err := r.turn(ctx)
+		if ctx.Err() == nil {
+			r.judge(err)
+		}
 		if err == nil {
 			failures, logged = 0, ""
 			wait(ctx, r.pace.idle)
@@ -153,6 +157,26 @@ func (r *Recorder) record(ctx context.Context) error {
 		}
 		failures++
 		wait(ctx, min(r.pace.backoff, 50*time.Millisecond<<min(failures, 10)))
+	}
+	return nil
+}
+
+// judge keeps what Health says. A lease that went to another recorder, and a
+// cursor that Redis took back, end a term without being anybody's trouble.
+func (r *Recorder) judge(err error) {
+	switch {
+	case err == nil, errors.Is(err, errLeaseLost), errors.Is(err, errMoved), errors.Is(err, errRenamed), errors.Is(err, errNewer):
+		r.trouble.Store(nil)
+	default:
+		r.trouble.Store(&err)
+	}
+}
+
+// Health is nil while this process gets through to the target, whether or not
+// it is the one that records, and otherwise why it does not.
+func (r *Recorder) Health() error {
+	if trouble := r.trouble.Load(); trouble != nil {
+		return *trouble
 	}
 	return nil
 }

@@ -273,3 +273,18 @@ func dialRRD(t *testing.T, address string) *rrdcached.Client {
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
+
+// TestARecorderNamesWhatItMayNotDo meets a daemon whose option -P forbids what only some files need.
+func TestARecorderNamesWhatItMayNotDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, acceleratedWindow)
+	w.through = polluxtest.RRDCached(t, "-P", "UPDATE,BATCH,FLUSH,FETCH,LAST,INFO,STATS,PING").Address
+	r := w.record()
+	polluxtest.Eventually(t, 10*time.Second, "it names the commands", func() bool {
+		err := r.health()
+		return errors.Is(err, rrdcached.ErrPermission) && strings.Contains(err.Error(), "CREATE, FORGET")
+	})
+	if up := r.counter("pollux_rrdcached_up"); up != 0 {
+		t.Error("it counts as up")
+	}
+}

@@ -150,6 +150,7 @@ func (t *term) round(ctx context.Context) error {
 			return err
 		}
 		t.state.acked = items[n-1].position
+		t.trouble.Store(nil) // what ended the last term is over: lines get through
 		if err := t.store(ctx); err != nil {
 			return err
 		}
@@ -230,6 +231,9 @@ func (t *term) tick(ctx context.Context) error {
 	stats, err := t.stats(asked, t.client)
 	if err != nil {
 		return err
+	}
+	if t.full.IsZero() { // else it answers, and cannot make the files that are due
+		t.trouble.Store(nil)
 	}
 	t.marks.add(now, t.state.acked, t.pace.mark)
 	if stats.QueueLength == 0 {

@@ -130,6 +130,7 @@ func portValues(count uint64) []measurement.Value {
 type running struct {
 	*world
 	registry *prometheus.Registry
+	health   func() error
 	stop     func()
 }
 
@@ -155,7 +156,7 @@ func (w *world) record(set ...func(*journal.Recorder)) *running {
 	}()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	w.t.Cleanup(stop)
-	return &running{world: w, registry: registry, stop: stop}
+	return &running{world: w, registry: registry, health: recorder.Health, stop: stop}
 }
 
 func (w *world) config() journal.RecorderConfig {

@@ -156,13 +156,18 @@ func (x *examination) target(ctx context.Context, target string) error {
 		return fmt.Errorf("%w: %w; start rrdcached, or correct RRDCACHED", errUnreachable, err)
 	}
 	defer client.Close()
+	if err := client.Allowed(ctx); errors.Is(err, rrdcached.ErrPermission) {
+		return fmt.Errorf("%w; allow the commands of docs/configuration.md in its option -P", err)
+	} else if err != nil {
+		return fmt.Errorf("it does not answer as rrdcached does: %w; correct RRDCACHED", err)
+	}
 	stats, err := client.Stats(ctx)
 	if err != nil {
-		return fmt.Errorf("it refuses STATS: %w; allow the commands of docs/configuration.md in its option -P", err)
+		return fmt.Errorf("read its counters: %w", err)
 	}
 	info, err := client.Info(ctx, "_pollux.rrd")
 	if err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
-		return fmt.Errorf("it refuses INFO: %w; allow the commands of docs/configuration.md in its option -P", err)
+		return fmt.Errorf("read the identity of its tree: %w", err)
 	}
 	if err == nil && x.cluster != "" && !slices.ContainsFunc(info.Sources, func(s rrdcached.Source) bool { return s.Name == "c"+x.cluster }) {
 		return fmt.Errorf("%w: its file _pollux.rrd does not name cluster %s; correct RRDCACHED, or give this cluster a tree of its own", journal.ErrOtherCluster, x.cluster)

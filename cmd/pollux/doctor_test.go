@@ -39,7 +39,7 @@ type illness struct {
 func illnesses(t *testing.T) []illness {
 	guarded, evicting, other := polluxtest.Redis(t, "--requirepass", "CANARY-redis"), polluxtest.Redis(t, "--maxmemory-policy", "allkeys-lru"), polluxtest.Redis(t)
 	claim(t, other)
-	silent, noInfo := narrow(t, "UPDATE,BATCH,PING,CREATE"), narrow(t, "UPDATE,BATCH,PING,CREATE,STATS")
+	silent, noCreate := narrow(t, "UPDATE,BATCH,PING,CREATE"), narrow(t, "UPDATE,BATCH,FLUSH,FORGET,FETCH,LAST,INFO,STATS,PING")
 	down := fmt.Sprintf("127.0.0.1:%d", polluxtest.FreePort(t))
 	maria := databaseVariables(polluxtest.MariaDB(t))
 	at := func(r *polluxtest.Server, more ...string) []string {
@@ -62,8 +62,9 @@ func illnesses(t *testing.T) []illness {
 		{"Redis of another cluster", at(other), exitUsage, "redis", []string{"two clusters"}},
 		{"no RRDCached configured", []string{"RRDCACHED="}, exitUsage, "rrdcached", []string{"RRDCACHED is missing"}},
 		{"RRDCached down", []string{"RRDCACHED=" + down}, exitUnreachable, "rrdcached", []string{down, "start rrdcached"}},
-		{"RRDCached without STATS", []string{"RRDCACHED=" + silent}, exitFailure, "rrdcached", []string{silent, "refuses STATS", "option -P"}},
-		{"RRDCached without INFO", []string{"RRDCACHED=" + noInfo}, exitFailure, "rrdcached", []string{"refuses INFO", "option -P"}},
+		{"RRDCached without STATS", []string{"RRDCACHED=" + silent}, exitFailure, "rrdcached", []string{silent, "to use STATS, FLUSH, FORGET, FETCH, LAST, INFO", "option -P"}},
+		{"RRDCached without CREATE", []string{"RRDCACHED=" + noCreate}, exitFailure, "rrdcached", []string{noCreate, "to use CREATE", "option -P"}},
+		{"RRDCached is another server", []string{"RRDCACHED=unix:" + other.Socket}, exitUnreachable, "rrdcached", []string{other.Socket, "correct RRDCACHED"}},
 		{"RRDCached of another cluster", []string{"RRDCACHED=" + foreignTree(t)}, exitUsage, "rrdcached", []string{"belongs to another cluster", "correct RRDCACHED"}},
 		{"RRDCached address", []string{"RRDCACHED=nowhere"}, exitUsage, "config", []string{"unix:/path or host:port"}},
 		{"unknown variable", []string{"POLLUX_DATADIR=/x"}, exitUsage, "config", []string{"POLLUX_DATADIR", "POLLUX_DATA_DIR"}},

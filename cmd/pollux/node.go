@@ -42,8 +42,10 @@ type node struct {
 	services []func(context.Context) error // run until the roles have ended
 	roles    []func(context.Context) error // run until the process is told to stop
 	members  []*cluster.Member             // one per role
-	closers  []func() error
-	ops      *ops.Server // from run on
+
+	recorders map[string]*journal.Recorder // by target, of a process that records
+	closers   []func() error
+	ops       *ops.Server // from run on
 }
 
 // openNode connects to everything that a role needs. What fails here ends the
@@ -196,9 +198,21 @@ func (n *node) checks() []ops.Check {
 			name += ":" + target
 		}
 		// A target that is away costs nothing: the journal keeps what it must get.
-		all = append(all, ops.Check{Name: name, Degrades: true, Run: func(ctx context.Context) error { return pingRRDCached(ctx, target) }})
+		all = append(all, ops.Check{Name: name, Degrades: true, Run: func(ctx context.Context) error { return n.reachesRRDCached(ctx, target) }})
 	}
 	return all
+}
+
+// reachesRRDCached is nil if an RRDCached works for this process: it
+// answers, and nothing interrupts the recorder, which needs more than an answer.
+func (n *node) reachesRRDCached(ctx context.Context, target string) error {
+	if err := pingRRDCached(ctx, target); err != nil {
+		return err
+	}
+	if recorder := n.recorders[target]; recorder != nil {
+		return recorder.Health()
+	}
+	return nil
 }
 
 func pingRRDCached(ctx context.Context, target string) (err error) {

@@ -156,6 +156,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		Work: func(end time.Time) []device.Work { return []device.Work{made.Work(end)} },
 	})
 	n.roles = append(n.roles, made.Run)
+	n.recorders = map[string]*journal.Recorder{}
 	for _, target := range n.config.RRDCached {
 		if err := n.sameCluster(ctx, target); err != nil {
 			return err
@@ -164,6 +165,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		n.recorders[target] = recorder
 		// A service, so that what the last polls append is still sent while they drain.
 		n.services = append(n.services, recorder.Run)
 	}
