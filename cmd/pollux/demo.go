@@ -43,8 +43,7 @@ type demo struct {
 	agent *simulator.Agent
 	ids   []int64   // of the demo's devices
 	since time.Time // when the last one was there, or polled again after a pause
-
-	before totals // counted up to the end of the slots that were under way at since
+	seen  *slotTally
 }
 
 func (p *program) demoCommand() *cobra.Command {
@@ -126,6 +125,7 @@ func (d *demo) beside(ctx context.Context, n *node) error {
 	}
 	d.printAddresses()
 	d.since = n.clock.Now()
+	d.seen = newSlotTally(d.ids, d.interval, d.since)
 	if d.duration == 0 {
 		d.summarize(ctx)
 		return nil

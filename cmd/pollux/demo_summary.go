@@ -24,10 +24,10 @@ const (
 
 // totals are what the summary is made of, read from the process' own metrics.
 type totals struct {
-	polls, up, missed, written float64
-	lateness                   float64 // seconds, summed over latenessCount polls
-	latenessCount              float64
-	notUp                      map[string]float64 // polls by their outcome, where that is not up
+	polls, written float64
+	lateness       float64 // seconds, summed over latenessCount polls
+	latenessCount  float64
+	notUp          map[string]float64 // polls by their outcome, where that is not up
 }
 
 func (n *node) totals() (totals, error) {
@@ -46,13 +46,9 @@ func (n *node) totals() (totals, error) {
 			switch family.GetName() {
 			case "pollux_polls_total":
 				t.polls += value
-				if labels["result"] == string(device.OutcomeUp) {
-					t.up += value
-				} else if value > 0 {
+				if labels["result"] != string(device.OutcomeUp) && value > 0 {
 					t.notUp[labels["result"]] += value
 				}
-			case "pollux_slots_missed_total":
-				t.missed += value
 			case "pollux_rrd_updates_total":
 				if labels["result"] == "accepted" {
 					t.written += value
@@ -70,20 +66,19 @@ func (n *node) totals() (totals, error) {
 func (d *demo) summarize(ctx context.Context) {
 	tick := time.NewTicker(summaryEvery)
 	defer tick.Stop()
+	look := time.NewTicker(time.Duration(d.interval) * time.Second / tallyLooks)
+	defer look.Stop()
 	last, err := d.node.totals()
 	if err != nil {
 		return
 	}
-	// By then the slots that began before since have ended, and none that began after it.
-	settled := time.NewTimer(time.Until(d.since.Add(time.Duration(d.interval) * time.Second)))
-	defer settled.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-settled.C:
-			if now, err := d.node.totals(); err == nil {
-				d.before = now
+		case <-look.C:
+			if states, err := d.node.journal.Last(ctx, d.ids); err == nil { // else the next look tells
+				d.seen.see(states)
 			}
 			continue
 		case <-tick.C:
@@ -97,22 +92,13 @@ func (d *demo) summarize(ctx context.Context) {
 	}
 }
 
-// missed is how many slots were missed since the demo runs. Those that were
-// missed while nothing ran, which a new start reports, do not count; nor does
-// anything as long as nobody can tell.
-func (d *demo) missed(now totals) float64 {
-	if d.before.polls == 0 {
-		return 0
-	}
-	return now.missed - d.before.missed
-}
-
 func (d *demo) printLine(ctx context.Context, last, now totals) {
 	up := 0
 	states, err := d.node.journal.Last(ctx, d.ids)
 	if err != nil {
 		return // the next line tells
 	}
+	d.seen.see(states)
 	oldest := d.node.clock.Now().Unix() - 2*int64(d.interval)
 	for _, state := range states {
 		if state.Outcome == device.OutcomeUp && state.Slot >= oldest {
@@ -123,8 +109,8 @@ func (d *demo) printLine(ctx context.Context, last, now totals) {
 	if polls := now.latenessCount - last.latenessCount; polls > 0 {
 		lateness = fmt.Sprintf("%.0f ms", 1000*(now.lateness-last.lateness)/polls)
 	}
-	fmt.Fprintf(d.program.out, "%s  devices up %d/%d  %.1f polls/s  lateness %s  missed slots %.0f  measurements written %.0f\n",
-		time.Now().Format(time.TimeOnly), up, len(d.ids), (now.polls-last.polls)/summaryEvery.Seconds(), lateness, d.missed(now), now.written)
+	fmt.Fprintf(d.program.out, "%s  devices up %d/%d  %.1f polls/s  lateness %s  missed slots %d  measurements written %.0f\n",
+		time.Now().Format(time.TimeOnly), up, len(d.ids), (now.polls-last.polls)/summaryEvery.Seconds(), lateness, d.seen.missed, now.written)
 }
 
 // verdict is the final summary: an error unless every device was up in every
@@ -134,41 +120,35 @@ func (d *demo) verdict(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	elapsed := d.node.clock.Now().Sub(d.since)
-	slots := int(elapsed.Seconds()) / d.interval // whole ones that every device has had
 	states, err := d.node.journal.Last(ctx, d.ids)
 	if err != nil {
 		return err
 	}
-	behind := 0
-	for i, state := range states {
-		if current := device.SlotAt(d.ids[i], d.interval, d.node.clock.Now().Unix()); state.Slot < current-int64(d.interval) || state.Outcome != device.OutcomeUp {
-			behind++
-		}
-	}
+	d.seen.see(states)
+	now := d.node.clock.Now()
+	behind := d.seen.behind(now)
 	ports, known, err := d.knownRates(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.program.out, "\n%d devices for %s: %.0f polls, %.0f of them up%s, %.0f missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
-		len(d.ids), elapsed.Round(time.Second), t.polls, t.up, t.others(), d.missed(t), t.written, known, ports)
-	// A slot that was all but over at the start may have expired.
-	if t.polls-t.up != d.before.polls-d.before.up || d.missed(t) > 0 || behind > 0 || int(t.polls) < slots*len(d.ids) || known != ports || ports == 0 {
-		return fmt.Errorf("not every device was up in every slot with a known rate for each port (%d devices behind)", behind)
+	fmt.Fprintf(d.program.out, "\n%d devices for %s: %d slots, %d of them up, %d missed slots, %.0f measurements written, %d of %d ports with a known rate\n",
+		len(d.ids), now.Sub(d.since).Round(time.Second), d.seen.up+d.seen.other, d.seen.up, d.seen.missed, t.written, known, ports)
+	if d.seen.other > 0 || d.seen.missed > 0 || behind > 0 || d.seen.up == 0 || known != ports || ports == 0 {
+		return fmt.Errorf("not every device was up in every slot with a known rate for each port (%d devices behind; polls that were not up:%s)", behind, t.others())
 	}
 	return nil
 }
 
-// others names the outcomes other than up, " (expired 2)".
+// others names the outcomes other than up since the start, " expired 2, timeout 1", or " none".
 func (t totals) others() string {
 	var words []string
 	for _, outcome := range slices.Sorted(maps.Keys(t.notUp)) {
 		words = append(words, fmt.Sprintf("%s %.0f", outcome, t.notUp[outcome]))
 	}
 	if len(words) == 0 {
-		return ""
+		return " none"
 	}
-	return " (" + strings.Join(words, ", ") + ")"
+	return " " + strings.Join(words, ", ")
 }
 
 // knownRates asks rrdtool, as any other program would, for the last rates of every port.
