@@ -20,6 +20,23 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
+// A password or a number of the journal's Redis says nothing as long as none is named.
+func TestTheJournalsRedisMustBeNamed(t *testing.T) {
+	t.Parallel()
+	for text, own := range map[string]bool{
+		"JOURNAL_REDIS_PASSWORD=secret\nJOURNAL_REDIS_DB=3":      false,
+		"JOURNAL_REDIS_SCHEME=tls\nJOURNAL_REDIS_PORT=1":         false,
+		"JOURNAL_REDIS_HOST=j\nJOURNAL_REDIS_PASSWORD=secret":    true,
+		"JOURNAL_REDIS_SOCKET=/run/journal.sock":                 true,
+		"JOURNAL_REDIS_SENTINEL=s:1\nJOURNAL_REDIS_PASSWORD=sec": true,
+	} {
+		c, err := config.Load(write(t, "REDIS_HOST=queue\n"+text), nil)
+		if err != nil || c.JournalOwn != own || !own && c.JournalRedis.Host != "queue" {
+			t.Errorf("%s: of its own %v, at %s, %v", text, c.JournalOwn, c.JournalRedis.Host, err)
+		}
+	}
+}
+
 func TestLibreNMSNamesAreHonoured(t *testing.T) {
 	t.Parallel()
 	key, err := secret.GenerateKey()

@@ -125,7 +125,8 @@ func (r raw) config() (Config, error) {
 	if c.Redis, err = r.Redis.config("REDIS_"); err != nil {
 		return Config{}, err
 	}
-	if c.JournalRedis = c.Redis; r.JournalRedis != (rawRedis{}) {
+	// The rest of JOURNAL_REDIS_* says how to reach one that is named, and nothing without it.
+	if c.JournalRedis = c.Redis; r.JournalRedis.Host != "" || r.JournalRedis.Socket != "" || r.JournalRedis.Sentinel != "" {
 		c.JournalOwn = true
 		if c.JournalRedis, err = r.JournalRedis.config("JOURNAL_REDIS_"); err != nil {
 			return Config{}, err
@@ -219,14 +220,14 @@ func (r rawRedis) config(prefix string) (Redis, error) {
 	}
 	if r.DB != "" {
 		if c.DB, err = strconv.Atoi(r.DB); err != nil || c.DB < 0 || c.DB > 16_383 {
-			return Redis{}, fmt.Errorf("%sDB is a number from 0 to 16383, not %.60q", prefix, r.DB)
+			return Redis{}, fmt.Errorf("%sDB is a number from 0 to 16383%s", prefix, shown(r.DB))
 		}
 	}
 	c.Timeout = 60 * time.Second
 	if r.Timeout != "" {
 		seconds, err := strconv.Atoi(r.Timeout)
 		if err != nil || seconds < 0 || seconds > 86_400 {
-			return Redis{}, fmt.Errorf("%sTIMEOUT is a number of seconds from 0 to 86400, not %.60q", prefix, r.Timeout)
+			return Redis{}, fmt.Errorf("%sTIMEOUT is a number of seconds from 0 to 86400%s", prefix, shown(r.Timeout))
 		}
 		c.Timeout = time.Duration(seconds) * time.Second
 	}
@@ -241,13 +242,22 @@ func (r rawRedis) config(prefix string) (Redis, error) {
 	return c, nil
 }
 
+// shown quotes a wrong value that looks like a slip of a number, as 1O or -1 do.
+// Anything longer may be a password that went into the line above or below it.
+func shown(text string) string {
+	if len(text) > 6 {
+		return "; what it has is something else"
+	}
+	return fmt.Sprintf(", not %q", text)
+}
+
 func port(name, text string, fallback uint16) (uint16, error) {
 	if text == "" {
 		return fallback, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%s is a number from 1 to 65535, not %.60q", name, text)
+		return 0, fmt.Errorf("%s is a number from 1 to 65535%s", name, shown(text))
 	}
 	return uint16(n), nil
 }

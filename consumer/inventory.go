@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pollux/device"
+	"pollux/secret"
 	"pollux/store"
 )
 
@@ -129,7 +130,8 @@ func (i *inventory) ask(ctx context.Context, limit time.Duration, question func(
 	defer cancel()
 	began := time.Now()
 	err := question(asking)
-	failed := err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil
+	// A secret that does not open is no fault of the database, which answered.
+	failed := err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, secret.ErrOpen) && ctx.Err() == nil
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if failed && time.Since(began) >= slowFailure {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -61,7 +63,9 @@ func (s *Store) diagnose(err error) (sentinel error, advice string) {
 	switch {
 	case refusesLogin(err):
 		return ErrCredentials, "check DB_USERNAME and DB_PASSWORD, and what the user is granted"
-	case hasCode(err, 1049, "3D000", sqlite3.SQLITE_CANTOPEN), onFile(err):
+	case s.file != "" && (hasCode(err, 0, "", sqlite3.SQLITE_CANTOPEN) || onFile(err)):
+		return ErrNoDatabase, adviceOnFile(s.file)
+	case hasCode(err, 1049, "3D000", 0), onFile(err):
 		return ErrNoDatabase, "create it, or check DB_DATABASE"
 	case hasCode(err, 0, "", sqlite3.SQLITE_NOTADB):
 		return ErrNoDatabase, "the file is something else; check DB_DATABASE"
@@ -69,6 +73,15 @@ func (s *Store) diagnose(err error) (sentinel error, advice string) {
 		return ErrUnavailable, "start it, or check DB_HOST, DB_PORT and DB_SOCKET"
 	}
 	return nil, ""
+}
+
+// adviceOnFile tells a folder that is missing from one that may not be used.
+func adviceOnFile(file string) string {
+	folder := filepath.Dir(file)
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return "the folder " + folder + " does not exist; create it, or check --data-dir and DB_DATABASE"
+	}
+	return "check who may read and write it and its folder, or check DB_DATABASE"
 }
 
 // onFile says that a file or directory cannot be used, which is no matter of the network although its error has the same methods.

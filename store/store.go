@@ -26,6 +26,7 @@ type Store struct {
 	reads *bun.DB    // reads; the same as db except with SQLite
 	key   secret.Key // the APP_KEY and former ones; keyInForce says which of them seals
 	where string     // which database this is, for errors
+	file  string     // of SQLite, else ""
 	log   *slog.Logger
 }
 
@@ -45,6 +46,9 @@ func Open(ctx context.Context, c config.Database, key secret.Key, log *slog.Logg
 
 func open(ctx context.Context, c config.Database, key secret.Key, log *slog.Logger, create bool) (*Store, error) {
 	s := &Store{key: key, where: describe(c), log: log}
+	if c.Connection == config.SQLite {
+		s.file = c.Name
+	}
 	var err error
 	if s.db, s.reads, err = connect(ctx, c, log, create); err != nil {
 		return nil, s.fail("open the database", err)

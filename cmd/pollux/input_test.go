@@ -44,6 +44,8 @@ func mistakesOfNames() []mistake {
 		{name: "port of inspect", args: []string{"inspect", "127.0.0.1:snmp"}, code: exitUsage, says: []string{"1 to 65535"}},
 		{name: "inspect nothing", args: []string{"inspect", ""}, code: exitUsage, says: []string{"name or an address"}},
 		{name: "inspect an open bracket", args: []string{"inspect", "[::1"}, code: exitUsage, says: []string{"HOST:PORT"}},
+		{name: "inspect a newline", args: []string{"inspect", "127.0.0.1\n"}, code: exitUsage, says: []string{"printable"}},
+		{name: "inspect nobody in a zone", args: []string{"inspect", "fe80::1%nowhere"}, code: exitUnreachable, says: []string{"fe80::1%nowhere"}},
 		{name: "interval 5", args: add("new", "--interval", "5"), code: exitUsage, says: []string{"10 to 3600"}},
 		{name: "interval 4000", args: add("new", "--interval", "4000"), code: exitUsage, says: []string{"10 to 3600"}},
 		{name: "interval of a known device", args: []string{"device", "set", "known", "--interval", "5"}, code: exitUsage, says: []string{"10 to 3600"}},

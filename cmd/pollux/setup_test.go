@@ -98,6 +98,7 @@ func setupsOfSQLite(t *testing.T, s *site) []setup {
 		{name: "garbage at a migration", env: file(garbage), args: up, code: exitUsage, says: []string{"not a database", "DB_DATABASE"}},
 		{name: "a directory", env: file(s.dir), code: exitUsage, says: []string{"DB_DATABASE"}},
 		{name: "no file", env: file(filepath.Join(s.dir, "none.db")), code: exitFailure, says: []string{"pollux migrate up", "none.db"}},
+		{name: "no folder at a migration", env: file(filepath.Join(s.dir, "absent", "p.db")), args: up, code: exitUsage, says: []string{"folder " + filepath.Join(s.dir, "absent") + " does not exist", "create it"}},
 		{name: "older", env: file(older), code: exitFailure, says: []string{"older", "pollux migrate up"}},
 		{name: "newer", env: file(newer), code: exitFailure, says: []string{"newer", "upgrade the pollux binary"}},
 		{name: "newer at a migration", env: file(newer), args: up, code: exitFailure, says: []string{"newer"}},

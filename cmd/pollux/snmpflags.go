@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -49,7 +50,7 @@ func (f *snmpFlags) add(command *cobra.Command) {
 	flags.StringVarP(&f.authPass, "auth-password", "A", "", "v3 authentication password"+secretHelp)
 	flags.StringVarP(&f.authProtocol, "auth-protocol", "a", "", "MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 (default SHA-256 with a password)")
 	flags.StringVarP(&f.privPass, "privacy-password", "X", "", "v3 privacy password"+secretHelp)
-	flags.StringVarP(&f.privProtocol, "privacy-protocol", "x", "", "DES, AES, AES-192, AES-256, AES-192-C or AES-256-C (default AES with a password)")
+	flags.StringVarP(&f.privProtocol, "privacy-protocol", "x", "", "DES, AES (AES-128), AES-192, AES-256, AES-192-C or AES-256-C (default AES with a password)")
 	flags.StringVar(&f.context, "context", "", "v3 context name")
 }
 
@@ -190,11 +191,23 @@ func (f *snmpFlags) applied(command *cobra.Command, secrets flagSecrets, c snmp.
 	set(changed("auth-password"), &c.AuthPassword, secrets.auth)
 	set(changed("auth-protocol"), &c.AuthProtocol, strings.ToUpper(f.authProtocol))
 	set(changed("privacy-password"), &c.PrivPassword, secrets.priv)
-	set(changed("privacy-protocol"), &c.PrivProtocol, strings.ToUpper(f.privProtocol))
+	set(changed("privacy-protocol"), &c.PrivProtocol, privacy(f.privProtocol))
 	set(changed("context"), &c.Context, f.context)
 	set(c.AuthProtocol == "" && !c.AuthPassword.IsEmpty() && !changed("auth-protocol"), &c.AuthProtocol, "SHA-256")
 	set(c.PrivProtocol == "" && !c.PrivPassword.IsEmpty() && !changed("privacy-protocol"), &c.PrivProtocol, "AES")
 	return c
+}
+
+// privacy is a privacy protocol as it is stored. SNMP tools call AES by its key's length, too.
+func privacy(text string) string {
+	switch name := strings.ToUpper(text); name {
+	case "AES-128", "AES128":
+		return "AES"
+	case "AES192", "AES256", "AES192-C", "AES256-C":
+		return "AES-" + strings.TrimPrefix(name, "AES")
+	default:
+		return name
+	}
 }
 
 // place is where the device is asked: LibreNMS's port and transport. What is not given is what the settings say.
@@ -260,7 +273,11 @@ func hostPort(text string) (host string, port int, err error) {
 	if text == "" {
 		return "", 0, usagef("say which device: a name or an address")
 	}
-	if net.ParseIP(text) != nil || !strings.Contains(text, ":") {
+	// A control character in a name is a mistake of quoting, and the resolver's error would not say so.
+	if at := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }); at >= 0 {
+		return "", 0, usagef("%.80q is no name or address of a device: only printable ASCII without spaces is", text)
+	}
+	if _, err := netip.ParseAddr(text); err == nil || !strings.Contains(text, ":") { // fe80::1%eth0 too
 		return text, 0, nil
 	}
 	host, number, err := net.SplitHostPort(text)
