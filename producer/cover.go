@@ -53,16 +53,6 @@ func (t *term) noteTerm(ctx context.Context) {
 	}
 }
 
-// listNodes lists the live nodes.
-func (t *term) listNodes(ctx context.Context) (nodes []cluster.Node, known bool) {
-	nodes, err := cluster.List(ctx, t.deps.Redis)
-	if err != nil {
-		t.log.Debug("the nodes cannot be listed", "err", err)
-		return nil, false
-	}
-	return nodes, true
-}
-
 // cover judges how well the cluster is covered, exports it, and tells of what
 // began and ended. It takes a twentieth of the time at most: a look at 100,000
 // devices costs a few tenths of a second.

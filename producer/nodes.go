@@ -27,6 +27,31 @@ type census struct {
 	since map[string]time.Time // when a change that is not noted yet was seen first, by role and NODE_ID
 }
 
+// sighting is the live nodes as they were last listed.
+type sighting struct {
+	nodes []cluster.Node
+	at    time.Time
+}
+
+// listNodes lists the live nodes. Two parts of a term want them, and a listing
+// scans all keys of Redis: one that is younger than two looks serves both.
+func (t *term) listNodes(ctx context.Context) (nodes []cluster.Node, known bool) {
+	if last := t.seen.Load(); last != nil && time.Since(last.at) < 2*nodesEvery {
+		return last.nodes, true
+	}
+	return t.relistNodes(ctx)
+}
+
+func (t *term) relistNodes(ctx context.Context) (nodes []cluster.Node, known bool) {
+	nodes, err := cluster.List(ctx, t.deps.Redis)
+	if err != nil {
+		t.log.Debug("the nodes cannot be listed", "err", err)
+		return nil, false
+	}
+	t.seen.Store(&sighting{nodes: nodes, at: time.Now()})
+	return nodes, true
+}
+
 // watchNodes looks after the nodes every 5 s until ctx ends.
 func (t *term) watchNodes(ctx context.Context) {
 	every(ctx, nodesEvery, func() { t.observeNodes(ctx) })
@@ -35,14 +60,12 @@ func (t *term) watchNodes(ctx context.Context) {
 // observeNodes exports which nodes there are, and notes which came and went. A
 // group with devices and no active node shows as 0.
 func (t *term) observeNodes(ctx context.Context) {
-	live, err := cluster.List(ctx, t.deps.Redis)
-	if err != nil {
-		t.log.Debug("the nodes cannot be listed", "err", err)
+	live, known := t.relistNodes(ctx)
+	if !known {
 		clear(t.census.since) // what was missing may not have been
 		return
 	}
-	known := t.deps.Nodes != nil
-	if known {
+	if known = t.deps.Nodes != nil; known {
 		rows, err := t.deps.Nodes.Nodes(ctx)
 		if err != nil {
 			t.log.Debug("the rows of the nodes cannot be read; the last ones stay", "err", err)

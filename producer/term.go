@@ -35,7 +35,8 @@ type term struct {
 	ticked  int64     // last second that was looked at
 	failing bool      // the last offers did not go through
 
-	census      census      // only watchNodes uses it
+	census      census // only watchNodes uses it
+	seen        atomic.Pointer[sighting]
 	renewClient atomic.Bool // a queue was removed that client takes for known
 
 	// What observe remembers.
