@@ -106,10 +106,10 @@ func (r *role) ready(code int, status string) map[string]ops.CheckResult {
 }
 
 // The metrics that each role exports from its start, without the prefix
-// pollux_. nodes, group_nodes and billing_samples_total belong to parts that do not exist yet.
+// pollux_. billing_samples_total belongs to a part that does not exist yet.
 var (
 	everyRole = []string{"build_info", "redis_up", "db_up", "clock_skew_seconds"}
-	leading   = []string{"leader", "group_devices", "slots_missed_total", "queue_tasks", "queue_latency_seconds", "queue_paused", "devices_overdue", "coverage_alarms", "events_dropped_total"}
+	leading   = []string{"leader", "nodes", "group_nodes", "group_devices", "slots_missed_total", "queue_tasks", "queue_latency_seconds", "queue_paused", "devices_overdue", "coverage_alarms", "events_dropped_total"}
 	consuming = []string{
 		"polls_total", "task_repeats_total", "poll_lateness_seconds", "poll_duration_seconds", "polls_in_flight", "workers",
 		"worker_seconds_total", "snmp_requests_total", "journal_entries", "journal_bytes", "journal_lag_seconds", "journal_cut_total",
