@@ -21,7 +21,7 @@ func (r *rig) look(t *testing.T, leader *term) {
 	t.Helper()
 	leader.nextLook = time.Time{}
 	looks, queuesKnown := r.queues.observe(t.Context())
-	nodes, nodesKnown := leader.listNodes(t.Context())
+	nodes, nodesKnown := leader.relistNodes(t.Context())
 	if !queuesKnown || !nodesKnown {
 		t.Fatal("queues or nodes cannot be read")
 	}
