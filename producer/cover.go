@@ -75,7 +75,7 @@ func (t *term) cover(ctx context.Context, s *Schedule, nodes []cluster.Node, loo
 		return
 	}
 	seen := scene{now: now, devices: s.Groups(), shortest: s.Shortest(), groups: t.groupNames(), service: t.serviceOf(ctx, nodes), queues: looks}
-	events := t.memory.compare(look{now: now, alarms: seen.alarms(), late: late, held: s.holds, name: seen.name})
+	events := t.memory.compare(look{now: now, alarms: append(seen.alarms(), lateAlarms(late, seen.name)...), late: late, held: s.holds, name: seen.name})
 	t.metrics.showAlarms(t.memory.report)
 	for _, e := range events {
 		e.Node = t.config.NodeID

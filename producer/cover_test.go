@@ -97,9 +97,11 @@ func TestCoverageIsToldOnceByAllLeaders(t *testing.T) {
 		}
 	}
 	r.look(t, leader)
-	r.store.wantTold(t, "the second look", "warning device 2: not polled for 16m4", "error 1 device of poller group 3 (Berlin) are not polled: no live node serves the group")
-	if n := r.metric(t, "pollux_coverage_alarms", "kind=unserved"); n != 1 {
-		t.Errorf("coverage_alarms is %v", n)
+	r.store.wantTold(t, "the second look", "warning device 2: not polled for 16m4", "notice 1 device of poller group 3 (Berlin) were not polled for 1.2 of their intervals", "error 1 device of poller group 3 (Berlin) are not polled: no live node serves the group")
+	for _, kind := range []string{"unserved", "late"} {
+		if n := r.metric(t, "pollux_coverage_alarms", "kind="+kind); n != 1 {
+			t.Errorf("coverage_alarms of kind %s is %v", kind, n)
+		}
 	}
 	r.look(t, leader)
 	r.store.wantTold(t, "the third look")
@@ -114,7 +116,7 @@ func TestCoverageIsToldOnceByAllLeaders(t *testing.T) {
 	r.look(t, leader)
 	r.store.wantTold(t, "served for one look")
 	r.look(t, leader)
-	r.store.wantTold(t, "served", "ok device 2: polled again", "ok over after")
+	r.store.wantTold(t, "served", "ok device 2: polled again", "ok over after", "ok over after")
 	if n := r.metric(t, "pollux_coverage_alarms", "kind=unserved"); n != 0 {
 		t.Errorf("coverage_alarms is %v", n)
 	}

@@ -16,10 +16,11 @@ const (
 	alarmUnserved = "unserved" // a poller group has devices and no live node
 	alarmOrphaned = "orphaned" // a queue holds tasks that nobody will take
 	alarmPaused   = "paused"   // a queue is paused for more than two intervals of its devices
+	alarmLate     = "late"     // devices were not polled for 1.2 of their intervals
 	alarmOverdue  = "overdue"  // devices were not polled for three of their intervals
 )
 
-var alarmKinds = [...]string{alarmUnserved, alarmOrphaned, alarmPaused, alarmOverdue}
+var alarmKinds = [...]string{alarmUnserved, alarmOrphaned, alarmPaused, alarmLate, alarmOverdue}
 
 // pausedIntervals is how many intervals of its devices a queue may be paused before it is an alarm.
 const pausedIntervals = 2
@@ -36,10 +37,24 @@ func (a alarm) key() string { return a.kind + ":" + a.subject }
 
 // severity is how bad it is.
 func (a alarm) severity() device.Severity {
-	if a.kind == alarmUnserved {
+	switch a.kind {
+	case alarmUnserved:
 		return device.SeverityError
+	case alarmLate: // one slot was missed: it may be the only one
+		return device.SeverityNotice
+	default:
+		return device.SeverityWarning
 	}
-	return device.SeverityWarning
+}
+
+// lateAlarms is one alarm for each poller group with late devices, those that
+// are overdue by now included: a device that misses a slot is no event of its own.
+func lateAlarms(late []Unpolled, name func(group int64) string) []alarm {
+	var all []alarm
+	for group, n := range tallyOf(late) {
+		all = append(all, alarm{alarmLate, strconv.FormatInt(group, 10), fmt.Sprintf("%s of %s were not polled for 1.2 of their intervals", count(n.late, "device"), name(group))})
+	}
+	return all
 }
 
 // scene is what one look at the cluster saw.
