@@ -99,7 +99,10 @@ type Consumer struct {
 	probes    *gate  // polls of them that ask a device which was down
 	shared    *shared
 	work      *tally     // what this node did, for lists of nodes
-	failures  ops.Seldom // of tasks, in the log
+	failures  ops.Seldom // of tasks, in the log; each kind of trouble has its own
+	refusals  ops.Seldom // of entries, by the journal
+	futures   ops.Seldom // samples that are ahead of the journal's clock
+	panics    ops.Seldom
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish

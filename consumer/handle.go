@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -36,7 +37,7 @@ func (c *Consumer) HandlePoll(ctx context.Context, task *asynq.Task) error {
 func (c *Consumer) carryOut(t *turn) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("a poll panicked", "device", t.DeviceID, "panic", fmt.Sprintf("%.200v", r), "stack", string(debug.Stack()))
+			c.complain(&c.panics, slog.LevelError, "a poll panicked", "device", t.DeviceID, "panic", fmt.Sprintf("%.200v", r), "stack", string(debug.Stack()))
 			err = &ending{device.OutcomeSkipped, skipPanic}
 		}
 	}()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"pollux/ops"
 	"pollux/tasks"
 )
 
@@ -101,12 +102,16 @@ func (c *Consumer) noteError(_ context.Context, task *asynq.Task, err error) {
 	if !isFailure(err) {
 		return
 	}
-	level, more := slog.LevelDebug, 0
-	if count, due := c.failures.Note(time.Now()); due {
-		level, more = slog.LevelWarn, count
+	c.complain(&c.failures, slog.LevelWarn, "a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()), "err", fmt.Sprintf("%.300v", err))
+}
+
+// complain logs what may go wrong with every poll of a node at once: one line in ten seconds, the others at the level debug.
+func (c *Consumer) complain(seldom *ops.Seldom, level slog.Level, message string, about ...any) {
+	untold, due := seldom.Note(time.Now())
+	if !due {
+		level = slog.LevelDebug
 	}
-	c.log.Log(context.Background(), level, "a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()),
-		"err", fmt.Sprintf("%.300v", err), "untold_before", more)
+	c.log.Log(context.Background(), level, message, append(about, "untold_before", untold)...)
 }
 
 // bridge is asynq's logger. asynq repeats its complaints every second while

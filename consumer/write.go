@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"pollux/device"
@@ -58,7 +59,7 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 		case err == nil:
 			return c.verdict(t, entry, result)
 		case errors.Is(err, journal.ErrEntry):
-			c.log.Error("the journal refuses a poll", "device", t.DeviceID, "slot", t.Slot, "err", err)
+			c.complain(&c.refusals, slog.LevelError, "the journal refuses a poll", "device", t.DeviceID, "slot", t.Slot, "err", err)
 			return &ending{device.OutcomeSkipped, skipRefused}
 		case errors.Is(err, journal.ErrServer):
 			c.sight.lookNow()
@@ -82,7 +83,7 @@ func (c *Consumer) verdict(t *turn, entry journal.Entry, result journal.Result) 
 		}
 		return nil
 	case journal.Future:
-		c.log.Warn("the journal refuses samples from the future: clocks differ", "device", t.DeviceID, "slot", t.Slot)
+		c.complain(&c.futures, slog.LevelWarn, "the journal refuses samples from the future: clocks differ", "device", t.DeviceID, "slot", t.Slot)
 		return errFuture
 	}
 	if !c.isFinished(t) || t.last.Slot > t.Slot && t.last.Before != t.Slot {
