@@ -69,6 +69,31 @@ func (s *Server) Fill() (empty func()) {
 	}
 }
 
+// StartLoading starts a server that was killed, and returns while it is busy
+// loading its data and answers LOADING. finish lets it come to the end of that.
+func (s *Server) StartLoading() (finish func()) {
+	s.t.Helper()
+	command, ready := s.command, s.ready
+	s.command = func() *exec.Cmd {
+		slow := command()
+		slow.Args = append(slow.Args, "--key-load-delay", "200000", "--loading-process-events-interval-bytes", "1024") // microseconds a key
+		return slow
+	}
+	s.ready = func() error {
+		if _, err := s.Ask("GET", "none"); err == nil || !strings.HasPrefix(err.Error(), "LOADING") {
+			return fmt.Errorf("it is not loading: %w", err)
+		}
+		return nil
+	}
+	s.Start()
+	s.command, s.ready = command, ready
+	return func() {
+		s.t.Helper()
+		s.Must("CONFIG", "SET", "key-load-delay", "0")
+		Eventually(s.t, startLimit, "redis-server has loaded its data", func() bool { return ready() == nil })
+	}
+}
+
 // addAdmin adds the user for Ask to a file of users.
 func addAdmin(t testing.TB, file string) {
 	t.Helper()

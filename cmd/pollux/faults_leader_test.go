@@ -27,6 +27,9 @@ func TestFaultKillLeader(t *testing.T) {
 	w := newWorld(t, polluxtest.PostgreSQL, setup{producers: 3, consumers: 2})
 	var worst time.Duration
 	moments := []time.Duration{-200, -50, -5, 2, 5, 20, 80, 200} // ms from a full second
+	if testing.Short() {
+		moments = []time.Duration{-5, 20}
+	}
 	for _, ms := range moments {
 		leader := w.leader()
 		heirs := slices.DeleteFunc(w.running("p"), func(p *process) bool { return p == leader })

@@ -20,7 +20,7 @@ import (
 
 const (
 	// redisAway is how long TestFaultRedisAway keeps Redis down.
-	redisAway = 1 * time.Minute
+	redisAway = 10 * time.Minute
 	// backAfter is how long the nodes may take until they work again.
 	backAfter = 10 * time.Second
 	// idleShare of a core is what a process may use while it waits for Redis.
