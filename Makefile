@@ -40,6 +40,7 @@ test-packages:
 test: test-packages ## Install what the tests need and run them all
 	go vet ./...
 	go test -timeout 20m ./...
+	go test -tags faults -short -count=1 -timeout 10m -run '^TestFault(KillLeader|KillConsumers)$$' ./cmd/pollux
 
 .PHONY: test-race
 test-race: test-packages ## Run all tests under the race detector
@@ -48,7 +49,7 @@ test-race: test-packages ## Run all tests under the race detector
 
 .PHONY: faults
 faults: test-packages ## Freeze, kill and part the processes of clusters under load; at most 25 minutes
-	go test -tags faults -count=1 -timeout 40m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
+	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
 
 .PHONY: fmt
 fmt: ## Format the Go code
