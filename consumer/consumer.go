@@ -103,6 +103,7 @@ type Consumer struct {
 	refusals  ops.Seldom // of entries, by the journal
 	futures   ops.Seldom // samples that are ahead of the journal's clock
 	panics    ops.Seldom
+	secrets   ops.Seldom // of devices, that do not open
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish

@@ -13,6 +13,7 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/poller"
+	"pollux/secret"
 	"pollux/store"
 )
 
@@ -237,6 +238,9 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 		return poller.Target{}, errRemoved
 	case err != nil && c.stopping():
 		return poller.Target{}, errHandBack
+	case errors.Is(err, secret.ErrOpen):
+		c.complain(&c.secrets, slog.LevelError, "the credentials of a device cannot be read; set them anew with: pollux device set", "device", t.DeviceID, "err", err)
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now()) // a node that has a former key may read them
 	case err != nil:
 		return poller.Target{}, t.elsewhere(c.deps.Clock.Now())
 	case d.Disabled:
