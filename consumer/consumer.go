@@ -39,6 +39,8 @@ type Store interface {
 type Journal interface {
 	// AppendOn appends to the Redis with this run_id, "" for any; on another one it is journal.ErrServer.
 	AppendOn(ctx context.Context, server string, entry journal.Entry) (journal.Result, error)
+	// AppendAgain appends although the slot may be finished.
+	AppendAgain(ctx context.Context, entry journal.Entry) (journal.Result, error)
 	// LastOn tells the last finished slots of devices, in their order, from that Redis.
 	LastOn(ctx context.Context, server string, ids []int64) ([]journal.Last, error)
 }

@@ -97,6 +97,7 @@ type fakeJournal struct {
 	results []journal.Result // of the next appends
 	errs    []error          // of the next appends
 	away    bool
+	again   int    // entries that were appended although their slot may be finished
 	server  string // who answers; "" for whoever is asked for
 }
 
@@ -125,12 +126,19 @@ func (j *fakeJournal) AppendOn(ctx context.Context, server string, e journal.Ent
 		return result, nil
 	}
 	last := j.last[e.DeviceID]
-	if newest := newestSample(e); e.Slot < last.Slot || !newest.IsZero() && newest.Before(last.SampleAt.Add(time.Second)) {
+	if newest := newestSample(e); last.State(e.Slot) != journal.SlotUnfinished || e.Slot < last.Slot || !newest.IsZero() && newest.Before(last.SampleAt.Add(time.Second)) {
 		return journal.Stale, nil
 	}
 	j.entries = append(j.entries, e)
 	j.last[e.DeviceID] = journal.Last{Slot: e.Slot, Outcome: e.Outcome, SampleAt: newestSample(e)}
 	return journal.Accepted, nil
+}
+
+func (j *fakeJournal) AppendAgain(ctx context.Context, e journal.Entry) (journal.Result, error) {
+	j.mu.Lock()
+	j.again++
+	j.mu.Unlock()
+	return j.AppendOn(ctx, "", e)
 }
 
 func (j *fakeJournal) LastOn(_ context.Context, server string, ids []int64) ([]journal.Last, error) {

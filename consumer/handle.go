@@ -159,12 +159,12 @@ func (c *Consumer) checkSlot(t *turn) error {
 }
 
 // tooLate is how a turn ends whose slot is over: a slot that was finished before
-// it ended did not expire. The journal knows the last two finished slots only, and a
+// it ended did not expire. The journal knows the last finished slots only, and a
 // task that comes again does so a minute or more later. Whether its first
 // run finished the slot cannot be told then, so the slot is not counted here: the leader counts it if it was missed.
 func (c *Consumer) tooLate(t *turn) error {
 	switch {
-	case c.isFinished(t) && (t.last.Slot == t.Slot || t.last.Before == t.Slot):
+	case c.isFinished(t) && t.last.State(t.Slot) == journal.SlotFinished:
 		return errFinished
 	case t.again:
 		return errTooLate

@@ -40,7 +40,7 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		}, "", "", "finished", nil, 0, 0},
 		"over and finished, as the slot after it is": {func(r *rig, u *turn) {
 			u.Slot -= 2 * int64(u.Interval)
-			r.journal.last[1] = journal.Last{Slot: u.Slot + int64(u.Interval), Before: u.Slot, Outcome: device.OutcomeUp}
+			r.journal.last[1] = journal.Last{Slot: u.Slot + int64(u.Interval), Before: [journal.Remembered - 1]int64{u.Slot}, Outcome: device.OutcomeUp}
 		}, "", "", "finished", nil, 0, 0},
 		"over when it comes again":    {func(_ *rig, u *turn) { u.Slot, u.again = u.Slot-int64(u.Interval), true }, "", "", "late", nil, 0, 0},
 		"comes again in time":         {func(_ *rig, u *turn) { u.again = true }, "up", "", "", nil, 1, 1},
@@ -139,7 +139,7 @@ func (r *rig) stale(u *turn, slot, before int64) {
 	r.session.Store(&fakeSession{stats: r.stats, get: func(context.Context) error {
 		r.journal.mu.Lock()
 		defer r.journal.mu.Unlock()
-		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: before, Outcome: device.OutcomeUp, SampleAt: time.Now()}
+		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: [journal.Remembered - 1]int64{before}, Outcome: device.OutcomeUp, SampleAt: time.Now()}
 		return nil
 	}})
 	r.journal.results = []journal.Result{journal.Stale}

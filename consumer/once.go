@@ -58,7 +58,7 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	if !result.Report.Poll.Outcome.Finished() {
 		return result, errors.New("the poll was interrupted before the device answered")
 	}
-	result.Journal, err = deps.Journal.AppendOn(ctx, "", entryOf(t, d, result.Report))
+	result.Journal, err = deps.Journal.AppendAgain(ctx, entryOf(t, d, result.Report))
 	if err != nil {
 		return result, fmt.Errorf("poll device %d: %w", id, err)
 	}

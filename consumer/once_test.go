@@ -33,6 +33,9 @@ func TestPollOnce(t *testing.T) {
 	if once, err := PollOnce(t.Context(), r.config, deps(), 1); err != nil || once.Journal != journal.Stale || len(r.store.saved) != 1 {
 		t.Errorf("%+v, %v", once, err)
 	}
+	if r.journal.again != 2 {
+		t.Errorf("%d of 2 entries were appended although the slot may be finished", r.journal.again)
+	}
 	if _, err := PollOnce(t.Context(), r.config, deps(), 99); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown device: %v", err)
 	}

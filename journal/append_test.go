@@ -110,7 +110,7 @@ func TestAppendOfADeviceThatIsDown(t *testing.T) {
 	if n := a.length(); n != 1 {
 		t.Errorf("%d entries, want 1", n)
 	}
-	if text := a.client.HGet(t.Context(), "pollux:{journal:3}:last", "7").Val(); text != itoa(int(now.UnixMilli()))+":"+itoa(int(slot+10))+":auth:"+itoa(int(slot)) {
+	if text := a.client.HGet(t.Context(), "pollux:{journal:3}:last", "7").Val(); text != itoa(int(now.UnixMilli()))+":"+itoa(int(slot+10))+":auth:-10-10." {
 		t.Errorf("the hash holds %q", text)
 	}
 }
@@ -203,48 +203,13 @@ func TestAppendIntoAFullRedis(t *testing.T) {
 	a.want(journal.Accepted, e)
 }
 
-// The log knows the slot that was finished before the last one, so that a slot that nobody finished shows although the next one is.
-func TestTheSlotFinishedBeforeTheLastOne(t *testing.T) {
-	t.Parallel()
-	a := newAppending(t)
-	now := time.Now().Add(-time.Minute)
-	slot := now.Unix()
-	want := func(last, before int64) {
-		t.Helper()
-		if got := a.last(7); got.Slot != last || got.Before != before {
-			t.Errorf("slot %d, before it %d, want %d and %d", got.Slot, got.Before, last, before)
-		}
-	}
-	a.want(journal.Accepted, portEntry(7, slot, now, 1))
-	want(slot, 0)
-	a.want(journal.Accepted, portEntry(7, slot+10, now.Add(10*time.Second), 1))
-	want(slot+10, slot)
-	down := journal.Entry{DeviceID: 7, Slot: slot + 30, Outcome: device.OutcomeDown} // slot+20 is finished by nobody
-	a.want(journal.Accepted, down)
-	want(slot+30, slot+10)
-	a.want(journal.Accepted, down) // the same slot again moves nothing
-	want(slot+30, slot+10)
-	a.want(journal.Stale, portEntry(7, slot+20, now.Add(20*time.Second), 1))
-	want(slot+30, slot+10)
-	// Written by a program that knew one slot only.
-	if err := a.client.HSet(t.Context(), "pollux:{journal:3}:last", "7", "1000:"+itoa(int(slot+40))+":up").Err(); err != nil {
-		t.Fatal(err)
-	}
-	want(slot+40, slot+40)
-	down.Slot = slot + 40
-	a.want(journal.Accepted, down)
-	want(slot+40, slot+40)
-	down.Slot = slot + 50
-	a.want(journal.Accepted, down)
-	want(slot+50, slot+40)
-}
-
 // What stands in Redis may be damaged; then it is as if it were not there.
 func TestDamagedLastTimes(t *testing.T) {
 	t.Parallel()
 	a := newAppending(t)
 	now := time.Now().Add(-time.Minute)
-	for _, text := range []string{"", "x", "1:2", "1:x:up", "-5:1:up", "99999999999999999999:1:up", "1:2:skipped", "1:2:up:", "1:2:up:x", "1:2:up:3", "1:2:up:-1", "1:2:up:1:1"} {
+	for _, text := range []string{"", "x", "1:2", "1:x:up", "-5:1:up", "99999999999999999999:1:up", "1:2:skipped", "1:2:up:", "1:2:up:x", "1:2:up:3", "1:2:up:-2", "1:2:up:1:1",
+		"1:20:up:-", "1:20:up:-1-", "1:20:up:-1--1", "1:20:up:-0", "1:20:up:-1x", "1:20:up:..", "1:20:up:-1-1-1-1-1-1-1-1", "1:20:up:-99999999999999999999"} {
 		if err := a.client.HSet(t.Context(), "pollux:{journal:3}:last", "7", text).Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ type Result string
 // The results of Append. None of them is an error.
 const (
 	Accepted Result = "accepted" // it is in the log; without measurements: the slot is finished
-	Stale    Result = "stale"    // the log has something newer of the device, or this very entry: a retry ends so
+	Stale    Result = "stale"    // the log has something newer of the device, or its slot is finished, by this very entry perhaps: a retry ends so
 	Future   Result = "future"   // a sample lies more than 2 s after the time of Redis
 )
 
@@ -40,9 +40,6 @@ var ErrServer = errors.New("another Redis answers for the journal")
 
 // field is the one field of a message of the stream.
 const field = "e"
-
-// lastChunk is how many devices one HMGET asks for, so that it does not hold up Redis.
-const lastChunk = 2000
 
 // Journal is the log of one shard. It is safe for concurrent use.
 type Journal struct {
@@ -81,6 +78,16 @@ func (j *Journal) Append(ctx context.Context, entry Entry) (Result, error) {
 // "" means any. Whoever keeps its recent entries names the one that has them:
 // on another one a newer entry would shut out those that were lost.
 func (j *Journal) AppendOn(ctx context.Context, server string, entry Entry) (Result, error) {
+	return j.append(ctx, server, entry, "")
+}
+
+// AppendAgain is Append for a poll that somebody asked for beside the slots: a
+// device's last finished slot takes another entry, whose outcome is then the slot's.
+func (j *Journal) AppendAgain(ctx context.Context, entry Entry) (Result, error) {
+	return j.append(ctx, "", entry, "again")
+}
+
+func (j *Journal) append(ctx context.Context, server string, entry Entry, again string) (Result, error) {
 	if entry.Outcome == device.OutcomeDown || entry.Outcome == device.OutcomeAuth {
 		entry.Measurements = nil
 	}
@@ -95,7 +102,7 @@ func (j *Journal) AppendOn(ctx context.Context, server string, entry Entry) (Res
 	}
 	earliest, latest := entry.span()
 	code, err := appendScript.Run(ctx, j.client, []string{j.stream, j.key("last")},
-		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server).Int()
+		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server, again).Int()
 	if err != nil {
 		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
 	}
@@ -109,66 +116,6 @@ func (j *Journal) AppendOn(ctx context.Context, server string, entry Entry) (Res
 	default:
 		return Stale, nil
 	}
-}
-
-// Last is what the log knows of a device; the zero Last when it knows nothing.
-type Last struct {
-	SampleAt time.Time      // latest sample in the log ever; zero when there was none
-	Slot     int64          // Unix second, the last finished slot
-	Before   int64          // Unix second, the slot finished before Slot: 0 when there was none, Slot when it is not known
-	Outcome  device.Outcome // of Slot
-}
-
-// Last reads what the log knows of devices, in their order.
-func (j *Journal) Last(ctx context.Context, ids []int64) ([]Last, error) {
-	return j.LastOn(ctx, "", ids)
-}
-
-// LastOn is Last from the Redis with this run_id and no other (ErrServer); "" means any.
-func (j *Journal) LastOn(ctx context.Context, server string, ids []int64) ([]Last, error) {
-	lasts := make([]Last, 0, len(ids))
-	for begin := 0; begin < len(ids); begin += lastChunk {
-		chunk := ids[begin:min(begin+lastChunk, len(ids))]
-		arguments := []any{server}
-		for _, id := range chunk {
-			arguments = append(arguments, id)
-		}
-		values, err := lastScript.Run(ctx, j.client, []string{j.key("last")}, arguments...).Slice()
-		if err == nil && len(values) != len(chunk) {
-			err = ErrServer
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the last slots of %d devices: %w", len(ids), err)
-		}
-		for _, value := range values {
-			text, _ := value.(string)
-			lasts = append(lasts, parseLast(text))
-		}
-	}
-	return lasts, nil
-}
-
-// parseLast reads "<last sample ms>:<last finished slot>:<outcome>:<slot finished
-// before>"; the last part is missing in what an older program wrote. Anything else is nothing.
-func parseLast(text string) Last {
-	parts := strings.SplitN(text, ":", 4)
-	if len(parts) < 3 || outcomeNumber(device.Outcome(parts[2])) == 0 {
-		return Last{}
-	}
-	ms, err := strconv.ParseInt(parts[0], 10, 64)
-	slot, slotErr := strconv.ParseInt(parts[1], 10, 64)
-	before, beforeErr := slot, error(nil)
-	if len(parts) == 4 {
-		before, beforeErr = strconv.ParseInt(parts[3], 10, 64)
-	}
-	if err != nil || slotErr != nil || beforeErr != nil || ms < 0 || before < 0 || slot < before {
-		return Last{}
-	}
-	last := Last{Slot: slot, Before: before, Outcome: device.Outcome(parts[2])}
-	if ms > 0 {
-		last.SampleAt = time.UnixMilli(ms)
-	}
-	return last
 }
 
 // Tombstone marks a removed device: for twice the window the recorder drops

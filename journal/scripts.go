@@ -23,36 +23,71 @@ if otherServer(ARGV[1]) then return {} end
 return redis.call('HMGET', KEYS[1], unpack(ARGV, 2))
 `)
 
+// earlierSlots are functions of Lua about the slots that were finished before
+// the last one, as parseLast reads them. stepsOf takes over what an older program
+// wrote. stepsWith puts the last one in front and keeps seven.
+const earlierSlots = `
+local function stepsOf(text, last)
+  local before = string.match(text, '^%d+$')
+  if not before then return string.match(text, '^[-%d]*%.?$') or '' end
+  before = tonumber(before)
+  if before == 0 then return '.' end
+  if before >= last then return '' end
+  return string.format('-%.0f', last - before)
+end
+local function stepsWith(last, slot, steps)
+  if last == 0 then return '.' end
+  local kept, n = string.format('-%.0f', slot - last), 1
+  for step in string.gmatch(steps, '%-%d+') do
+    n = n + 1
+    if n > 7 then return kept end
+    kept = kept .. step
+  end
+  if string.sub(steps, -1) == '.' then kept = kept .. '.' end
+  return kept
+end
+`
+
 // appendScript guards and appends.
 //
 //	KEYS stream, last
-//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any)
+//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any), again or ""
 //
 // It returns 0 accepted, 1 future, 2 stale, 3 not the server of that run_id. Stale is a sample less than 1 s
-// after the device's last one, because the recorder compares whole seconds.
-// The hash holds the slot that was finished before the last one too: the last
-// one alone cannot say whether the slot in front of it was finished.
+// after the device's last one, because the recorder compares whole seconds, an older slot, and the last one once more,
+// unless it is the same outcome without samples: that one may be the retry of an append whose answer was lost.
+// The hash holds the slots that were finished before the last one too: the last
+// one alone cannot say whether a slot in front of it was finished.
 // XADD stands first: when Redis is full it is refused, and the script ends there.
-var appendScript = redis.NewScript(otherServer + `
+var appendScript = redis.NewScript(otherServer + earlierSlots + `
 if otherServer(ARGV[7]) then return 3 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local earliest, latest, slot = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local sample, finished, before = 0, 0, 0
+local sample, finished, outcome, steps = 0, 0, '', '.'
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
-  local s, f, b = string.match(held, '^(%d+):(%d+):%a*:?(%d*)')
-  if s then sample, finished, before = tonumber(s), tonumber(f), tonumber(b) or tonumber(f) end
+  local s, f, o, rest = string.match(held, '^(%d+):(%d+):(%a*):?(.*)$')
+  if s then
+    sample, finished, outcome = tonumber(s), tonumber(f), o
+    steps = stepsOf(rest, finished)
+  end
 end
 if latest > now + 2000 then return 1 end
 if slot < finished then return 2 end
+if slot == finished and finished > 0 and ARGV[8] == '' then
+  if ARGV[6] == '' and outcome == ARGV[5] then return 0 end
+  return 2
+end
 if ARGV[6] ~= '' then
   if sample > 0 and earliest < sample + 1000 then return 2 end
   redis.call('XADD', KEYS[1], '*', 'e', ARGV[6])
   sample = latest
 end
-if slot > finished then before = finished end
-redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f:%.0f:%s:%.0f', sample, slot, ARGV[5], before))
+if slot > finished then steps = stepsWith(finished, slot, steps) end
+local value = string.format('%.0f:%.0f:%s', sample, slot, ARGV[5])
+if steps ~= '' then value = value .. ':' .. steps end
+redis.call('HSET', KEYS[2], ARGV[1], value)
 return 0
 `)
 

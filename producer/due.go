@@ -71,22 +71,29 @@ func endedDuring(s *Schedule, from, to int64) []ended {
 	return result
 }
 
-// missed counts the slots of a device that ended after the second from and
-// were not finished. The journal knows the last two finished slots of a device:
-// the slot before the last one matters, because a slot is judged when the next
-// one may be finished already. What lies before both counts as finished. A
-// device without a finished slot misses only what began at or after the second
-// known, since nothing says how long it has been there.
-func (e ended) missed(from int64, finished journal.Last, known int64) int64 {
+// missed counts the slots of a device that ended after the second from and were
+// not finished. The journal knows the last eight finished slots of a device, so that
+// gaps in front of the last one show too: after a time without a leader, or
+// without Redis, several slots are judged at once. What is older than
+// all that is remembered counts as finished. Of what lies before its first finished slot
+// a device misses only what began at or after the second known, since nothing says how long it has been there.
+func (e ended) missed(from int64, last journal.Last, known int64) int64 {
 	first := max(from-int64(e.Interval)+1, e.SlotFrom, e.since)
-	before := first
-	if finished.Before == 0 {
-		before = max(first, known)
+	finished := last.Finished()
+	if len(finished) == 0 {
+		return e.slots(max(first, known), e.last)
 	}
-	if finished.Slot == 0 {
-		return e.slots(before, e.last)
+	oldest := finished[len(finished)-1]
+	missed := e.slots(max(first, oldest), e.last)
+	for _, slot := range finished {
+		if slot >= first {
+			missed -= e.slots(slot, slot)
+		}
 	}
-	return e.slots(max(before, finished.Before+1), finished.Slot-1) + e.slots(max(first, finished.Slot+1), e.last)
+	if !last.Forgotten {
+		missed += e.slots(max(first, known), oldest-1)
+	}
+	return missed
 }
 
 // slots counts the slots up to the device's last one that ended, and that begin in the seconds from first to end.

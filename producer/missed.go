@@ -23,7 +23,7 @@ const (
 	lastBatch = 1000
 )
 
-// countMissed judges each second the slots that ended, by the last two finished slots of their devices.
+// countMissed judges each second the slots that ended, by the last finished slots of their devices.
 func (t *term) countMissed(ctx context.Context) {
 	from, known := int64(0), false
 	failing := false

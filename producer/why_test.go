@@ -25,14 +25,14 @@ func well() Facts {
 		Queue:  QueueState{Name: "poller:3", Group: 3, Devices: 30, Nodes: []string{"c1", "c2"}, Active: 4, Latency: 7 * time.Second},
 		Memory: Memory{Used: 1 << 20, Limit: 100 << 20},
 		Leader: cluster.ParseHolder("p1/h:1/x"), Slot: slot, Next: slot + 10,
-		Last: journal.Last{Slot: slot, Before: slot - 10, SampleAt: time.Unix(slot+2, 0), Outcome: device.OutcomeUp},
+		Last: journal.Last{Slot: slot, Before: [journal.Remembered - 1]int64{slot - 10}, SampleAt: time.Unix(slot+2, 0), Outcome: device.OutcomeUp},
 		Task: TaskFacts{State: "completed"}, Outside: Outside{RRDCached: map[string]error{"unix:/rrd": nil}},
 	}
 }
 
 // neglected is a device whose last four slots were not finished.
 func neglected(f *Facts) {
-	f.Last = journal.Last{Slot: f.Slot - 40, Before: f.Slot - 50, Outcome: device.OutcomeUp}
+	f.Last = journal.Last{Slot: f.Slot - 40, Before: [journal.Remembered - 1]int64{f.Slot - 50}, Outcome: device.OutcomeUp}
 	f.Task = TaskFacts{}
 }
 

@@ -196,8 +196,8 @@ func lastText(f producer.Facts) string {
 	text := "none"
 	if f.Last.Slot > 0 {
 		text = fmt.Sprintf("%s, %s", timeOfDay(f.Last.Slot), f.Last.Outcome)
-		if f.Last.Before > 0 && f.Last.Before < f.Last.Slot {
-			text += "; before it " + timeOfDay(f.Last.Before)
+		if f.Last.Before[0] > 0 {
+			text += "; before it " + timeOfDay(f.Last.Before[0])
 		}
 	}
 	if f.Journal != nil {

@@ -94,7 +94,7 @@ func shownWhy(f producer.Facts, v producer.Verdict) whyJSON {
 		shown.SlotEnd = second(f.SlotEnd())
 	}
 	if f.Last.Slot > 0 {
-		shown.Last = &lastJSON{second(f.Last.Slot), second(f.Last.Before), string(f.Last.Outcome), rfc3339(f.Last.SampleAt)}
+		shown.Last = &lastJSON{second(f.Last.Slot), second(f.Last.Before[0]), string(f.Last.Outcome), rfc3339(f.Last.SampleAt)}
 	}
 	if f.Redis == nil {
 		shown.Redis = shownRedis(f)
