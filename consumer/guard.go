@@ -21,6 +21,9 @@ const (
 	questionTime = settleTime + time.Second
 	// waitMargin is what is left of a slot for an append that waited for the guard.
 	waitMargin = 3 * time.Second
+	// awayLimit is how long this node may see nothing of Redis, frozen or cut off,
+	// and still have its tasks: asynq's leases last 30 s and are renewed every 5 s.
+	awayLimit = 25 * time.Second
 )
 
 // sight is what the guard knows of the Redis that answers for the journal.
@@ -32,6 +35,7 @@ type sight struct {
 	asked    time.Time // when the last look began that found all in order
 	changing bool      // another Redis answers, and the recent entries are not all brought to it
 	changed  time.Time // when they were, the last time
+	returned time.Time // when Redis was seen again after awayLimit, the last time
 }
 
 func newSight() *sight { return &sight{look: make(chan struct{}, 1)} }
@@ -65,7 +69,22 @@ func (s *sight) inOrder(id string, asked time.Time) {
 	if s.changing {
 		s.changed = time.Now()
 	}
+	if !s.asked.IsZero() && asked.Sub(s.asked) > awayLimit {
+		s.returned = asked
+	}
 	s.id, s.asked, s.changing = id, asked, false
+}
+
+// wasAway says whether this node saw nothing of Redis for longer than its tasks
+// are left to it, now or while a turn lasted that began at a time. A task that Redis gave away
+// before, and that was read after it, begins within a moment.
+func (s *sight) wasAway(began time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked.IsZero() {
+		return false
+	}
+	return time.Since(s.asked) > awayLimit || !s.returned.IsZero() && s.returned.After(began.Add(-time.Second))
 }
 
 // trusted is the Redis that has the recent entries of all nodes: all is in

@@ -11,7 +11,6 @@ import (
 	"github.com/hibiken/asynq"
 
 	"pollux/device"
-	"pollux/journal"
 	"pollux/poller"
 	"pollux/secret"
 	"pollux/store"
@@ -21,7 +20,7 @@ import (
 //
 // It returns nil for whatever a device or an operator did, and counts how the
 // slot ended: exactly one of up, partial, down, auth, expired and skipped, or a
-// repeat when the slot was finished before. An error means that the journal
+// repeat when another run of the task ends the slot. An error means that the journal
 // could not be reached until the slot's end, that the task is handed back, or
 // that the program is wrong.
 func (c *Consumer) HandlePoll(ctx context.Context, task *asynq.Task) error {
@@ -47,7 +46,7 @@ func (c *Consumer) carryOut(t *turn) (err error) {
 		return err
 	}
 	defer leave()
-	if err := c.checkSlot(t); err != nil {
+	if err := c.checkTime(t); err != nil {
 		return err
 	}
 	release, err := c.lockDevice(t)
@@ -88,6 +87,9 @@ func (c *Consumer) settle(t *turn, err error) error {
 	var back *handBack
 	if isUnfinished(err) {
 		c.work.fail(c.deps.Clock.Now())
+	}
+	if errors.As(err, &end) && end.outcome != "" && end.reason != skipPanic && c.sight.wasAway(t.began) {
+		err = errTooLate // the task was taken from this node: whoever runs it again counts the slot
 	}
 	switch {
 	case err == nil:
@@ -137,70 +139,6 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 	}, nil
 }
 
-// checkSlot ends a turn whose slot is over or was finished before: by this
-// node or another one, when the acknowledgement of its task was lost. A slot of
-// which next to nothing is left counts as over, since its poll would be cut
-// short. A device that was down goes back when no probe is free, before its
-// lease and its ports are asked for.
-func (c *Consumer) checkSlot(t *turn) error {
-	if t.remaining(c.deps.Clock.Now()) <= t.least() {
-		return c.tooLate(t)
-	}
-	if c.isFinished(t) {
-		return errFinished
-	}
-	if t.remaining(c.deps.Clock.Now()) <= t.least() { // the answer may have been waited for
-		return errExpired
-	}
-	if t.last.Outcome == device.OutcomeDown && c.probes.full() {
-		return errProbesBusy
-	}
-	return nil
-}
-
-// tooLate is how a turn ends whose slot is over: a slot that was finished before
-// it ended did not expire. The journal knows the last finished slots only, and a
-// task that comes again does so a minute or more later. Whether its first
-// run finished the slot cannot be told then, so the slot is not counted here: the leader counts it if it was missed.
-func (c *Consumer) tooLate(t *turn) error {
-	switch {
-	case c.isFinished(t) && t.last.State(t.Slot) == journal.SlotFinished:
-		return errFinished
-	case t.again:
-		return errTooLate
-	default:
-		return errExpired
-	}
-}
-
-// isFinished asks the journal. When that does not answer the poll goes on: the
-// journal's own guard keeps the order, and a second sample of a slot does no harm.
-func (c *Consumer) isFinished(t *turn) bool {
-	last, err := c.lastOf(t)
-	if err != nil || len(last) != 1 {
-		c.log.Debug("the last finished slot cannot be read", "device", t.DeviceID, "err", err)
-		return false
-	}
-	t.last = last[0]
-	return t.last.Slot >= t.Slot
-}
-
-// lastOf asks the journal. A Redis that has just taken over may lack the last
-// entries of this node and of others: it is asked when they are there again,
-// and the polls that its change held up too.
-func (c *Consumer) lastOf(t *turn) ([]journal.Last, error) {
-	for failed := (time.Time{}); ; failed = time.Now() {
-		server := c.awaitGuard(c.reading, t, failed, questionTime)
-		ctx, cancel := context.WithTimeout(c.reading, questionTimeout)
-		last, err := c.deps.Journal.LastOn(ctx, server, []int64{t.DeviceID})
-		cancel()
-		if !errors.Is(err, journal.ErrServer) {
-			return last, err
-		}
-		c.sight.lookNow()
-	}
-}
-
 // lockDevice takes the device's lease, and waits for it when another poll of
 // the device runs. Without an answer of Redis the poll goes on without it: the lease saves work only.
 func (c *Consumer) lockDevice(t *turn) (release func(), err error) {
@@ -216,15 +154,15 @@ func (c *Consumer) lockDevice(t *turn) (release func(), err error) {
 		return release, nil
 	case !ok && t.remaining(c.deps.Clock.Now()) <= 0:
 		return nil, c.tooLate(t)
-	case !ok && c.isFinished(t):
-		return nil, errFinished
-	case !ok:
-		return nil, errBusy
 	}
 	// Whoever held the lease before may have finished this very slot.
-	if c.isFinished(t) {
+	err = t.refused(c.slotState(t))
+	if err == nil && !ok {
+		err = errBusy
+	}
+	if err != nil {
 		release()
-		return nil, errFinished
+		return nil, err
 	}
 	return release, nil
 }

@@ -14,7 +14,6 @@ import (
 	"pollux/journal"
 	"pollux/measurement"
 	"pollux/snmp"
-	"pollux/tasks"
 )
 
 // TestEveryTurnEndsInOneOutcome covers each check of a turn, and that none of its later steps is taken.
@@ -40,12 +39,37 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		}, "", "", "finished", nil, 0, 0},
 		"over and finished, as the slot after it is": {func(r *rig, u *turn) {
 			u.Slot -= 2 * int64(u.Interval)
-			r.journal.last[1] = journal.Last{Slot: u.Slot + int64(u.Interval), Before: [journal.Remembered - 1]int64{u.Slot}, Outcome: device.OutcomeUp}
+			r.journal.last[1] = journal.Last{Slot: u.Slot + int64(u.Interval), Before: slots(u.Slot), Outcome: device.OutcomeUp}
 		}, "", "", "finished", nil, 0, 0},
-		"over when it comes again":    {func(_ *rig, u *turn) { u.Slot, u.again = u.Slot-int64(u.Interval), true }, "", "", "late", nil, 0, 0},
+		"over for long and finished": {func(r *rig, u *turn) {
+			u.Slot, u.again = u.Slot-80, true
+			r.journal.last[1] = eight(u.Slot+70, 10)
+		}, "", "", "finished", nil, 0, 0},
+		"over for long and not finished, as later ones are": {func(r *rig, u *turn) {
+			u.Slot, u.again = u.Slot-85, true
+			r.journal.last[1] = eight(u.Slot+65, 10)
+		}, "expired", "", "", nil, 0, 0},
+		"over for too long to be told": {func(r *rig, u *turn) {
+			u.Slot, u.again = u.Slot-90, true
+			r.journal.last[1] = eight(u.Slot+80, 10)
+		}, "", "", "late", nil, 0, 0},
+		"over for too long, the first time": {func(r *rig, u *turn) {
+			u.Slot -= 90
+			r.journal.last[1] = eight(u.Slot+80, 10)
+		}, "expired", "", "", nil, 0, 0},
+		"over when it comes again, and its first run may still append": {func(_ *rig, u *turn) { u.Slot, u.again = u.Slot-13, true }, "", "", "late", nil, 0, 0},
+		"over when it comes again":                                     {func(_ *rig, u *turn) { u.Slot, u.again = u.Slot-14, true }, "expired", "", "", nil, 0, 0},
+		"over when it comes again, and the journal is away": {func(r *rig, u *turn) {
+			u.Slot, u.again = u.Slot-14, true
+			r.journal.away = true
+		}, "", "", "late", nil, 0, 0},
+		"over when it comes again, and the journal may lack the last entries": {func(r *rig, u *turn) {
+			u.Slot, u.again = u.Slot-14, true
+			r.sight.change()
+		}, "", "", "late", nil, 0, 0},
 		"comes again in time":         {func(_ *rig, u *turn) { u.again = true }, "up", "", "", nil, 1, 1},
 		"finished":                    {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot, Outcome: device.OutcomeDown} }, "", "", "finished", nil, 0, 0},
-		"a later slot is finished":    {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot + 10} }, "", "", "finished", nil, 0, 0},
+		"a later slot is finished":    {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot + 10} }, "skipped", "stale", "", nil, 0, 0},
 		"an earlier slot is finished": {func(r *rig, u *turn) { r.journal.last[1] = journal.Last{Slot: u.Slot - 10} }, "up", "", "", nil, 1, 1},
 		"busy":                        {func(r *rig, _ *turn) { r.leases.busy = true }, "skipped", "busy", "", nil, 0, 0},
 		"busy until the slot is over": {func(r *rig, u *turn) {
@@ -128,6 +152,21 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 	}
 }
 
+// slots are slots that were finished before the last one.
+func slots(before ...int64) (all [journal.Remembered - 1]int64) {
+	copy(all[:], before)
+	return all
+}
+
+// eight are the last finished slots of a device that finished others before them.
+func eight(last, interval int64) journal.Last {
+	l := journal.Last{Slot: last, Outcome: device.OutcomeUp, Forgotten: true}
+	for i := range l.Before {
+		l.Before[i] = last - interval*int64(i+1)
+	}
+	return l
+}
+
 func change(r *rig, how func(*device.Device)) {
 	d := r.store.devices[1]
 	how(&d)
@@ -139,7 +178,7 @@ func (r *rig) stale(u *turn, slot, before int64) {
 	r.session.Store(&fakeSession{stats: r.stats, get: func(context.Context) error {
 		r.journal.mu.Lock()
 		defer r.journal.mu.Unlock()
-		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: [journal.Remembered - 1]int64{before}, Outcome: device.OutcomeUp, SampleAt: time.Now()}
+		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: slots(before), Outcome: device.OutcomeUp, SampleAt: time.Now()}
 		return nil
 	}})
 	r.journal.results = []journal.Result{journal.Stale}
@@ -213,37 +252,6 @@ func TestWhatIsWritten(t *testing.T) {
 			t.Error("the save or the core module is not counted")
 		}
 	})
-}
-
-func TestLeastOfASlot(t *testing.T) {
-	t.Parallel()
-	for interval, want := range map[int]time.Duration{10: 500 * time.Millisecond, 15: 750 * time.Millisecond, 20: time.Second, 300: time.Second} {
-		if got := (&turn{Poll: tasks.Poll{Interval: interval}}).least(); got != want {
-			t.Errorf("interval %d: %v, want %v", interval, got, want)
-		}
-	}
-}
-
-func TestLeaseTTL(t *testing.T) {
-	t.Parallel()
-	for interval, want := range map[int]time.Duration{10: 2500, 19: 4750, 20: 10_000, 40: 20_000, 60: 30_000, 300: 30_000, 3600: 30_000, 5: 2000} {
-		if got := (&turn{Poll: tasks.Poll{Interval: interval}}).leaseTTL(); got != want*time.Millisecond {
-			t.Errorf("interval %d: %v, want %v ms", interval, got, int(want))
-		}
-	}
-}
-
-func TestForeignTasksAreArchived(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, 10, nil)
-	for _, task := range []*asynq.Task{
-		asynq.NewTask(tasks.TypePoll, []byte(`{"device_id":-1}`)), asynq.NewTask("x", nil),
-		asynq.NewTask(tasks.TypePoll, []byte(`{"device_id":1,"slot":1,"interval":10}`)), // of no queue
-	} {
-		if err := r.HandlePoll(t.Context(), task); !errors.Is(err, asynq.SkipRetry) {
-			t.Errorf("%s: %v", task.Payload(), err)
-		}
-	}
 }
 
 // TestJournalAwayUntilTheSlotsEnd is the one failure that is an error.

@@ -18,7 +18,7 @@ const (
 
 	repeatFinished  = "finished"  // the slot was finished before: a lost acknowledgement, a second offer
 	repeatOvertaken = "overtaken" // another node finished the slot while this one polled
-	repeatLate      = "late"      // taken up before, and now its slot is over: whether it was finished cannot be told any more
+	repeatLate      = "late"      // its slot is over and another run of the task counts it, or did: whether it was finished cannot be told here
 
 	skipBusy     = "busy"     // another poll of the device held its lease
 	skipRemoved  = "removed"  // there is no such device any more

@@ -19,6 +19,7 @@ type turn struct {
 	tasks.Poll
 	group int64        // whose queue it came from
 	again bool         // it was taken up before, by a node that died or lost its lease
+	began time.Time    // when it was taken up, by the local clock
 	last  journal.Last // what the journal knew of the device when the turn was taken up
 }
 
@@ -38,7 +39,7 @@ func readTurn(ctx context.Context, task *asynq.Task) (*turn, error) {
 		return nil, fmt.Errorf("%w: a poll in queue %.60q", tasks.ErrPayload, queue)
 	}
 	retried, _ := asynq.GetRetryCount(ctx)
-	return &turn{Poll: p, group: group, again: retried > 0}, nil
+	return &turn{Poll: p, group: group, again: retried > 0, began: time.Now()}, nil
 }
 
 // remaining is how long the slot lasts at the time now of Redis' clock.

@@ -86,7 +86,7 @@ func (c *Consumer) verdict(t *turn, entry journal.Entry, result journal.Result) 
 		c.complain(&c.futures, slog.LevelWarn, "the journal refuses samples from the future: clocks differ", "device", t.DeviceID, "slot", t.Slot)
 		return errFuture
 	}
-	if !c.isFinished(t) || t.last.Slot > t.Slot && t.last.State(t.Slot) != journal.SlotFinished {
+	if c.slotState(t) != journal.SlotFinished {
 		return errStale
 	}
 	if newest := newestSample(entry); !newest.IsZero() && newest.UnixMilli() == t.last.SampleAt.UnixMilli() {
