@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,9 @@ func testLostAcks(t *testing.T, w *world, during time.Duration) {
 	for s, why := range o.again {
 		if !lost[s] {
 			t.Errorf("slot %v came again (%q) without a lost acknowledgement", s, why)
+		}
+		if slices.ContainsFunc(why, func(w string) bool { return w != "finished" }) {
+			t.Errorf("slot %v came again, and is said to be %q", s, why)
 		}
 	}
 	// The tasks of acknowledgements that were lost in the last two minutes may still be in work when the nodes stop.

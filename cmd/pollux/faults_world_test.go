@@ -178,13 +178,15 @@ func (w *world) start(role, name string) *process {
 	return p
 }
 
-// kill ends a node as a crash does. What it asks at that moment is lost.
+// kill ends a node as a crash does. What it asks at that moment is lost, and what a leader counted in its last second.
 func (w *world) kill(p *process) (at time.Time) {
 	w.t.Helper()
 	at = time.Now()
 	p.end(syscall.SIGKILL)
 	w.disturbed(at, at)
-	w.unseen = append(w.unseen, span{at.Add(-5 * time.Second), at.Add(time.Second)})
+	if strings.HasPrefix(p.name, "p") { // its last figures
+		w.unseen = append(w.unseen, span{at.Add(-5 * time.Second), at.Add(time.Second)})
+	}
 	return at
 }
 
