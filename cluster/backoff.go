@@ -98,14 +98,17 @@ func (b *backoff) delay(command string, err error) time.Duration {
 }
 
 // refused says whether Redis answered that it does not work at present.
+func refused(err error) bool { return begins(err, refusals) }
+
+// begins says whether an error is a reply of Redis with one of some beginnings.
 // Some proxies put "ERR " before the reply that they pass on.
-func refused(err error) bool {
+func begins(err error, beginnings []string) bool {
 	var reply redis.Error
 	if err == nil || !errors.As(err, &reply) {
 		return false
 	}
 	text := strings.TrimPrefix(reply.Error(), "ERR ")
-	for _, beginning := range refusals {
+	for _, beginning := range beginnings {
 		if strings.HasPrefix(text, beginning) {
 			return true
 		}

@@ -50,7 +50,8 @@ func Name(name string) Option {
 
 // Connect returns the one Redis client of a process, after Redis answered.
 //
-// Sentinel wins over the unix socket, and the socket over host and port. Every
+// Sentinel wins over the unix socket, and the socket over host and port. Behind
+// Sentinels the client follows the master that most of them name (Majority). Every
 // command ends with its context, and after 2 s of silence per attempt, with
 // one retry. While Redis refuses commands (out of memory, disk full, read-only,
 // loading, not permitted) each refused call pauses 1 to 5 s before it returns.
@@ -64,11 +65,10 @@ func Connect(ctx context.Context, c config.Redis, log *slog.Logger, options ...O
 	for _, option := range options {
 		option(&settings)
 	}
-	client, err := newClient(c, settings)
+	client, err := newClient(c, settings, log)
 	if err != nil {
 		return nil, err
 	}
-	client.AddHook(newBackoff(log))
 	injectFaults(client, log)
 	if err := untilReady(ctx, client, c, log); err != nil {
 		_ = client.Close() // nothing was sent that could be lost
@@ -138,39 +138,38 @@ func probe(ctx context.Context, client redis.UniversalClient) error {
 }
 
 // newClient builds the client; it does not connect.
-func newClient(c config.Redis, settings connection) (redis.UniversalClient, error) {
+func newClient(c config.Redis, settings connection, log *slog.Logger) (redis.UniversalClient, error) {
 	dialer, err := newDialer(c)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Sentinels) > 0 {
-		if c.SentinelService == "" {
-			return nil, fmt.Errorf("%w: REDIS_SENTINEL is set, but REDIS_SENTINEL_SERVICE is not", ErrConfig)
-		}
-		// The addresses are copied: the library sorts them in place.
-		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: c.SentinelService, SentinelAddrs: append([]string(nil), c.Sentinels...),
-			SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword.Reveal(),
-			Username: c.Username, Password: c.Password.Reveal(), DB: c.DB, ClientName: clientName(settings.name),
-			Dialer: dialer, DialerRetries: 1, MaxRetries: 1, ContextTimeoutEnabled: true,
-			DialTimeout: commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
-			PoolSize: settings.poolSize, PipelinePoolSize: pipelinePool, ConnMaxIdleTime: idleLimit, DisableIdentity: true,
-		}), nil
-	}
-	network, where := endpoint(c)
-	if where == "" {
-		return nil, fmt.Errorf("%w: none of REDIS_HOST, REDIS_SOCKET and REDIS_SENTINEL is set", ErrConfig)
-	}
-	return redis.NewClient(&redis.Options{
-		Network: network, Addr: where,
+	options := &redis.Options{
 		Username: c.Username, Password: c.Password.Reveal(), DB: c.DB, ClientName: clientName(settings.name),
 		Dialer: dialer, DialerRetries: 1, MaxRetries: 1, ContextTimeoutEnabled: true,
 		DialTimeout: commandTimeout, ReadTimeout: commandTimeout, WriteTimeout: commandTimeout,
 		PoolSize: settings.poolSize, PipelinePoolSize: pipelinePool, ConnMaxIdleTime: idleLimit,
 		// Both would send a command per connection that Redis before 7.2 or a narrow ACL refuses.
 		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}), nil
+	}
+	if len(c.Sentinels) > 0 {
+		if c.SentinelService == "" {
+			return nil, fmt.Errorf("%w: REDIS_SENTINEL is set, but REDIS_SENTINEL_SERVICE is not", ErrConfig)
+		}
+		client := follow(c, options, dialer, log)
+		client.AddHook(newBackoff(log)) // the first one is the outermost: it waits last
+		client.AddHook(client.follower)
+		return client, nil
+	}
+	options.Network, options.Addr = endpoint(c)
+	if options.Addr == "" {
+		return nil, fmt.Errorf("%w: none of REDIS_HOST, REDIS_SOCKET and REDIS_SENTINEL is set", ErrConfig)
+	}
+	client := redis.NewClient(options)
+	client.AddHook(newBackoff(log))
+	return client, nil
 }
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newDialer dials by ctx alone; the library's own TLS dialer cannot be cancelled.
 func newDialer(c config.Redis) (dialFunc, error) {

@@ -52,7 +52,7 @@ func explain(err error, c config.Redis) (failure error, final bool) {
 }
 
 func credentials(text, where string, c config.Redis) error {
-	if len(c.Sentinels) > 0 && strings.Contains(text, "sentinel") {
+	if len(c.Sentinels) > 0 && strings.Contains(text, "sentinel: ") {
 		return fmt.Errorf("%w: a Sentinel of %s: set REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD: %s", ErrCredentials, where, text)
 	}
 	if c.Password.IsEmpty() {
@@ -91,7 +91,12 @@ func hint(err error, c config.Redis) string {
 	}
 	var resolve *net.DNSError
 	var refusal redis.Error
+	var apart *noMajority
 	switch {
+	case errors.As(err, &apart) && apart.answered() > 0:
+		return "too few Sentinels agree: start the others, or correct " + settings
+	case errors.Is(err, redis.Nil):
+		return "the Sentinels do not know the service: correct REDIS_SENTINEL_SERVICE"
 	case errors.As(err, &resolve):
 		return "the name is not known: correct " + settings
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -100,8 +105,6 @@ func hint(err error, c config.Redis) string {
 		return "the socket cannot be opened: start redis-server, allow this user to write to the socket, or correct " + settings
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "it closes the connection: if it speaks TLS, set REDIS_SCHEME=tls"
-	case errors.Is(err, redis.Nil):
-		return "the Sentinels do not know the service: correct REDIS_SENTINEL_SERVICE"
 	case (errors.Is(err, context.DeadlineExceeded) || isTimeout(err)) && c.Scheme == schemeTLS:
 		return "no answer in time: if it does not speak TLS there, correct REDIS_SCHEME or REDIS_PORT"
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):

@@ -33,7 +33,7 @@ func EnsureID(ctx context.Context, client redis.UniversalClient, id string) erro
 	if err != nil {
 		return fmt.Errorf("check the cluster id in Redis: %w", err)
 	}
-	return compareID(ctx, client, id, found)
+	return compareID(client, id, found)
 }
 
 // SameID is EnsureID for whoever only looks: a Redis that has no id yet is
@@ -46,10 +46,10 @@ func SameID(ctx context.Context, client redis.UniversalClient, id string) error 
 	if found == "" {
 		return nil
 	}
-	return compareID(ctx, client, id, found)
+	return compareID(client, id, found)
 }
 
-func compareID(ctx context.Context, client redis.UniversalClient, id, found string) error {
+func compareID(client redis.UniversalClient, id, found string) error {
 	if found != id {
 		return fmt.Errorf("%w: the database has the id %s, Redis at %s has %s: "+
 			"correct DB_* or REDIS_*, or give this cluster a Redis (or REDIS_DB) of its own; "+
@@ -59,24 +59,17 @@ func compareID(ctx context.Context, client redis.UniversalClient, id, found stri
 	return nil
 }
 
-// serverOf names the server of a client for people. Behind Sentinels only the server itself knows its address.
+// serverOf names the server of a client for people.
 func serverOf(client redis.UniversalClient) string {
-	single, ok := client.(*redis.Client)
-	if !ok {
-		return "its address"
-	}
-	options := single.Options()
-	where := options.Addr
-	if where == failoverAddress {
-		where = "the address that the Sentinels name"
-		ctx, stop := context.WithTimeout(context.Background(), commandTimeout)
-		defer stop()
-		if info, err := client.ClientInfo(ctx).Result(); err == nil {
-			where = printable(info.LAddr) + " (which the Sentinels name)"
+	switch c := client.(type) {
+	case *followingClient:
+		where := "the master of " + c.Options().Addr
+		if master := c.follower.following(); master != "" {
+			where = master
 		}
+		return fmt.Sprintf("%s (which the Sentinels name) database %d", where, c.Options().DB)
+	case *redis.Client:
+		return fmt.Sprintf("%s database %d", c.Options().Addr, c.Options().DB)
 	}
-	return fmt.Sprintf("%s database %d", where, options.DB)
+	return "its address"
 }
-
-// failoverAddress is what go-redis shows as the address of a client that asks Sentinels.
-const failoverAddress = "FailoverClient"

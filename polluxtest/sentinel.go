@@ -100,20 +100,33 @@ func (f *Failover) node(n int) *Server {
 // watcher starts a Sentinel.
 func (f *Failover) watcher(n int) *Server {
 	f.t.Helper()
+	return f.watch(n, f.Nodes[0].Address)
+}
+
+// Stray starts a Sentinel that the others do not know, with their passwords: it
+// takes another redis-server for the master, as one does that was cut off.
+func (f *Failover) Stray(master string) *Server {
+	f.t.Helper()
+	return f.watch(watchers, master)
+}
+
+// watch starts the n-th Sentinel, which takes the server at an address for the master.
+func (f *Failover) watch(n int, master string) *Server {
+	f.t.Helper()
 	s := f.server(Watcher, n)
 	s.login = []string{"default", WatchersPassword}
 	packaged, err := os.ReadFile(Packaged(f.t, "redis/sentinel.conf", s.Dir))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	host, port, err := net.SplitHostPort(f.Nodes[0].Address)
+	host, port, err := net.SplitHostPort(master)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	lines := []string{strings.ReplaceAll(string(packaged), "MASTER-ADDRESS 6379", host+" "+port)}
 	if f.options.WatcherUser != "" {
-		lines = append(lines, fmt.Sprintf("user %s on >%s resetchannels &+switch-master &+replica-reconf-done -@all %s",
-			f.options.WatcherUser, WatchersPassword, "+@connection +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels"))
+		lines = append(lines, fmt.Sprintf("user %s on >%s resetchannels -@all %s",
+			f.options.WatcherUser, WatchersPassword, "+@connection +sentinel|get-master-addr-by-name"))
 	}
 	f.start(s, lines)
 	return s

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"pollux/config"
+	"pollux/secret"
+)
+
+// said makes views of what Sentinels answered; "" is one that did not.
+func said(masters ...string) (views []SentinelView) {
+	for _, master := range masters {
+		view := SentinelView{Address: "s:1", Master: master}
+		if master == "" {
+			view.Err = errors.New("sentinel: no answer for s3cret")
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+func TestMajorityOfTheConfiguredSentinels(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		configured int
+		said       []string // by those heard so far
+		want       string   // "" for nobody
+	}{
+		{1, []string{"a"}, "a"},
+		{1, []string{""}, ""},
+		{2, []string{"a"}, ""}, // the other one is still to be heard
+		{2, []string{"a", ""}, "a"},
+		{2, []string{"", "a"}, "a"},
+		{2, []string{"a", "b"}, ""},
+		{2, []string{"", ""}, ""},
+		{3, []string{"a"}, ""},
+		{3, []string{"a", "a"}, "a"}, // whatever the third one says
+		{3, []string{"a", "b"}, ""},
+		{3, []string{"a", "b", "b"}, "b"},
+		{3, []string{"a", "", ""}, ""},
+		{3, []string{"a", "b", "c"}, ""},
+		{4, []string{"a", "a", "b", "b"}, ""},
+		{4, []string{"a", "a", "", ""}, ""},
+		{4, []string{"a", "a", "a"}, "a"},
+		{5, []string{"b", "a", "b", "", "b"}, "b"},
+		{5, []string{"b", "", "b", "", ""}, ""},
+	} {
+		if got, agreed := majority(said(c.said...), c.configured); got != c.want || agreed != (c.want != "") {
+			t.Errorf("%d Sentinels of which some say %q: %q, %t; want %q", c.configured, c.said, got, agreed, c.want)
+		}
+	}
+}
+
+func TestNoMajoritySaysWhoSaidWhat(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		said []string
+		want string
+	}{
+		{[]string{"a:1", "", ""}, "1 of 3 Sentinels answered, 2 must agree on the master of main (s:1 names a:1; s:1: sentinel: no answer for [redacted]; "},
+		{[]string{"a:1", "b:1"}, "2 of 2 Sentinels answered, they must agree on the master of main (s:1 names a:1; s:1 names b:1); check that they run"},
+		{[]string{"", ""}, "0 of 2 Sentinels answered, one must name the master of main ("},
+		{[]string{""}, "0 of 1 Sentinels answered, one must name the master of main ("},
+	} {
+		err := &noMajority{views: said(c.said...), config: config.Redis{
+			Sentinels: make([]string, len(c.said)), SentinelService: "main", SentinelPassword: secret.New("s3cret"),
+		}}
+		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q says %q, want %q", c.said, err, c.want)
+		}
+	}
+}
