@@ -74,7 +74,7 @@ func reached(c config.Redis) string {
 	return strings.Join(append(words, "database "+strconv.Itoa(c.DB)), ", ")
 }
 
-// sentinels asks each of them: a client is content with one.
+// sentinels asks each of them: a client is content when most agree.
 func (x *examination) sentinels(ctx context.Context, name string, c config.Redis) {
 	if c.Host != "" || c.Socket != "" {
 		x.warn(name, "both Sentinels and a host or a socket are set; the Sentinels win")
@@ -83,24 +83,23 @@ func (x *examination) sentinels(ctx context.Context, name string, c config.Redis
 	if err != nil {
 		return // Connect says it too
 	}
-	masters := map[string]bool{}
+	master, agreed := cluster.Majority(views)
 	answering := 0
 	for _, view := range views {
-		if view.Err != nil {
+		switch {
+		case view.Err != nil:
 			x.warn(name, "the Sentinel %s: %v", view.Address, view.Err)
 			continue
+		case !agreed:
+			x.warn(name, "the Sentinel %s says that the master of %s is %s", view.Address, c.SentinelService, view.Master)
+		case view.Master != master:
+			x.warn(name, "the Sentinel %s disagrees with the others: it says that the master of %s is %s. Unless that passes within a minute, "+
+				"it is cut off from them or watches another Redis: look at its network and its log", view.Address, c.SentinelService, view.Master)
 		}
-		masters[view.Master] = true
 		answering++
 	}
-	switch {
-	case answering == 0: // Connect fails, and says why
-	case len(masters) > 1:
-		x.warn(name, "the Sentinels do not agree who the master of %s is; it should pass within a minute", c.SentinelService)
-	default:
-		for master := range masters {
-			x.fine(name, "%d of %d Sentinels answer; the master of %s is %s", answering, len(views), c.SentinelService, master)
-		}
+	if agreed { // else Connect fails, and says why
+		x.fine(name, "%d of %d Sentinels answer; the master of %s is %s", answering, len(views), c.SentinelService, master)
 	}
 	if len(views) < 3 {
 		x.warn(name, "REDIS_SENTINEL names fewer than three (%d); three on three machines can outvote a lost one", len(views))

@@ -37,6 +37,10 @@ func TestDoctorLooksAtSentinelsAndReplicas(t *testing.T) {
 	says(s.with("REDIS_HOST=127.0.0.1"), "warning", "the Sentinels win")
 	says(s.with("REDIS_SENTINEL="+login.Sentinels[0]), "warning", "names fewer than three (1)")
 
+	liar := watched.Stray(polluxtest.Redis(t).Address)
+	says(s.with("REDIS_SENTINEL="+strings.Join([]string{liar.Address, login.Sentinels[0], login.Sentinels[1]}, ",")), "warning",
+		"the Sentinel "+liar.Address+" disagrees with the others: it says that the master of mymaster is 127.0.0.1:")
+
 	watched.Watchers[2].Kill()
 	watched.Nodes[0].Must("CONFIG", "SET", "min-replicas-to-write", "0")
 	says(s, "ok", "2 of 3 Sentinels answer")
