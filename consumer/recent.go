@@ -9,10 +9,13 @@ import (
 )
 
 const (
-	// lossWindow is how far back a Redis that takes over may have lost what was acknowledged.
-	lossWindow = 10 * time.Second
+	// lossWindow is how far back a Redis that takes over may have lost what was
+	// acknowledged. A master that is cut off takes writes for the 10 s of
+	// min-replicas-max-lag, and 1 s or 2 more until it notices; then it takes the client
+	// up to 2 s to leave it.
+	lossWindow = 15 * time.Second
 	// maxRecent bounds the entries kept: about 150 MB at 48 ports each. A node that
-	// polls more than 900 devices a second keeps less than the window.
+	// polls more than 650 devices a second keeps less than the window.
 	maxRecent = 10_000
 )
 
