@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -106,11 +107,17 @@ func (w *world) checkBegun(polled map[slot]int, end time.Time) {
 // report fails the test with what a judge found.
 func (w *world) report(wrong []string) {
 	w.t.Helper()
+	report(w.t, wrong)
+}
+
+// report fails a test with what a judge found.
+func report(t testing.TB, wrong []string) {
+	t.Helper()
 	for _, line := range wrong[:min(len(wrong), maxShown)] {
-		w.t.Error(line)
+		t.Error(line)
 	}
 	if len(wrong) > maxShown {
-		w.t.Errorf("and %d more of the kind", len(wrong)-maxShown)
+		t.Errorf("and %d more of the kind", len(wrong)-maxShown)
 	}
 }
 
