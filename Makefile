@@ -49,6 +49,7 @@ test-race: test-packages ## Run all tests under the race detector
 
 .PHONY: faults
 faults: test-packages ## Freeze, kill and part the processes of clusters under load; at most 25 minutes
+	@packaging/apt.sh iproute2
 	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
 
 .PHONY: fmt

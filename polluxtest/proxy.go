@@ -45,9 +45,15 @@ const (
 // NewProxy starts a proxy of the server at an address, "host:port" or "unix:/path", on the same kind of network.
 func NewProxy(t testing.TB, target string, relay Relay) *Proxy {
 	t.Helper()
+	return NewProxyAt(t, "127.0.0.1", target, relay)
+}
+
+// NewProxyAt is NewProxy on an address of this machine, for clients in another network.
+func NewProxyAt(t testing.TB, host, target string, relay Relay) *Proxy {
+	t.Helper()
 	p := &Proxy{target: target, relay: relay, open: map[net.Conn]struct{}{}}
 	p.changed = sync.NewCond(&p.mu)
-	network, address := "tcp", "127.0.0.1:0"
+	network, address := "tcp", net.JoinHostPort(host, "0")
 	if strings.HasPrefix(target, "unix:") {
 		dir, err := os.MkdirTemp("/tmp", "pxp")
 		if err != nil {

@@ -59,21 +59,21 @@ var answering = regexp.MustCompile(`answering SNMP from [0-9.]+:([0-9]+) on`)
 // seconds. flags are further ones of the simulator.
 func startFleet(t testing.TB, dir string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
 	t.Helper()
-	return startNamedFleet(t, dir, "sim", devices, ports, interval, latency, flags...)
+	return startFleetAt(t, fleetRange, dir, "sim", devices, ports, interval, latency, flags...)
 }
 
-// startNamedFleet starts one of several fleets of a test.
-func startNamedFleet(t testing.TB, dir, name string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
+// startFleetAt starts a fleet with a name, for a test that has several, at the addresses of a network.
+func startFleetAt(t testing.TB, network, dir, name string, devices, ports, interval int, latency time.Duration, flags ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, name: name, devices: devices, ports: ports, interval: interval, latency: latency, answers: filepath.Join(dir, "answers-"+name)}
 	f.credentials = func(int) snmp.Credentials {
 		return snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")}
 	}
-	f.process = start(t, dir, "simulator-"+name, nil, append([]string{"simulate", "--listen", fleetRange + ":0", "--log", f.answers,
+	f.process = start(t, dir, "simulator-"+name, nil, append([]string{"simulate", "--listen", network + ":0", "--log", f.answers,
 		"--devices", strconv.Itoa(devices), "--ports", strconv.Itoa(ports), "--latency", latency.String()}, flags...)...)
 	port := f.process.said(answering, startLimit)[1]
 	var err error
-	f.plan, err = simulator.New(simulator.Config{Listen: fleetRange + ":" + port, Devices: devices, Ports: ports}, nil)
+	f.plan, err = simulator.New(simulator.Config{Listen: network + ":" + port, Devices: devices, Ports: ports}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 // startFleet starts simulated devices whose credentials are canaries.
 func (w *world) startFleet(name string, devices int) *fleet {
 	w.t.Helper()
-	f := startNamedFleet(w.t, w.dir, name, devices, faultPorts, w.setup.interval, w.setup.latency,
+	f := startFleetAt(w.t, fleetRange, w.dir, name, devices, faultPorts, w.setup.interval, w.setup.latency,
 		"--community", canaryFleetCommunity, "--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", canaryFleetAuth,
 		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv)
 	f.credentials = fleetCredentials
