@@ -6,16 +6,56 @@ import (
 	"strings"
 )
 
-// elsewhere are names that LibreNMS has as settings and that have another place here, with that place.
+// What several names of LibreNMS's have in common.
+const (
+	withBilling   = "it comes with billing, which is not there yet"
+	withDiscovery = "it comes with discovery, which is not there yet; ports are looked for at every poll"
+	noServices    = "Pollux runs no checks of services"
+	noAlerting    = "Pollux has no alert rules; what watches its metrics can have them"
+	noPing        = "devices are not pinged: a poll finds out whether a device answers"
+	noUpdate      = "Pollux does not update itself: install another binary"
+	noMemcached   = "there is no memcached: nodes agree by Redis, REDIS_HOST in each node's .env"
+)
+
+// elsewhere are names that LibreNMS has as settings, or that the metrics
+// suggest, and that are none here, with what takes their place. Without it the
+// nearest key would be guessed, which decides something else.
 var elsewhere = map[string]string{
-	"distributed_poller_group": "a node's groups are DISTRIBUTED_POLLER_GROUP in its .env, or: pollux node set NODE --groups 1,2",
-	"distributed_poller_name":  "a node's name is NODE_ID in its .env",
-	"rrdcached":                "it is RRDCACHED in each node's .env",
-	"rrd.step":                 "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
-	"rrd.heartbeat":            "it follows from the interval of each device",
-	"snmp.community":           "it is confidential, so it is kept with each device: pollux device set HOST -c -",
-	"snmp.v3":                  "it is confidential, so it is kept with each device: pollux device set HOST -3 -u NAME -A -",
+	"distributed_billing":                 withBilling,
+	"distributed_poller_group":            "a node's groups are DISTRIBUTED_POLLER_GROUP in its .env, or: pollux node set NODE --groups 1,2",
+	"distributed_poller_memcached_host":   noMemcached,
+	"distributed_poller_memcached_port":   noMemcached,
+	"distributed_poller_name":             "a node's name is NODE_ID in its .env",
+	"rrdcached":                           "it is RRDCACHED in each node's .env",
+	"rrd.heartbeat":                       "it follows from the interval of each device",
+	"rrd.shards":                          "the journal has one shard, which is fixed: one carries some 3,000 polls a second, so nothing needs a second",
+	"rrd.step":                            "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
+	"service_alerting_enabled":            noAlerting,
+	"service_alerting_frequency":          noAlerting,
+	"service_billing_calculate_frequency": withBilling,
+	"service_billing_enabled":             withBilling,
+	"service_billing_frequency":           withBilling,
+	"service_discovery_enabled":           withDiscovery,
+	"service_discovery_frequency":         withDiscovery,
+	"service_discovery_workers":           withDiscovery,
+	"service_health_file":                 "ask /healthz and /readyz of the process, or: pollux healthcheck",
+	"service_master_timeout":              "the lease of the leading producer is fixed at 12 s: it is renewed every 3 s, and after a crash another one leads within about 13 s",
+	"service_ping_enabled":                noPing,
+	"service_ping_frequency":              noPing,
+	"service_poller_down_retry":           "it is fixed: a device that is down is asked again in each of its slots, so that its interval decides",
+	"service_poller_enabled":              "a node polls while its consumer runs; to have it stop: pollux node drain NODE",
+	"service_services_enabled":            noServices,
+	"service_services_frequency":          noServices,
+	"service_services_workers":            noServices,
+	"service_update_enabled":              noUpdate,
+	"service_update_frequency":            noUpdate,
+	"service_watchdog_enabled":            "what restarts the process can ask its /healthz",
+	"snmp.community":                      "it is confidential, so it is kept with each device: pollux device set HOST -c -",
+	"snmp.v3":                             "it is confidential, so it is kept with each device: pollux device set HOST -3 -u NAME -A -",
 }
+
+// maxSlip is how many letters a key that is typed wrong may differ in, at most.
+const maxSlip = 3
 
 // Find returns the setting of a key. The error of an unknown key names the
 // nearest one, or where else the thing is decided.
@@ -24,10 +64,11 @@ func Find(key string) (Setting, error) {
 	if i := slices.IndexFunc(all, func(s Setting) bool { return s.Key == key }); i >= 0 {
 		return all[i], nil
 	}
-	if place, found := elsewhere[key]; found {
+	if place, found := elsewhere[strings.ToLower(key)]; found {
 		return Setting{}, fmt.Errorf("%s is no setting: %s", key, place)
 	}
-	best, distance := "", len(key)/2+2
+	// Words of another meaning are as near as a slip in a long key: only few letters may differ.
+	best, distance := "", min(len(key)/4+1, maxSlip)+1
 	for _, s := range all {
 		// Upper case is no reason to take another key for the nearest.
 		if d := editDistance(strings.ToLower(key), s.Key); d < distance {

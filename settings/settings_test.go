@@ -48,11 +48,48 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 			}
 		}
 	}
-	if _, err := settings.Find("distributed_poller_group"); err == nil || !strings.Contains(err.Error(), "DISTRIBUTED_POLLER_GROUP") {
-		t.Errorf("what a node's .env says: %v", err)
-	}
 	if _, err := settings.Find(strings.Repeat("z", 10_000)); err == nil || len(err.Error()) > 200 {
 		t.Errorf("a long key: %v", err)
+	}
+}
+
+// A key that means something else is not the nearest one, however many letters they share.
+func TestOnlySlipsAreGuessed(t *testing.T) {
+	t.Parallel()
+	for _, typed := range []string{
+		"service_ping_workers", "service_poller_down", "service_syslog_frequency", "distributed_discovery", "snmp.exec_timeout", "snmp.max_sessions", "rrd.dir", "poller", "x", "",
+	} {
+		if _, err := settings.Find(typed); err == nil || strings.Contains(err.Error(), "did you mean") || !strings.Contains(err.Error(), "pollux config list") {
+			t.Errorf("%s: %v", typed, err)
+		}
+	}
+}
+
+func TestKeysOfLibreNMSNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	for says, keys := range map[string][]string{
+		"DISTRIBUTED_POLLER_GROUP in its .env": {"distributed_poller_group", "DISTRIBUTED_POLLER_GROUP"},
+		"NODE_ID":                              {"distributed_poller_name"},
+		"no memcached":                         {"distributed_poller_memcached_host", "distributed_poller_memcached_port"},
+		"comes with billing":                   {"distributed_billing", "service_billing_enabled", "service_billing_frequency", "service_billing_calculate_frequency"},
+		"comes with discovery":                 {"service_discovery_enabled", "service_discovery_workers", "service_discovery_frequency"},
+		"pollux node drain":                    {"service_poller_enabled"},
+		"in each of its slots":                 {"service_poller_down_retry"},
+		"fixed at 12 s":                        {"service_master_timeout"},
+		"no checks of services":                {"service_services_enabled", "service_services_workers", "service_services_frequency"},
+		"no alert rules":                       {"service_alerting_enabled", "service_alerting_frequency"},
+		"not pinged":                           {"service_ping_enabled", "service_ping_frequency"},
+		"install another binary":               {"service_update_enabled", "service_update_frequency"},
+		"/healthz":                             {"service_watchdog_enabled", "service_health_file"},
+		"one shard":                            {"rrd.shards"},
+		"pollux device set HOST":               {"snmp.community", "snmp.v3"},
+	} {
+		for _, key := range keys {
+			_, err := settings.Find(key)
+			if err == nil || !strings.HasPrefix(err.Error(), key+" is no setting: ") || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
 	}
 }
 
