@@ -37,13 +37,23 @@ const (
 	SeverityError   Severity = "error"
 )
 
+// Severities are all of them, from the mildest to the gravest.
+func Severities() []Severity {
+	return []Severity{SeverityOK, SeverityInfo, SeverityNotice, SeverityWarning, SeverityError}
+}
+
+// EventTypes are the types of the events that this version writes.
+func EventTypes() []string {
+	return []string{"auth", "coverage", "down", "interface", "key", "node", "poller_group", "queue", "reboot", "settings", "system", "up"}
+}
+
 // Event is a line of the eventlog.
 type Event struct {
 	ID       int64
 	Time     time.Time
 	DeviceID int64  // 0 when it concerns no device
 	PortID   int64  // 0 when it concerns no port
-	Type     string // up, down, reboot, interface, settings, system, ...
+	Type     string // one of EventTypes
 	Severity Severity
 	Message  string
 	Node     string // NODE_ID of the node that noticed it

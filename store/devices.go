@@ -57,6 +57,26 @@ func (s *Store) oneDevice(ctx context.Context, doing string, db bun.IDB, where f
 	return d, nil
 }
 
+// Hostnames returns the hostnames of the devices with these ids, at most
+// 10,000, by their ids. Those that do not exist are left out.
+func (s *Store) Hostnames(ctx context.Context, ids []int64) (map[int64]string, error) {
+	names := make(map[int64]string, len(ids))
+	if len(ids) == 0 {
+		return names, nil // no engine takes an empty list
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []deviceRow
+	err := s.reads.NewSelect().Model(&rows).Column("id", "hostname").Where("id IN (?)", bun.List(ids[:min(len(ids), maxPageSize)])).Scan(ctx)
+	if err != nil {
+		return nil, s.fail("read the hostnames of devices", err)
+	}
+	for i := range rows {
+		names[rows[i].ID] = rows[i].Hostname
+	}
+	return names, nil
+}
+
 // Filter chooses devices. The zero Filter chooses the first 1,000 of all.
 type Filter struct {
 	Group     *int64        // only of this poller group

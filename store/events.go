@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -69,20 +71,18 @@ func addEvents(ctx context.Context, tx bun.Tx, events []device.Event) error {
 
 // EventFilter chooses events. The zero EventFilter chooses the latest 1,000 of all.
 type EventFilter struct {
-	DeviceID int64     // only of this device; 0 means all
-	PortID   int64     // only of this port; 0 means all
-	Type     string    // only of this type
-	Since    time.Time // only from this time on
-	BeforeID int64     // only with smaller ids: the last id of the page before
-	Limit    int       // at most so many; 0 means 1,000, more than 10,000 means 10,000
+	DeviceID int64           // only of this device; 0 means all
+	PortID   int64           // only of this port; 0 means all
+	Type     string          // only of this type
+	Node     string          // only noticed by, or about, the node of this NODE_ID
+	Least    device.Severity // only of this severity or a graver one
+	Since    time.Time       // only from this time on
+	BeforeID int64           // only with smaller ids: the last id of the page before
+	Limit    int             // at most so many; 0 means 1,000, more than 10,000 means 10,000
 }
 
-// Events lists events, newest first.
-func (s *Store) Events(ctx context.Context, f EventFilter) ([]device.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var rows []eventRow
-	query := s.reads.NewSelect().Model(&rows).Order("id DESC").Limit(page(f.Limit))
+// where narrows a query to what the filter chooses; ErrInvalid for a severity that there is not.
+func (f EventFilter) where(query *bun.SelectQuery) (*bun.SelectQuery, error) {
 	if f.DeviceID != 0 {
 		query = query.Where("device_id = ?", f.DeviceID)
 	}
@@ -92,11 +92,36 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]device.Event, erro
 	if f.Type != "" {
 		query = query.Where("type = ?", line(f.Type, maxShort))
 	}
+	if f.Node != "" {
+		query = query.Where("node = ?", line(f.Node, maxShort))
+	}
+	if f.Least != "" {
+		all := device.Severities()
+		least := slices.Index(all, f.Least)
+		if least < 0 {
+			return nil, fmt.Errorf("%w severity %.40q", ErrInvalid, f.Least)
+		}
+		query = query.Where("severity IN (?)", bun.List(all[least:]))
+	}
 	if !f.Since.IsZero() {
 		query = query.Where("logged_at >= ?", millis(f.Since))
 	}
 	if f.BeforeID > 0 {
 		query = query.Where("id < ?", f.BeforeID)
+	}
+	return query, nil
+}
+
+// Events lists events, newest first; ErrInvalid for a severity that there is
+// not. The rows are read in the order of an index and only until there are as
+// many as were asked for, so a rare type without Since reads the whole log.
+func (s *Store) Events(ctx context.Context, f EventFilter) ([]device.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []eventRow
+	query, err := f.where(s.reads.NewSelect().Model(&rows).Order("id DESC").Limit(page(f.Limit)))
+	if err != nil {
+		return nil, s.fail("list the events", err)
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, s.fail("list the events", err)

@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ var recordBehaviours = []behaviour{
 	{"settings are checked, stored and logged", settingRoundTrip},
 	{"settings have their forms", settingForms},
 	{"events are listed newest first and purged", eventPurge},
+	{"events are chosen", eventFilter},
 	{"agents of several devices are known", sharedAgents},
 }
 
@@ -180,5 +183,59 @@ func eventPurge(t *testing.T, e engine) {
 	left, err := e.Events(t.Context(), EventFilter{DeviceID: device1})
 	if err != nil || len(left) != 3 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+func eventFilter(t *testing.T, e engine) {
+	first, second := added(t, e), added(t, e)
+	at := time.UnixMilli(1_600_000_000_000) // apart from the events of all other behaviours
+	for i, event := range []device.Event{
+		{DeviceID: first.ID, Type: "filter-a", Severity: device.SeverityOK, Node: "filter-n1"},
+		{DeviceID: first.ID, Type: "filter-b", Severity: device.SeverityInfo, Node: "filter-n2"},
+		{DeviceID: second.ID, Type: "filter-a", Severity: device.SeverityNotice, Node: "filter-n1"},
+		{DeviceID: second.ID, Type: "filter-a", Severity: device.SeverityWarning, Node: "filter-N1"},
+		{Type: "filter-b", Severity: device.SeverityError, Node: "filter-n1"},
+	} {
+		event.Time, event.Message = at.Add(time.Duration(i)*time.Second), strconv.Itoa(i)
+		if err := e.AddEvent(t.Context(), event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		filter EventFilter
+		want   string
+	}{
+		"type":              {EventFilter{Type: "filter-a"}, "3 2 0"},
+		"node":              {EventFilter{Node: "filter-n1"}, "4 2 0"}, // NODE_IDs differ by case
+		"unknown node":      {EventFilter{Node: "filter-n3"}, ""},
+		"device":            {EventFilter{DeviceID: first.ID, Type: "filter-b"}, "1"},
+		"severity":          {EventFilter{Node: "filter-n1", Least: device.SeverityNotice}, "4 2"},
+		"mildest severity":  {EventFilter{Node: "filter-n1", Least: device.SeverityOK}, "4 2 0"},
+		"gravest severity":  {EventFilter{Type: "filter-b", Least: device.SeverityError}, "4"},
+		"since":             {EventFilter{Type: "filter-a", Since: at.Add(2 * time.Second)}, "3 2"},
+		"since, and severe": {EventFilter{Type: "filter-a", Since: at.Add(2 * time.Second), Least: device.SeverityWarning}, "3"},
+		"limit":             {EventFilter{Type: "filter-a", Limit: 2}, "3 2"},
+	} {
+		events, err := e.Events(t.Context(), c.filter)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var got []string
+		for _, event := range events {
+			got = append(got, event.Message)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: events %v, want %s", name, got, c.want)
+		}
+	}
+	if _, err := e.Events(t.Context(), EventFilter{Least: "loud"}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an unknown severity: %v", err)
+	}
+	names, err := e.Hostnames(t.Context(), []int64{first.ID, second.ID, 1 << 60})
+	if err != nil || !maps.Equal(names, map[int64]string{first.ID: first.Hostname, second.ID: second.Hostname}) {
+		t.Errorf("hostnames %v, %v", names, err)
+	}
+	if names, err := e.Hostnames(t.Context(), nil); err != nil || len(names) != 0 {
+		t.Errorf("hostnames of no devices: %v, %v", names, err)
 	}
 }
