@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"pollux/device"
 	"pollux/settings"
 )
 
@@ -149,6 +150,37 @@ func TestCommandLinePageNamesEveryCommandAndFlag(t *testing.T) {
 	}
 	if commands < 25 {
 		t.Errorf("found only %d commands in cmd/pollux", commands)
+	}
+}
+
+// eventForms are the ways in which packages write the types of events.
+var eventForms = []string{
+	`\bType:\s*"(\w+)", Severity`,
+	`\.event\([\w.]+, "(\w+)"`,
+	`\beventCoverage\s*=\s*"(\w+)"`,
+}
+
+func TestEveryTypeOfEventIsKnownAndDescribed(t *testing.T) {
+	t.Parallel()
+	var written []string
+	for _, name := range files(t, ".go") {
+		source := read(t, name)
+		for _, form := range eventForms {
+			written = append(written, matches(form, source)...)
+		}
+	}
+	// The status of a device is the type of the event about it.
+	written = append(written, string(device.StatusUp), string(device.StatusDown), string(device.StatusAuth))
+	slices.Sort(written)
+	written = slices.Compact(written)
+	if !slices.Equal(written, device.EventTypes()) {
+		t.Errorf("events of the types %v are written, device.EventTypes has %v", written, device.EventTypes())
+	}
+	page := read(t, "docs/cli.md")
+	for _, kind := range device.EventTypes() {
+		if !regexp.MustCompile("(?m)^\\| (`\\w+`, )*`" + kind + "`").MatchString(page) {
+			t.Errorf("docs/cli.md does not describe events of type %s", kind)
+		}
 	}
 }
 
