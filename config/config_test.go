@@ -37,15 +37,14 @@ func TestTheJournalsRedisMustBeNamed(t *testing.T) {
 	}
 }
 
-func TestLibreNMSNamesAreHonoured(t *testing.T) {
-	t.Parallel()
-	key, err := secret.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := write(t, "APP_KEY="+key.Reveal()+`
+// namesOfLibreNMS is the .env of a node with the names that LibreNMS has, APP_KEY apart.
+const namesOfLibreNMS = `
 NODE_ID=node-1
 DB_HOST=db.example.org
+DB_PORT=3307
+DB_SOCKET=/run/mysqld/mysqld.sock
+DB_SSLMODE=VERIFY_CA
+MYSQL_ATTR_SSL_CA=/etc/ssl/db.pem
 DB_DATABASE=net
 DB_USERNAME=monitor
 DB_PASSWORD="a#b $x c"
@@ -64,7 +63,15 @@ QUEUE_CONNECTION=redis
 SESSION_DRIVER=redis
 RRDCACHED=unix:/run/rrdcached.sock,rrd2:42217
 DISTRIBUTED_POLLER_GROUP=1,2,3
-`)
+`
+
+func TestLibreNMSNamesAreHonoured(t *testing.T) {
+	t.Parallel()
+	key, err := secret.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, "APP_KEY="+key.Reveal()+namesOfLibreNMS)
 	c, err := config.Load(file, []string{"NODE_ID=node-2", "HOME=/root"})
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +80,11 @@ DISTRIBUTED_POLLER_GROUP=1,2,3
 	if c.NodeID != "node-2" {
 		t.Errorf("NODE_ID %s: the environment must win over the file", c.NodeID)
 	}
-	if d.Connection != config.MySQL || d.Host != "db.example.org" || d.Port != 3306 || d.Name != "net" || d.Username != "monitor" || d.Password.Reveal() != "a#b $x c" {
+	if d.Connection != config.MySQL || d.Host != "db.example.org" || d.Port != 3307 || d.Name != "net" || d.Username != "monitor" || d.Password.Reveal() != "a#b $x c" {
 		t.Errorf("database %+v", d)
+	}
+	if d.Socket != "/run/mysqld/mysqld.sock" || d.SSLMode != "VERIFY_CA" || d.SSLCA != "/etc/ssl/db.pem" {
+		t.Errorf("the database's socket and TLS %+v", d)
 	}
 	if r.Host != "redis.example.org" || r.Port != 6380 || r.DB != 2 || r.Timeout.Seconds() != 5 || r.Username != "ru" || r.Password.Reveal() != "r$1{p}" {
 		t.Errorf("redis %+v", r)
@@ -98,6 +108,11 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.Database.Connection != config.SQLite || c.Redis.Port != 6379 || c.Redis.Timeout.Seconds() != 60 || c.RRDCached != nil || c.Groups != nil {
 		t.Errorf("defaults %+v", c)
+	}
+	for _, text := range []string{"DB_HOST=db", "DB_SOCKET=/run/mysqld/mysqld.sock"} {
+		if c, err = config.Load(write(t, text), nil); err != nil || c.Database.Connection != config.MySQL || c.Database.Port != 3306 {
+			t.Errorf("%s: %+v, %v", text, c.Database, err)
+		}
 	}
 	c, err = config.Load(write(t, "DB_CONNECTION=pgsql"), nil)
 	if err != nil || c.Database.Port != 5432 || c.Database.Host != "localhost" {

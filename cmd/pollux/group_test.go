@@ -68,6 +68,27 @@ func TestGroupCommands(t *testing.T) {
 	}
 }
 
+func TestDeviceSetMovesOneDevice(t *testing.T) {
+	t.Parallel()
+	s := grouped(t)
+	s.ok("device", "add", "sw1", "-f", "-2", "-c", canaryCommunity)
+	s.ok("device", "add", "sw2", "-f")
+	for group, want := range map[string]float64{"south": 1, "2": 2, "0": 0} {
+		if out := s.ok("device", "set", "sw1", "--group", group); !strings.HasPrefix(out, "changed sw1") {
+			t.Errorf("device set says %q", out)
+		}
+		if shown := decode[object](s.call("device", "show", "sw1", "--json")); shown["poller_group"] != want || shown["snmp_version"] != "v2c" {
+			t.Errorf("moved to %s: %v", group, shown)
+		}
+	}
+	if s.credentials("sw1").Credentials.Community.Reveal() != canaryCommunity {
+		t.Error("the community changed")
+	}
+	if other := decode[object](s.call("device", "show", "sw2", "--json")); other["poller_group"] != 0.0 {
+		t.Errorf("the other device: %v", other)
+	}
+}
+
 func TestGroupRemove(t *testing.T) {
 	t.Parallel()
 	s := grouped(t)

@@ -114,6 +114,8 @@ func setupsOfServers(t *testing.T) []setup {
 	return []setup{
 		{name: "MariaDB down", env: of(maria, closed, wrong), code: exitUnreachable, says: []string{"does not answer", "start it, or check DB_HOST"}},
 		{name: "PostgreSQL down", env: of(postgres, closed, wrong), code: exitUnreachable, says: []string{"does not answer", "start it, or check DB_HOST"}},
+		{name: "MariaDB down at a consumer", env: of(maria, closed, wrong, "REDIS_HOST=127.0.0.1", "RRDCACHED=unix:/nowhere/rrd.sock"), args: []string{"consumer"}, code: exitUnreachable, says: []string{"does not answer", "check DB_HOST"}},
+		{name: "PostgreSQL down at a producer", env: of(postgres, closed, wrong, "REDIS_HOST=127.0.0.1"), args: []string{"producer"}, code: exitUnreachable, says: []string{"does not answer", "check DB_HOST"}},
 		{name: "PostgreSQL down at a migration", env: of(postgres, closed, wrong), args: up, code: exitUnreachable, says: []string{"does not answer"}},
 		{name: "MariaDB unknown host", env: of(maria, "DB_HOST=no-such-host.invalid"), code: exitUnreachable, says: []string{"check DB_HOST"}},
 		{name: "MariaDB wrong password", env: of(maria, wrong), code: exitCredentials, says: []string{"check DB_USERNAME and DB_PASSWORD"}},
