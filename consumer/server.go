@@ -91,7 +91,7 @@ func isFailure(err error) bool {
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var back *handBack
 	if errors.As(err, &back) && back.after > 0 {
-		return back.after + rand.N(2*back.after)
+		return back.after + rand.N(back.after)
 	}
 	return 0
 }

@@ -100,11 +100,12 @@ var (
 )
 
 // elsewhere gives a task that this node lacks the device for to another one, which
-// may have it: after a tenth of the interval, so that a cluster of which no
-// node has it does not hand tasks round and round. Too late for that, the slot is skipped.
+// may have it: after a twentieth of the interval, so that a cluster of which no
+// node has it does not hand tasks round and round, and that one of which a node
+// has it finds it in time. Too late for that, the slot is skipped.
 func (t *turn) elsewhere(now time.Time) error {
 	back := *errNoTarget
-	back.after = max(back.after, time.Duration(t.Interval)*time.Second/10)
+	back.after = max(back.after, time.Duration(t.Interval)*time.Second/20)
 	if t.remaining(now) <= 3*back.after+t.least() {
 		return errUnknown
 	}
