@@ -52,6 +52,10 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 	@packaging/apt.sh iproute2
 	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
 
+.PHONY: faults-data
+faults-data: test-packages ## Kill the servers that hold measurements under load, and compare what the files have
+	go test -tags faults -count=1 -timeout 30m -run '^TestSoak' -v ./cmd/pollux
+
 .PHONY: fmt
 fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go')

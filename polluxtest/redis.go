@@ -76,7 +76,7 @@ func (s *Server) StartLoading() (finish func()) {
 	command, ready := s.command, s.ready
 	s.command = func() *exec.Cmd {
 		slow := command()
-		slow.Args = append(slow.Args, "--key-load-delay", "200000", "--loading-process-events-interval-bytes", "1024") // microseconds a key
+		slow.Args = append(slow.Args, "--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024") // microseconds a key; it answers after every 1024 at the latest
 		return slow
 	}
 	s.ready = func() error {

@@ -17,9 +17,9 @@ func pass(t testing.TB, what string, moment time.Time) {
 	untilEvery(t, time.Second, time.Until(moment)+startLimit, what, func() bool { return !time.Now().Before(moment) })
 }
 
-// TestFaultSoakWithDyingServers polls for five minutes while each server of
+// TestSoakWithDyingServers polls for five minutes while each server of
 // standalone is killed in turn. Nothing may be lost, and a kill may cost a device at most one slot.
-func TestFaultSoakWithDyingServers(t *testing.T) {
+func TestSoakWithDyingServers(t *testing.T) {
 	t.Parallel()
 	const devices, soak, killEvery = 300, 5 * time.Minute, 35 * time.Second
 	in := install(t)

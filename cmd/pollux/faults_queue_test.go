@@ -103,7 +103,7 @@ func TestFaultBrokenQueues(t *testing.T) {
 	repairs := w.sum("pollux_queue_repairs_total")
 	o := w.finish("%d ways to break a queue, %d entries broken, a consumer killed with %.0f polls under way: whole after %v, %.0f repairs",
 		len(damages), len(broken), flying, cured.Round(time.Second), repairs)
-	if repairs < 4 {
+	if repairs < 3 { // a worker that lives ends the other tasks, and asynq takes them off its lists
 		t.Errorf("the janitor made %.0f repairs", repairs)
 	}
 	for _, kind := range []string{"stuck", "undecodable"} {
