@@ -15,7 +15,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
-FAULTS_AT_ONCE ?= 6
+FAULTS_AT_ONCE ?= 5
 
 .PHONY: help
 help: ## Show the targets

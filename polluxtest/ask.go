@@ -12,7 +12,7 @@ import (
 )
 
 // askLimit is how long a Redis may take to answer a question of a test.
-const askLimit = 3 * time.Second
+const askLimit = 10 * time.Second
 
 // Ask sends a redis-server or a Sentinel one command over its unix socket, as
 // the user that may do everything, and returns the answer; the elements of an
