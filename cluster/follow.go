@@ -33,6 +33,9 @@ func follow(c config.Redis, options *redis.Options, dialer dialFunc, log *slog.L
 	return &followingClient{Client: redis.NewClient(options), follower: f}
 }
 
+// Plain is the library's own client, for a library that asks for its type.
+func (c *followingClient) Plain() *redis.Client { return c.Client }
+
 // Close ends the connections to Redis and to the Sentinels.
 func (c *followingClient) Close() error {
 	err := c.Client.Close()
@@ -132,7 +135,18 @@ func (f *follower) current(ctx context.Context) (string, error) {
 	if sure {
 		return master, nil
 	}
-	return f.ask(ctx)
+	agreed, err := f.ask(ctx)
+	if err == nil {
+		return agreed, nil
+	}
+	// A master that was away for a moment while Sentinels are down is dialled
+	// again: when it is cut off it refuses writes, and by that is doubted.
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.master != "" && !f.doubted && !f.closed {
+		return f.master, nil
+	}
+	return "", err
 }
 
 // ask asks the Sentinels, or waits for a question that is under way.
@@ -208,8 +222,9 @@ func (f *follower) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook.
 func (f *follower) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		asked := f.following()
 		err := next(ctx, cmd)
-		f.judge(err)
+		f.judge(asked, err)
 		return err
 	}
 }
@@ -217,18 +232,20 @@ func (f *follower) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements redis.Hook.
 func (f *follower) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		asked := f.following()
 		err := next(ctx, cmds)
 		for _, cmd := range cmds {
-			f.judge(cmd.Err())
+			f.judge(asked, cmd.Err())
 		}
 		return err
 	}
 }
 
-// judge looks whether a reply gives reason for doubt.
-func (f *follower) judge(err error) {
+// judge looks whether a reply gives reason for doubt. asked was followed when
+// the command was sent: a late reply of a former master says nothing of the new one.
+func (f *follower) judge(asked string, err error) {
 	if begins(err, doubtful) {
-		f.note(f.following(), &f.doubted)
+		f.note(asked, &f.doubted)
 	}
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -70,5 +71,30 @@ func TestNoMajoritySaysWhoSaidWhat(t *testing.T) {
 		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q says %q, want %q", c.said, err, c.want)
 		}
+	}
+}
+
+// TestAMasterThatWasAwayIsDialledAgain: while too few Sentinels answer, whom they agreed on last is not given up for one failed dial.
+func TestAMasterThatWasAwayIsDialledAgain(t *testing.T) {
+	t.Parallel()
+	c := config.Redis{Sentinels: []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, SentinelService: "mymaster"}
+	dialer, err := newDialer(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFollower(c, dialer, slog.New(slog.DiscardHandler))
+	defer f.close()
+	set := func(master string, failed, doubted bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.master, f.failed, f.doubted = master, failed, doubted
+	}
+	set("127.0.0.1:7", true, false)
+	if master, err := f.current(t.Context()); err != nil || master != "127.0.0.1:7" {
+		t.Errorf("after a failed dial it follows %q, %v", master, err)
+	}
+	set("127.0.0.1:7", true, true)
+	if master, err := f.current(t.Context()); err == nil {
+		t.Errorf("a master that refused writes is followed: %s", master)
 	}
 }
