@@ -41,5 +41,11 @@ const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; st
 // shared hands asynqmon the process' own connection, which it must not close.
 type shared struct{ client redis.UniversalClient }
 
-// MakeRedisClient implements asynq.RedisConnOpt.
-func (s shared) MakeRedisClient() any { return s.client }
+// MakeRedisClient implements asynq.RedisConnOpt. asynqmon has the page about
+// Redis for a *redis.Client only, which the client that follows Sentinels contains.
+func (s shared) MakeRedisClient() any {
+	if following, ok := s.client.(interface{ Plain() *redis.Client }); ok {
+		return following.Plain()
+	}
+	return s.client
+}

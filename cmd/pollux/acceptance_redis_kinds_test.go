@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -218,7 +219,7 @@ func checkQueueMonitor(t *testing.T, p *process) {
 		}
 		body, err := io.ReadAll(response.Body)
 		_ = response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK {
+		if err != nil || response.StatusCode != http.StatusOK || !json.Valid(body) { // a page that is not there is the front page
 			t.Errorf("%s answers %d: %v: %.300s", page, response.StatusCode, err, body)
 		}
 	}
