@@ -161,13 +161,15 @@ func (r *Recorder) record(ctx context.Context) error {
 	return nil
 }
 
-// judge keeps what Health says. A lease that went to another recorder, and a
-// cursor that Redis took back, end a term without being anybody's trouble.
+// judge keeps what Health says: what is wrong with the target. A lease that went
+// to another recorder is no trouble, and those of Redis have a check of their own.
 func (r *Recorder) judge(err error) {
+	var reply *rrdcached.ReplyError
 	switch {
-	case err == nil, errors.Is(err, errLeaseLost), errors.Is(err, errMoved), errors.Is(err, errRenamed), errors.Is(err, errNewer):
+	case err == nil:
 		r.trouble.Store(nil)
-	default:
+	case errors.Is(err, errNoRoom), errors.Is(err, ErrOtherCluster), errors.Is(err, rrdcached.ErrConnection),
+		errors.Is(err, rrdcached.ErrProtocol), errors.Is(err, rrdcached.ErrPermission), errors.As(err, &reply):
 		r.trouble.Store(&err)
 	}
 }

@@ -150,7 +150,9 @@ func (t *term) round(ctx context.Context) error {
 			return err
 		}
 		t.state.acked = items[n-1].position
-		t.trouble.Store(nil) // what ended the last term is over: lines get through
+		if t.full.IsZero() {
+			t.trouble.Store(nil) // what ended the last term is over: lines get through
+		}
 		if err := t.store(ctx); err != nil {
 			return err
 		}
