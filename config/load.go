@@ -126,11 +126,12 @@ func (r raw) config() (Config, error) {
 		return Config{}, err
 	}
 	// The rest of JOURNAL_REDIS_* says how to reach one that is named, and nothing without it.
+	own, err := r.JournalRedis.config("JOURNAL_REDIS_")
+	if err != nil {
+		return Config{}, err
+	}
 	if c.JournalRedis = c.Redis; r.JournalRedis.Host != "" || r.JournalRedis.Socket != "" || r.JournalRedis.Sentinel != "" {
-		c.JournalOwn = true
-		if c.JournalRedis, err = r.JournalRedis.config("JOURNAL_REDIS_"); err != nil {
-			return Config{}, err
-		}
+		c.JournalOwn, c.JournalRedis = true, own
 	}
 	if c.RRDCached, err = targets(r.RRDCached); err != nil {
 		return Config{}, err
