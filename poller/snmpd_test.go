@@ -29,7 +29,8 @@ func snmpd(t *testing.T) uint16 {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "snmpd.conf")
-	if err := os.WriteFile(conf, []byte("rocommunity public 127.0.0.1\nsysName real-agent\nsysLocation here\n"), 0o600); err != nil {
+	text := "rocommunity public 127.0.0.1\ncreateUser monitor SHA-256 \"auth-password\" AES \"priv-password\"\nrouser monitor priv\nsysName real-agent\nsysLocation here\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("snmpd", "-f", "-Ln", "-C", "-c", conf, "udp:127.0.0.1:"+strconv.Itoa(int(port)))
@@ -51,9 +52,22 @@ func snmpd(t *testing.T) uint16 {
 // A poll of net-snmp's agent agrees with what the kernel says of its interfaces.
 func TestAgainstSnmpd(t *testing.T) {
 	t.Parallel()
+	for name, credentials := range map[string]snmp.Credentials{
+		"v2c": {Version: snmp.V2c, Community: secret.New("public")},
+		"v3 authPriv": {
+			Version: snmp.V3, User: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("auth-password"), PrivProtocol: "AES", PrivPassword: secret.New("priv-password"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pollSnmpd(t, credentials)
+		})
+	}
+}
+
+func pollSnmpd(t *testing.T, credentials snmp.Credentials) {
 	s, err := snmp.Dial(t.Context(), snmp.Target{
-		Host: "127.0.0.1", Port: snmpd(t), Timeout: 200 * time.Millisecond, Retries: 50,
-		Credentials: snmp.Credentials{Version: snmp.V2c, Community: secret.New("public")},
+		Host: "127.0.0.1", Port: snmpd(t), Timeout: 200 * time.Millisecond, Retries: 50, Credentials: credentials,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
