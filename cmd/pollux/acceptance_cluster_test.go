@@ -134,6 +134,8 @@ func testFourProcesses(t *testing.T, d *deployment) {
 	added := f.add(d.store)
 	untilEvery(t, time.Second, 2*time.Minute, "three polls of each device", func() bool { return consumers.sum("pollux_polls_total") >= 3*clusterDevices })
 
+	// Without a fault for as long as the run of standalone.
+	untilEvery(t, time.Second, 2*wholeRun, "the whole run", func() bool { return time.Now().After(added.Add(wholeRun)) })
 	killed, flying := killMidPoll(t, c1)
 	polled(t, c2, int(c2.scrape().sum("pollux_polls_total"))+5*clusterDevices/2)
 

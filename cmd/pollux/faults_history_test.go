@@ -137,15 +137,25 @@ func judgeVisits(visits []visit, pardoned ...span) (wrong []string) {
 
 func clock(t time.Time) string { return t.Format("15:04:05.000") }
 
-// repeated are the slots whose counters were read by more than one poll.
-func repeated(visits []visit) (twice []slot) {
-	count := map[slot]int{}
+// repeated are the slots whose counters were read by more than one poll, visits
+// that begin in a stretch of pardoned left out. With each is said when it was visited.
+func repeated(visits []visit, pardoned ...span) (twice []string) {
+	of := map[slot][]visit{}
 	for _, v := range visits {
-		if len(v.reads) > 0 {
-			if count[v.slot]++; count[v.slot] == 2 {
-				twice = append(twice, v.slot)
-			}
+		if len(v.reads) > 0 && !slices.ContainsFunc(pardoned, func(p span) bool { return v.from.After(p.from) && v.from.Before(p.to) }) {
+			of[v.slot] = append(of[v.slot], v)
 		}
+	}
+	for s, all := range of {
+		if len(all) < 2 {
+			continue
+		}
+		text := s.String()
+		for _, v := range all {
+			begin := time.Unix(s.begin, 0)
+			text += fmt.Sprintf(" (port %d, %+.3f to %+.3f s, %d reads)", v.source, v.from.Sub(begin).Seconds(), v.to.Sub(begin).Seconds(), len(v.reads))
+		}
+		twice = append(twice, text)
 	}
 	return twice
 }
