@@ -136,14 +136,15 @@ func (c *Clock) logChange(skewed bool) {
 	c.log.Info("the clock agrees with Redis", "skew", state.skew)
 }
 
-// Sync measures the offset to Redis TIME: the median of five round trips, each
-// read at its middle. After an error the last offset stays in use.
+// Sync measures the offset to Redis TIME by five round trips, each read at its
+// middle: the median of the three that took the shortest, since half of what a trip
+// took is its error, and on a busy machine some take long. After an error the last offset stays in use.
 func (c *Clock) Sync(ctx context.Context) error {
 	last := *c.state.Load()
-	var trips []clockState
+	var trips []trip
 	var failures []error
 	for range roundTrips {
-		trip, err := c.roundTrip(ctx)
+		one, err := c.roundTrip(ctx)
 		if err != nil {
 			failures = append(failures, err)
 			if len(failures) > roundTrips-fewestTrips {
@@ -151,10 +152,12 @@ func (c *Clock) Sync(ctx context.Context) error {
 			}
 			continue
 		}
-		trips = append(trips, trip)
+		trips = append(trips, one)
 	}
-	slices.SortFunc(trips, func(a, b clockState) int { return cmp.Compare(a.offset, b.offset) })
-	next := trips[len(trips)/2]
+	slices.SortFunc(trips, func(a, b trip) int { return cmp.Compare(a.took, b.took) })
+	trips = trips[:fewestTrips]
+	slices.SortFunc(trips, func(a, b trip) int { return cmp.Compare(a.offset, b.offset) })
+	next := trips[len(trips)/2].clockState
 	next.synced = true
 	switch {
 	case last.synced && (next.offset-last.offset).Abs() > jumpLimit:
@@ -167,16 +170,22 @@ func (c *Clock) Sync(ctx context.Context) error {
 	return nil
 }
 
-func (c *Clock) roundTrip(ctx context.Context) (clockState, error) {
+// trip is one reading of the server's clock.
+type trip struct {
+	clockState
+	took time.Duration
+}
+
+func (c *Clock) roundTrip(ctx context.Context) (trip, error) {
 	sent := c.read()
 	server, err := c.server(ctx)
 	if err != nil {
-		return clockState{}, err
+		return trip{}, err
 	}
 	took := c.read().monotonic - sent.monotonic
 	if took > longestTrip {
-		return clockState{}, fmt.Errorf("a round trip of %v is too long to read a clock by", took)
+		return trip{}, fmt.Errorf("a round trip of %v is too long to read a clock by", took)
 	}
 	middle := c.epoch.Round(0).Add(sent.monotonic + took/2)
-	return clockState{offset: server.Sub(middle), skew: sent.wall.Add(took / 2).Sub(server)}, nil
+	return trip{clockState{offset: server.Sub(middle), skew: sent.wall.Add(took / 2).Sub(server)}, took}, nil
 }
