@@ -110,6 +110,11 @@ func TestTheCapCutsTheOldestFirst(t *testing.T) {
 	if int64(cut)+length != 900 {
 		t.Errorf("%.0f entries cut and %d left, 900 were appended (%d before the daemon went)", cut, length, kept)
 	}
+	// It stays known when the processes that counted it are gone.
+	polluxtest.Eventually(t, 10*time.Second, "the status tells of the cuts", func() bool {
+		s, err := w.journal.Status(t.Context())
+		return err == nil && float64(s.Lost) == r.counter("pollux_journal_cut_total", "lost") && float64(s.AtRisk) == r.counter("pollux_journal_cut_total", "acked")
+	})
 	// What is left is recorded.
 	w.limit.Store(1 << 40)
 	w.rrd.Start()

@@ -54,12 +54,25 @@ func Identify(ctx context.Context, client *rrdcached.Client, clusterID string) (
 	return target, nil
 }
 
+// ReadIdentity is the id by which Identify knows an RRDCached. It writes
+// nothing: a tree without id is rrdcached.ErrNoFile.
+func ReadIdentity(ctx context.Context, client *rrdcached.Client, clusterID string) (target string, err error) {
+	cluster, target, err := readIdentity(ctx, client)
+	if err == nil && cluster != clusterID {
+		err = fmt.Errorf("%w: file %s says cluster %s, this node is of cluster %s", ErrOtherCluster, identityFile, cluster, clusterID)
+	}
+	return target, err
+}
+
 func readIdentity(ctx context.Context, client *rrdcached.Client) (cluster, target string, err error) {
 	info, err := client.Info(ctx, identityFile)
 	if err != nil {
 		return "", "", fmt.Errorf("read the identity of the RRD tree: %w", err)
 	}
 	for _, source := range info.Sources {
+		if source.Name == "" {
+			continue
+		}
 		id := source.Name[1:]
 		switch {
 		case !hexID.MatchString(id):

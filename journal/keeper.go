@@ -107,15 +107,12 @@ func (k *keeper) cap(ctx context.Context) (int64, error) {
 	if k.limit > 0 && time.Since(k.readAt) < capEvery {
 		return k.limit, nil
 	}
-	info, err := k.journal.client.Info(ctx, "memory").Result()
+	limit, bounded, err := k.journal.limit(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read maxmemory of Redis: %w", err)
+		return 0, err
 	}
-	k.limit, k.readAt = capDefault, time.Now()
-	switch memory := maxMemory(info); {
-	case memory > 0:
-		k.limit = memory / capPart
-	case !k.warned:
+	k.limit, k.readAt = limit, time.Now()
+	if !bounded && !k.warned {
 		k.warned = true
 		k.log.Warn("Redis has no maxmemory: the journal is cut at a fixed size; set maxmemory and maxmemory-policy noeviction", "bytes", k.limit)
 	}
@@ -157,6 +154,9 @@ func (k *keeper) cut(ctx context.Context, keep int64) error {
 	}
 	if lost+atRisk > 0 {
 		k.log.Error("the journal was cut at its cap", "lost", lost, "acknowledged", atRisk)
+		if err := k.journal.noteCuts(ctx, lost, atRisk); err != nil {
+			k.log.Debug("pollux journal status lacks these cuts", "err", err) // the metric has them
+		}
 	}
 	return nil
 }

@@ -19,7 +19,10 @@ const plannedBytes = 3100
 type Status struct {
 	Entries int64         // recorded ones that are kept for a replay included
 	Bytes   int64         // memory in Redis
+	Limit   int64         // memory at which the oldest entries are cut
 	Oldest  time.Duration // age of the oldest entry, 0 when there is none
+	Lost    int64         // entries that were ever cut and had been recorded nowhere
+	AtRisk  int64         // entries that were ever cut, acknowledged but not known to be on disk
 	Targets []TargetStatus
 }
 
@@ -48,6 +51,12 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 	if s.Oldest, err = j.age(ctx, now, "-"); err != nil {
 		return Status{}, err
 	}
+	if s.Limit, _, err = j.limit(ctx); err != nil {
+		return Status{}, err
+	}
+	if s.Lost, s.AtRisk, err = j.cuts(ctx); err != nil {
+		return Status{}, err
+	}
 	for id, state := range states {
 		t := TargetStatus{ID: id}
 		if t.Lag, err = j.age(ctx, now, "("+state.acked.String()); err != nil {
@@ -63,6 +72,49 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 	}
 	slices.SortFunc(s.Targets, func(a, b TargetStatus) int { return strings.Compare(a.ID, b.ID) })
 	return s, nil
+}
+
+// noteCuts adds to what was ever cut. A Redis that is full may refuse it.
+func (j *Journal) noteCuts(ctx context.Context, lost, atRisk int64) error {
+	_, err := j.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.HIncrBy(ctx, j.key("cuts"), cutLost, lost)
+		pipe.HIncrBy(ctx, j.key("cuts"), cutAcked, atRisk)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note what was cut: %w", err)
+	}
+	return nil
+}
+
+// cuts reads what was ever cut.
+func (j *Journal) cuts(ctx context.Context) (lost, atRisk int64, err error) {
+	values, err := j.client.HMGet(ctx, j.key("cuts"), cutLost, cutAcked).Result()
+	if err != nil {
+		return 0, 0, fmt.Errorf("read what was cut: %w", err)
+	}
+	for i, into := range []*int64{&lost, &atRisk} {
+		text, _ := values[i].(string)
+		number, err := parseNumber(text)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read what was cut: %w", err)
+		}
+		*into = int64(number)
+	}
+	return lost, atRisk, nil
+}
+
+// limit is how many bytes the log may take: a part of Redis' maxmemory, or a
+// fixed size where it has none.
+func (j *Journal) limit(ctx context.Context) (bytes int64, bounded bool, err error) {
+	info, err := j.client.Info(ctx, "memory").Result()
+	if err != nil {
+		return 0, false, fmt.Errorf("read maxmemory of Redis: %w", err)
+	}
+	if memory := maxMemory(info); memory > 0 {
+		return memory / capPart, true, nil
+	}
+	return capDefault, false, nil
 }
 
 // age is how old the first entry from a place on is, 0 when there is none.
