@@ -44,7 +44,7 @@ func Severities() []Severity {
 
 // EventTypes are the types of the events that this version writes.
 func EventTypes() []string {
-	return []string{"auth", "coverage", "down", "interface", "key", "node", "poller_group", "queue", "reboot", "settings", "system", "up"}
+	return []string{"auth", "coverage", "down", "interface", "journal", "key", "node", "poller_group", "queue", "reboot", "settings", "system", "up"}
 }
 
 // Event is a line of the eventlog.

@@ -63,7 +63,7 @@ func codes() []struct {
 			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
 			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
 		}},
-		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue}},
+		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue, journal.ErrNoTarget}},
 		{exitCredentials, []error{
 			store.ErrKeyMismatch, store.ErrCredentials, cluster.ErrCredentials, cluster.ErrDenied, secret.ErrKey, secret.ErrOpen, snmp.ErrAuth,
 		}},

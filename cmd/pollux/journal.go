@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/cluster"
+	"pollux/device"
+	"pollux/journal"
+	"pollux/producer"
+	"pollux/rrdcached"
+	"pollux/settings"
+)
+
+func (p *program) journalCommand() *cobra.Command {
+	command := &cobra.Command{Use: "journal", Short: "Look at the measurements on their way to RRDCached", Args: words(0), RunE: help}
+	command.AddCommand(
+		p.jsonFlag(&cobra.Command{
+			Use: "status", Short: "Show how long the journal is, and how far each RRDCached has taken it in", Args: words(0),
+			RunE: do(func(command *cobra.Command, _ []string) error { return p.journalStatus(command.Context()) }),
+		}),
+		p.journalForgetCommand(),
+	)
+	return command
+}
+
+// journalJSON is the journal in JSON.
+type journalJSON struct {
+	Entries int64        `json:"entries"`
+	Bytes   int64        `json:"bytes"`
+	Limit   int64        `json:"limit_bytes"`
+	Oldest  float64      `json:"oldest_seconds"`
+	Window  float64      `json:"window_seconds"`
+	Lost    int64        `json:"cut_lost"`
+	AtRisk  int64        `json:"cut_acked"`
+	Targets []targetJSON `json:"targets"`
+}
+
+// targetJSON is one RRDCached in JSON.
+type targetJSON struct {
+	ID        string  `json:"target"`
+	Address   string  `json:"address"` // "" for one that no RRDCACHED of this node leads to
+	Lag       float64 `json:"lag_seconds"`
+	Unwritten float64 `json:"unwritten_seconds"`
+	Recorder  string  `json:"recorder"` // NODE_ID, "" for none
+	Note      string  `json:"note,omitempty"`
+}
+
+func (p *program) journalStatus(ctx context.Context) error {
+	return p.withDesk(ctx, func(n *node, _ *producer.Desk) error {
+		status, err := n.journal.Status(ctx)
+		if err != nil {
+			return err
+		}
+		shown := journalJSON{
+			Entries: status.Entries, Bytes: status.Bytes, Limit: status.Limit, Oldest: status.Oldest.Seconds(), Lost: status.Lost, AtRisk: status.AtRisk,
+			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow).Seconds(), Targets: n.targets(ctx, status),
+		}
+		if p.asJSON {
+			return p.printJSON(shown)
+		}
+		return p.printJournal(status, shown)
+	})
+}
+
+// targets are those that have a cursor, and those of RRDCACHED that have none yet.
+func (n *node) targets(ctx context.Context, status journal.Status) []targetJSON {
+	ids, notes := map[string]string{}, map[string]string{}
+	for _, address := range n.config.RRDCached {
+		id, err := n.identify(ctx, address)
+		if err != nil {
+			notes[address] = plain(err.Error())
+		}
+		ids[address] = id
+	}
+	shown := []targetJSON{}
+	for _, t := range status.Targets {
+		one := targetJSON{ID: t.ID, Lag: t.Lag.Seconds(), Unwritten: t.Unwritten.Seconds(), Recorder: cluster.ParseHolder(t.Recorder).Name}
+		for address, id := range ids {
+			if id == t.ID {
+				one.Address = address
+			}
+		}
+		switch {
+		case one.Address == "" && len(notes) == 0:
+			one.Note = "not in RRDCACHED; if no node feeds it any more: pollux journal forget " + t.ID
+		case one.Address == "":
+			one.Note = "not in RRDCACHED, or one of those that do not answer"
+		case one.Recorder == "":
+			one.Note = "no node records: is a consumer running?"
+		}
+		shown = append(shown, one)
+	}
+	for _, address := range n.config.RRDCached {
+		known := slices.ContainsFunc(shown, func(t targetJSON) bool { return t.Address == address })
+		if note := notes[address]; note != "" {
+			shown = append(shown, targetJSON{Address: address, Note: note})
+		} else if !known {
+			shown = append(shown, targetJSON{ID: ids[address], Address: address, Note: "nothing was recorded there yet"})
+		}
+	}
+	return shown
+}
+
+// identify asks an RRDCached for its id, "" for one without, and changes nothing there.
+func (n *node) identify(ctx context.Context, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	client, err := rrdcached.Dial(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	id, err := journal.ReadIdentity(ctx, client, n.cluster)
+	if errors.Is(err, rrdcached.ErrNoFile) {
+		return "", nil
+	}
+	return id, err
+}
+
+func (p *program) printJournal(status journal.Status, shown journalJSON) error {
+	for _, line := range [][2]string{
+		{"entries", fmt.Sprintf("%d, the oldest is %s old", shown.Entries, orDefault(waited(status.Oldest), "0s"))},
+		{"memory", fmt.Sprintf("%s of %s at most", mebibytes(shown.Bytes), mebibytes(shown.Limit))},
+		{"window", (time.Duration(shown.Window) * time.Second).String() + ", for which RRDCached may hold what it was sent"},
+		{"cut", fmt.Sprintf("%d lost, %d acknowledged but not known to be on disk", shown.Lost, shown.AtRisk)},
+	} {
+		fmt.Fprintf(p.out, "%-8s %s\n", line[0], line[1])
+	}
+	fmt.Fprintln(p.out)
+	var rows [][]string
+	for _, t := range shown.Targets {
+		rows = append(rows, []string{
+			t.Address, t.ID, seconds(t.Lag), seconds(t.Unwritten), t.Recorder, t.Note,
+		})
+	}
+	return p.printTable([]string{"RRDCACHED", "TARGET", "LAG", "UNWRITTEN", "RECORDER", "NOTE"}, rows)
+}
+
+func mebibytes(bytes int64) string {
+	return strconv.FormatFloat(float64(bytes)/(1<<20), 'f', 1, 64) + " MiB"
+}
+
+// seconds is a length of time for people.
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}
+
+func (p *program) journalForgetCommand() *cobra.Command {
+	var yes bool
+	command := &cobra.Command{
+		Use: "forget TARGET", Short: "Stop keeping measurements for an RRDCached that is gone for good", Args: words(1),
+		Long: `Drops the cursor of an RRDCached that was taken out of RRDCACHED on every
+node. As long as it stands the journal keeps for it all that is measured, up to
+its limit. TARGET is the id that "pollux journal status" shows.`,
+		RunE: do(func(command *cobra.Command, args []string) error {
+			return p.withDesk(command.Context(), func(n *node, _ *producer.Desk) error {
+				target := strings.ToLower(args[0])
+				if err := p.confirm(yes, "what was not yet sent to target "+target+" will never be", "forget it"); err != nil {
+					return err
+				}
+				if err := n.journal.ForgetTarget(command.Context(), target); err != nil {
+					return forgetAdvice(err)
+				}
+				fmt.Fprintf(p.out, "target %s is forgotten\n", target)
+				return n.store.AddEvent(command.Context(), device.Event{
+					Type: "journal", Severity: device.SeverityNotice, Message: "RRDCached target " + target + " forgotten", Actor: actor(),
+				})
+			})
+		}),
+	}
+	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return command
+}
+
+// forgetAdvice adds what to do to an error of ForgetTarget.
+func forgetAdvice(err error) error {
+	switch {
+	case errors.Is(err, journal.ErrNoTarget):
+		return fmt.Errorf("%w; see: pollux journal status", err)
+	case errors.Is(err, journal.ErrTargetBusy):
+		return fmt.Errorf("%w; take it out of RRDCACHED on every node and restart them first", err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"pollux/polluxtest"
+)
+
+// targetsOf are those in what journal status --json prints, read without the program's own type: the names are the contract.
+func targetsOf(shown object) (all []object) {
+	list, _ := shown["targets"].([]any)
+	for _, one := range list {
+		target, _ := one.(object)
+		all = append(all, target)
+	}
+	return all
+}
+
+// TestJournalFromStatusToForgetting looks at the journal of a node, and forgets its RRDCached when it was taken away.
+func TestJournalFromStatusToForgetting(t *testing.T) {
+	t.Parallel()
+	rrd := polluxtest.RRDCached(t)
+	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+rrd.Address)
+	fresh := decode[object](s.spawn("journal", "status", "--json"))
+	checkNames(t, fresh)
+	if all := targetsOf(fresh); fresh["entries"] != 0.0 || fresh["cut_lost"] != 0.0 || len(all) != 1 || all[0]["address"] != rrd.Address || all[0]["note"] == nil {
+		t.Errorf("of a fresh installation: %v", fresh)
+	}
+	consumer := s.role("consumer")
+	var id string
+	polluxtest.Eventually(t, roleLimit, "the node records", func() bool {
+		all := targetsOf(decode[object](s.spawn("journal", "status", "--json")))
+		if len(all) != 1 || all[0]["recorder"] != "node-1" || all[0]["address"] != rrd.Address {
+			return false
+		}
+		checkNames(t, all[0])
+		id, _ = all[0]["target"].(string)
+		return true
+	})
+	page := s.spawn("journal", "status").works()
+	for _, part := range []string{"entries", "memory", "MiB of ", "window", "cut ", id, rrd.Address, "node-1"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q:\n%s", part, page)
+		}
+	}
+	s.spawn("journal", "forget", id, "--yes").fails(exitFailure, "a node records to this target", "take it out of RRDCACHED")
+	consumer.end()
+
+	away := s.with("RRDCACHED=" + polluxtest.RRDCached(t).Address)
+	if page := away.spawn("journal", "status").works(); !strings.Contains(page, "pollux journal forget "+id) {
+		t.Errorf("nothing says what to do:\n%s", page)
+	}
+	away.spawn("journal", "forget", id).fails(exitUsage, "--yes")
+	away.spawn("journal", "forget", "nonsense", "--yes").fails(exitNotFound, "pollux journal status")
+	if out := away.spawn("journal", "forget", id, "--yes").works(); out != "target "+id+" is forgotten\n" {
+		t.Errorf("it says %q", out)
+	}
+	away.spawn("journal", "forget", id, "--yes").fails(exitNotFound, "no such target")
+	if told := s.events("journal"); len(told) != 1 || !strings.Contains(told[0], id) {
+		t.Errorf("the eventlog says %q", told)
+	}
+}
