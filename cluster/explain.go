@@ -91,7 +91,7 @@ func hint(err error, c config.Redis) string {
 	}
 	var resolve *net.DNSError
 	var refusal redis.Error
-	var apart *noMajority
+	var apart *noMajorityError
 	switch {
 	case errors.As(err, &apart) && apart.answered() > 0:
 		return "too few Sentinels agree: start the others, or correct " + settings

@@ -65,7 +65,7 @@ func TestNoMajoritySaysWhoSaidWhat(t *testing.T) {
 		{[]string{"", ""}, "0 of 2 Sentinels answered, one must name the master of main ("},
 		{[]string{""}, "0 of 1 Sentinels answered, one must name the master of main ("},
 	} {
-		err := &noMajority{views: said(c.said...), config: config.Redis{
+		err := &noMajorityError{views: said(c.said...), config: config.Redis{
 			Sentinels: make([]string, len(c.said)), SentinelService: "main", SentinelPassword: secret.New("s3cret"),
 		}}
 		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret") {

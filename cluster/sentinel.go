@@ -120,7 +120,7 @@ func (s *sentinels) hangUp() {
 }
 
 // ask asks all of them at the same time, and returns as soon as enough agree.
-// The error is *noMajority.
+// The error is *noMajorityError.
 func (s *sentinels) ask(ctx context.Context) (master string, err error) {
 	answers := make(chan SentinelView, len(s.clients)) // with room for all, since nobody waits for the last ones
 	for i := range s.clients {
@@ -137,7 +137,7 @@ func (s *sentinels) ask(ctx context.Context) (master string, err error) {
 			return master, nil
 		}
 	}
-	return "", &noMajority{views: views, config: s.config}
+	return "", &noMajorityError{views: views, config: s.config}
 }
 
 // askOne asks one of them; the error in the view is the library's.
@@ -155,14 +155,14 @@ func (s *sentinels) askOne(ctx context.Context, i int) SentinelView {
 	return view
 }
 
-// noMajority says that too few Sentinels name the same master.
-type noMajority struct {
+// noMajorityError says that too few Sentinels name the same master.
+type noMajorityError struct {
 	views  []SentinelView
 	config config.Redis
 }
 
 // answered is how many Sentinels named a master.
-func (n *noMajority) answered() (count int) {
+func (n *noMajorityError) answered() (count int) {
 	for _, view := range n.views {
 		if view.Err == nil {
 			count++
@@ -172,7 +172,7 @@ func (n *noMajority) answered() (count int) {
 }
 
 // Error implements error. What a Sentinel said is quoted without passwords.
-func (n *noMajority) Error() string {
+func (n *noMajorityError) Error() string {
 	said := make([]string, len(n.views))
 	for i, view := range n.views {
 		said[i] = view.Address + " names " + view.Master
@@ -194,7 +194,7 @@ func (n *noMajority) Error() string {
 }
 
 // Unwrap lets errors.As find why single Sentinels did not answer.
-func (n *noMajority) Unwrap() (all []error) {
+func (n *noMajorityError) Unwrap() (all []error) {
 	for _, view := range n.views {
 		if view.Err != nil {
 			all = append(all, view.Err)

@@ -281,7 +281,7 @@ func TestSlotsWhoseEntriesWereLostAreNotPolledAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		r.failover(redis, "b")
 		r.journal.lose(1, journal.Last{})
-		if err := r.carryOut(&turn{Poll: u.Poll}); err != errFinished {
+		if err := r.carryOut(&turn{Poll: u.Poll}); !errors.Is(err, errFinished) {
 			t.Errorf("the slot's task ended with %v", err)
 		}
 		if n := r.polls(1); n != 0 {

@@ -84,7 +84,7 @@ const (
 // settle counts how a turn ended and says what asynq is to know of it.
 func (c *Consumer) settle(t *turn, err error) error {
 	var end *ending
-	var back *handBack
+	var back *handBackError
 	if isUnfinished(err) {
 		c.work.fail(c.deps.Clock.Now())
 	}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -162,7 +163,7 @@ func TestSharedAgentIsSpared(t *testing.T) {
 	}
 	r.agents.places = 0
 	r.journal.last = map[int64]journal.Last{}
-	if err := r.handle(r.turn(1, 60)); err != error(errAgentBusy) || r.polls(1) != 1 || r.probes.holders+r.workers.holders != 0 {
+	if err := r.handle(r.turn(1, 60)); !errors.Is(err, errAgentBusy) || r.polls(1) != 1 || r.probes.holders+r.workers.holders != 0 {
 		t.Errorf("without a place asynq gets %v, %d polls", err, r.polls(1))
 	}
 	if delay := retryDelay(0, errAgentBusy, nil); delay < time.Second/2 || delay > 2*time.Second {

@@ -113,7 +113,7 @@ func (m *metrics) exposeFixed() {
 	for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 		m.repeats.WithLabelValues(reason).Add(0)
 	}
-	for _, back := range []*handBack{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoTarget} {
+	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoTarget} {
 		m.handBacks.WithLabelValues(back.reason).Add(0)
 	}
 	for _, op := range requestOps {

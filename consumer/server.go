@@ -81,7 +81,7 @@ func (s *server) retire(draining context.Context) {
 
 // isFailure says what uses up one of a task's retries. A task that is handed back keeps them.
 func isFailure(err error) bool {
-	var back *handBack
+	var back *handBackError
 	return !errors.As(err, &back)
 }
 
@@ -89,7 +89,7 @@ func isFailure(err error) bool {
 // stopped node costs as little of the slot as possible; a task that waits for
 // something else to end comes a while later, each at another moment.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	var back *handBack
+	var back *handBackError
 	if errors.As(err, &back) && back.after > 0 {
 		return back.after + rand.N(back.after)
 	}

@@ -112,28 +112,28 @@ func (t *turn) elsewhere(now time.Time) error {
 	return &back
 }
 
-// handBack is why a task goes back into its queue, to be taken again by
+// handBackError is why a task goes back into its queue, to be taken again by
 // whoever comes first. It is no failure and uses up no retry.
-type handBack struct {
+type handBackError struct {
 	reason string        // label of the metric
 	text   string        // what asynq notes of it
 	after  time.Duration // when it comes again, at the earliest; then within twice as long
 }
 
 // Error implements error.
-func (h *handBack) Error() string { return "handed back: " + h.text }
+func (h *handBackError) Error() string { return "handed back: " + h.text }
 
 // Is lets errors.Is find a reason whatever the delay.
-func (h *handBack) Is(target error) bool {
-	other, ok := target.(*handBack)
+func (h *handBackError) Is(target error) bool {
+	other, ok := target.(*handBackError)
 	return ok && other.reason == h.reason
 }
 
 // The reasons to hand a task back.
 var (
-	errHandBack   = &handBack{"stopping", "this node stops", 0}
-	errNoWorker   = &handBack{"worker", "all workers of this node are busy", 0}
-	errProbesBusy = &handBack{"probe", "too many workers ask devices that are down", time.Second}
-	errAgentBusy  = &handBack{"agent", "too many polls of the device's agent run", time.Second / 2}
-	errNoTarget   = &handBack{"database", "the database is away and this node has no copy of the device", time.Second}
+	errHandBack   = &handBackError{"stopping", "this node stops", 0}
+	errNoWorker   = &handBackError{"worker", "all workers of this node are busy", 0}
+	errProbesBusy = &handBackError{"probe", "too many workers ask devices that are down", time.Second}
+	errAgentBusy  = &handBackError{"agent", "too many polls of the device's agent run", time.Second / 2}
+	errNoTarget   = &handBackError{"database", "the database is away and this node has no copy of the device", time.Second}
 )
