@@ -178,9 +178,8 @@ const wholeRun = 85 * time.Second
 // polledUntil waits until a process has gone on polling up to a time.
 func polledUntil(t testing.TB, p *process, end time.Time) {
 	t.Helper()
-	for before := 0.0; time.Now().Before(end); {
-		before = p.scrape().sum("pollux_polls_total")
-		polled(t, p, int(before)+1)
+	for time.Now().Before(end) {
+		polled(t, p, int(p.scrape().sum("pollux_polls_total"))+1)
 	}
 }
 

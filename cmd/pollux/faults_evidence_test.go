@@ -1,3 +1,5 @@
+//go:build faults
+
 package main_test
 
 import (
@@ -89,4 +91,8 @@ func judgeQueues(ctx context.Context, client cluster.Client) (wrong []string) {
 		wrong = append(wrong, q.judge()...)
 	}
 	return wrong
+}
+
+func levelsOf(m metrics) levels {
+	return levels{m.sum("process_resident_memory_bytes"), m.sum("go_goroutines")}
 }

@@ -192,10 +192,6 @@ const (
 	slackGoroutines = 20
 )
 
-func levelsOf(m metrics) levels {
-	return levels{m.sum("process_resident_memory_bytes"), m.sum("go_goroutines")}
-}
-
 // judge is I7, against the levels before the fault.
 func (l levels) judge(name string, calm levels) (wrong []string) {
 	if l.resident > 1.1*calm.resident+slackResident {
