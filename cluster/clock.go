@@ -137,8 +137,10 @@ func (c *Clock) logChange(skewed bool) {
 }
 
 // Sync measures the offset to Redis TIME by five round trips, each read at its
-// middle: the median of the three that took the shortest, since half of what a trip
-// took is its error, and on a busy machine some take long. After an error the last offset stays in use.
+// middle: the median of the three that took the shortest. Half of what a trip took
+// is its error, so an offset in use that lies within it stays: on a machine that is
+// busy for a moment, all five may take long, and a clock that moves by their
+// error would shift slots and samples. After an error the last offset stays in use, too.
 func (c *Clock) Sync(ctx context.Context) error {
 	last := *c.state.Load()
 	var trips []trip
@@ -157,8 +159,12 @@ func (c *Clock) Sync(ctx context.Context) error {
 	slices.SortFunc(trips, func(a, b trip) int { return cmp.Compare(a.took, b.took) })
 	trips = trips[:fewestTrips]
 	slices.SortFunc(trips, func(a, b trip) int { return cmp.Compare(a.offset, b.offset) })
-	next := trips[len(trips)/2].clockState
+	read := trips[len(trips)/2]
+	next := read.clockState
 	next.synced = true
+	if moved := next.offset - last.offset; last.synced && moved.Abs() <= read.took/2 {
+		next.offset, next.skew = last.offset, next.skew+moved
+	}
 	switch {
 	case last.synced && (next.offset-last.offset).Abs() > jumpLimit:
 		next.settling = settlingSyncs

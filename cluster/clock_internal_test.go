@@ -22,6 +22,7 @@ type fakeTime struct {
 	asleep   time.Duration // how long the monotonic clock stood still: a suspended machine
 	server   time.Duration // how far Redis is ahead of the wall clock at the start
 	trip     func(n int) time.Duration
+	back     bool // a trip takes all of its time on the way back, as when this process does not get to run
 	down     func(n int) bool
 	calls    int
 	metrics  *prometheus.Registry
@@ -45,9 +46,13 @@ func (f *fakeTime) clockWith(log io.Writer) *Clock {
 		if f.trip != nil {
 			took = f.trip(f.calls)
 		}
-		f.passed += took / 2
+		out := took / 2
+		if f.back {
+			out = 0
+		}
+		f.passed += out
 		now := c.epoch.Round(0).Add(f.passed + f.server)
-		f.passed += took - took/2
+		f.passed += took - out
 		if f.down != nil && f.down(f.calls) {
 			return time.Time{}, errors.New("no answer")
 		}
@@ -90,6 +95,29 @@ func TestClockShowsRedisTime(t *testing.T) {
 	if !near(c.Now(), redis(), time.Millisecond) {
 		t.Error("it does not run on between two syncs")
 	}
+}
+
+// TestClockIsNotMovedByABusyMoment syncs well, then while every answer comes 600 ms late, and then while Redis' clock has really moved.
+func TestClockIsNotMovedByABusyMoment(t *testing.T) {
+	t.Parallel()
+	f := &fakeTime{server: 3 * time.Second}
+	c := f.clock()
+	sync := func(when string, tolerance time.Duration) {
+		t.Helper()
+		if err := c.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if redis := c.epoch.Round(0).Add(f.passed + f.server); !near(c.Now(), redis, tolerance) || c.state.Load().skew+f.server > tolerance {
+			t.Errorf("%s: it is off by %v, the skew is %v", when, c.Now().Sub(redis), c.state.Load().skew)
+		}
+	}
+	sync("calm", time.Millisecond)
+	f.back, f.trip = true, func(int) time.Duration { return 600 * time.Millisecond }
+	sync("busy", time.Millisecond)
+	f.server += time.Second // further than the error of such a trip
+	sync("moved while busy", 301*time.Millisecond)
+	f.back, f.trip = false, nil
+	sync("calm again", time.Millisecond)
 }
 
 func TestClockIsNotMovedByAStepOfTheWallClock(t *testing.T) {
