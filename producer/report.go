@@ -20,7 +20,7 @@ const (
 
 // report is what the eventlog was told and is still so. It stands in Redis, so
 // that a change of the leader repeats nothing. It is bounded: two alarms per
-// queue, one per group, and maxDevicesReported devices.
+// queue, three per group, and maxDevicesReported devices.
 type report struct {
 	Alarms  map[string]told  `json:"alarms"`
 	Devices map[int64]int64  `json:"devices"` // overdue devices by id: Unix second at which it was told
