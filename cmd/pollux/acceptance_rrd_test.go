@@ -118,6 +118,7 @@ func parseRate(text string) (float64, error) {
 // accuracy is how well the files of some ports agree with the closed form.
 type accuracy struct {
 	slots   int     // compared, each direction for itself
+	whole   int     // that could be: read themselves, and the one after them too
 	unknown int     // without a rate
 	close   int     // within 0.5 %
 	worst   float64 // relative error of a slot
@@ -138,6 +139,11 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 	model := f.plan.Model()
 	for i, p := range ports {
 		first, read := f.steps(reads[p.device])
+		for at := range read {
+			if at > first && at <= to && read[at+int64(f.interval)] {
+				a.whole += 2
+			}
+		}
 		for _, direction := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
 			var rows []compared
 			for _, r := range files[i] {

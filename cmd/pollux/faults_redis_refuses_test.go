@@ -83,5 +83,6 @@ func TestFaultRedisRefuses(t *testing.T) {
 		x.late = append(x.late, span{began, cured.Add(2 * redisInterval * time.Second)})
 		x.polledAgain(1)
 	}
+	x.polledAgain(3) // a stretch without a fault, whose rates can be compared
 	x.after(cured, backAfter, 3*len(refusals()))
 }
