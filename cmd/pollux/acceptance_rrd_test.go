@@ -237,7 +237,8 @@ const (
 )
 
 // checkAccuracy fails the test unless the rates are right: within 0.5 % in a
-// share of the slots, within 2 % in all, within 0.2 % over the run.
+// share of the slots, within 2 % in all (5 % where processes are disturbed on a busy
+// machine: of 20 s that is an answer that lay there for 1 s), within 0.2 % over the run.
 func checkAccuracy(t testing.TB, a accuracy, share float64, atLeast int) {
 	t.Helper()
 	t.Logf("rates: %v", a)
@@ -247,7 +248,11 @@ func checkAccuracy(t testing.TB, a accuracy, share float64, atLeast int) {
 	if a.unknown > 0 {
 		t.Errorf("%d slots have no rate", a.unknown)
 	}
-	if float64(a.close) < share*float64(a.slots-a.unknown-a.gaps) || a.worst > 0.02 || a.run > 0.002 || a.moved > 1.02 {
+	worst := 0.02
+	if share < strict {
+		worst = 0.05
+	}
+	if float64(a.close) < share*float64(a.slots-a.unknown-a.gaps) || a.worst > worst || a.run > 0.002 || a.moved > 1.02 {
 		t.Errorf("the rates are not those of the devices: %v", a)
 	}
 }
