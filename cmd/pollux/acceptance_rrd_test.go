@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -139,8 +140,9 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 	model := f.plan.Model()
 	for i, p := range ports {
 		first, read := f.steps(reads[p.device])
+		dark := f.dark(reads[p.device])
 		for at := range read {
-			if at > first && at <= to && read[at+int64(f.interval)] {
+			if at > first && at <= to && read[at+int64(f.interval)] && !dark[at] {
 				a.whole += 2
 			}
 		}
@@ -148,6 +150,11 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 			var rows []compared
 			for _, r := range files[i] {
 				if r.at <= first || r.at > to {
+					continue
+				}
+				if dark[r.at] {
+					a.take(rows, float64(f.interval))
+					rows = nil
 					continue
 				}
 				got := r.in
@@ -177,6 +184,23 @@ func (f *fleet) steps(reads []time.Time) (first int64, read map[int64]bool) {
 		first, read[end] = min(first, end), true
 	}
 	return first, read
+}
+
+// dark are the ends of the steps that touch a time without a read which is
+// longer than the heartbeat: RRDtool gives them no rate.
+func (f *fleet) dark(reads []time.Time) map[int64]bool {
+	dark, step := map[int64]bool{}, int64(f.interval)
+	sorted := slices.SortedFunc(slices.Values(reads), time.Time.Compare)
+	for i := 1; i < len(sorted); i++ {
+		from, to := sorted[i-1].Unix(), sorted[i].Unix()
+		if to-from < int64(measurement.Heartbeat(f.interval)) {
+			continue
+		}
+		for end := (from/step + 1) * step; end <= (to/step+1)*step; end += step {
+			dark[end] = true
+		}
+	}
+	return dark
 }
 
 // compared is one slot of a port: the rate in its file and the true one.

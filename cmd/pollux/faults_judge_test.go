@@ -51,6 +51,10 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	for _, f := range w.fleets() {
 		o.visits = append(o.visits, f.visits()...)
 	}
+	if !w.died.IsZero() {
+		// Who was frozen and goes on answers at once what was asked long ago.
+		o.visits = slices.DeleteFunc(o.visits, func(v visit) bool { return slices.Contains(w.second.ids, v.device) && v.to.After(w.died) })
+	}
 	ended, again := w.endings()
 	o.again = again
 
