@@ -34,8 +34,9 @@ type Agent struct {
 	model   Model
 	layout  *layout
 	library *library // nil = no recordings
-	usm     *usm     // nil = no SNMPv3
-	ledger  *ledger  // nil = no log of answers
+	cast    *cast
+	usm     *usm    // nil = no SNMPv3
+	ledger  *ledger // nil = no log of answers
 	delayed *delayQueue
 	counts  counters
 	started atomic.Bool
@@ -73,6 +74,9 @@ func New(c Config, log *slog.Logger) (*Agent, error) {
 	}
 	a.model = newModel(c)
 	a.layout = newLayout(c, a.model)
+	if a.cast, err = newCast(c, a.layout); err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
 	return a, nil
 }
 
@@ -96,7 +100,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		})
 	}
-	if a.config.Latency > 0 || a.config.Jitter > 0 {
+	if a.config.Latency > 0 || a.config.Jitter > 0 || a.cast.holds() {
 		running.Go(func() { a.delayed.run(ctx, a.send) })
 	}
 	close(a.ready)

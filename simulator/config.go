@@ -53,6 +53,13 @@ type Config struct {
 	Loss, Dead float64
 	// RebootAt is when all devices restart: counters and sysUpTime go to zero, snmpEngineBoots grows. Zero = never.
 	RebootAt time.Time
+	// Hostile are names of scripts, see HostileNames, that the devices play in turn: device i plays
+	// the i-th, modulo their number. Honest and All may be among them. Empty = all are honest.
+	Hostile []string
+	// HostileAt is when the scripts begin; before it all devices are honest. Zero = at once.
+	HostileAt time.Time
+	// HostileSeed decides about what is random in a script, together with the request.
+	HostileSeed uint64
 	// Only32Bit leaves out every object of ifXTable that counts, and the rates are a tenth.
 	Only32Bit bool
 	// Wrap lets all counters wrap 30 s after Epoch.

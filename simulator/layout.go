@@ -166,14 +166,31 @@ func (l *layout) oid(i int) []byte { return l.objects[i].oid }
 
 func (l *layout) wide(i int) bool { return l.objects[i].kind == kindCounter64 }
 
-func (l *layout) sameType(i int, oid []byte) bool {
-	o := &l.objects[i]
+func (l *layout) pastWide(i int) int { return i + 1 }
+
+func (l *layout) sameType(i int, oid []byte) bool { return l.objects[i].names(oid) }
+
+// names says whether an OID begins with the name of the object's type.
+func (o *object) names(oid []byte) bool {
 	return len(oid) >= o.prefix && string(oid[:o.prefix]) == string(o.oid[:o.prefix])
 }
 
-// appendObject relies on every computed VarBind being shorter than 128 bytes, so that its length is one byte.
 func (l *layout) appendObject(dst []byte, i int, at *moment) []byte {
-	o := &l.objects[i]
+	return l.appendOne(dst, &l.objects[i], at)
+}
+
+// value is the encoded value of an object.
+func (l *layout) value(o *object, at *moment) []byte {
+	if o.kind != kindStatic {
+		return l.appendValue(nil, o, at)
+	}
+	binding, _, _ := readExpected(o.bind, tagSequence)
+	_, value, _ := readExpected(binding, tagOID)
+	return value
+}
+
+// appendOne relies on every computed VarBind being shorter than 128 bytes, so that its length is one byte.
+func (l *layout) appendOne(dst []byte, o *object, at *moment) []byte {
 	if o.kind == kindStatic {
 		return append(dst, o.bind...)
 	}

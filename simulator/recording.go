@@ -231,6 +231,8 @@ func (r *recording) wide(i int) bool {
 	return value[0] == tagCounter64
 }
 
+func (r *recording) pastWide(i int) int { return i + 1 }
+
 // sameType takes all but the last subidentifier for the object type's name, as a recording does not say more.
 func (r *recording) sameType(i int, oid []byte) bool {
 	own := r.oid(i)

@@ -29,6 +29,9 @@ type responder struct {
 	layout    *layout
 	library   *library
 	usm       *usm
+	cast      *cast
+	part      part // of the device that answers
+	mutated   mutation
 	asked     request
 	at        moment
 	answer    answer
@@ -49,6 +52,10 @@ func (r *responder) reply(message []byte, device int, now int64, buf []byte) (ou
 		return nil, buf
 	}
 	r.at.device, r.at.now = device, now
+	r.part, r.mutated = r.cast.of(device, now), mutation{}
+	if r.part.mutates {
+		r.mutated = newMutation(r.cast.seed, message)
+	}
 	r.answer = answer{buf: buf[:headroom], front: headroom, mark: r.at.truth.length(), at: &r.at}
 	switch version {
 	case version1, version2c:
@@ -57,6 +64,12 @@ func (r *responder) reply(message []byte, device int, now int64, buf []byte) (ou
 		if r.usm != nil {
 			out = r.secure(message, body)
 		}
+	}
+	if r.part.lies {
+		r.at.truth.cut(r.answer.mark)
+	}
+	if out != nil {
+		out = r.mutated.message(out)
 	}
 	if cap(r.answer.buf) > headroom+2*maxMessage {
 		return out, nil // one huge recorded value must not be paid for ever after
@@ -74,19 +87,39 @@ func (r *responder) plain(version int64, body []byte) []byte {
 	if tree == nil || !r.asked.parse(version, body) {
 		return nil
 	}
+	if r.part.community != "" {
+		community = []byte(r.part.community)
+	}
 	overhead := plainHeaders + len(community)
-	r.answer.room, r.answer.alone = r.limit-overhead, limit-overhead
-	r.answer.respond(&r.asked, tree)
-	w := r.answer.finish(&r.asked, pduResponse)
+	r.answer.room, r.answer.alone = max(r.limit, r.part.limit)-overhead, max(limit, r.part.limit)-overhead
+	w := r.respond(tree)
 	w.bytes(tagOctetString, community)
 	w.integer(version)
 	w.wrap(tagSequence)
 	return w.buf[w.start:w.end]
 }
 
+// respond makes the PDU of an answer, as the device's script wants it.
+func (r *responder) respond(t tree) backward {
+	if r.part.answer != nil {
+		r.part.answer(r, t)
+	} else {
+		r.answer.respond(&r.asked, t)
+	}
+	if r.part.alter != nil {
+		r.part.alter(r)
+	}
+	w := r.answer.finish(&r.asked, pduResponse)
+	r.mutated.pdu(w)
+	return w
+}
+
 // tree returns the synthesised device or the recording of a name, nil if there is none,
 // and the size of a reply with a single object: recorded values may be longer than a packet.
 func (r *responder) tree(name []byte, synthesised bool) (tree, int) {
+	if synthesised && r.part.objects != nil {
+		return r.part.objects, r.limit
+	}
 	if synthesised {
 		return r.layout, r.limit
 	}

@@ -23,7 +23,13 @@ func (r *responder) secure(message, body []byte) []byte {
 		flags: e.flags & (flagAuth | flagPriv), engine: engineID(r.at.device), keys: keys,
 		boots: model.boots(r.at.now), seconds: model.running(r.at.now) / 1_000_000_000,
 	}
+	if r.part.engine != nil {
+		r.part.engine(r, &e, &s)
+	}
 	report := r.usm.verify(&e, message, s.engine, keys, s.boots, s.seconds)
+	if r.part.judge != nil {
+		report = r.part.judge(r, &e, &s, report)
+	}
 	if report != reports {
 		if s.flags &= flagAuth; report != notInTimeWindows {
 			s.flags = 0
@@ -65,14 +71,14 @@ func (r *responder) scoped(e *envelope, s seal, b []byte) []byte {
 		digest = r.usm.keys.auth.digest
 	}
 	overhead := secureHeaders + 2*len(s.engine) + len(e.user) + len(e.context) + digest
-	r.answer.room, r.answer.alone = min(r.limit, int(e.maxSize))-overhead, min(limit, int(e.maxSize))-overhead
+	r.answer.room = min(max(r.limit, r.part.limit), int(e.maxSize)) - overhead
+	r.answer.alone = min(max(limit, r.part.limit), int(e.maxSize)) - overhead
 	if s.flags&flagAuth == 0 && r.usm.keys.auth != nil || s.flags&flagPriv == 0 && r.usm.keys.priv != nil {
 		// The user exists, but below its security level it may see nothing (RFC 3415).
 		r.answer.fail(&r.asked, errAuthorizationV3, 0)
-	} else {
-		r.answer.respond(&r.asked, tree)
+		return r.enclose(e, s, r.answer.finish(&r.asked, pduResponse))
 	}
-	return r.enclose(e, s, r.answer.finish(&r.asked, pduResponse))
+	return r.enclose(e, s, r.respond(tree))
 }
 
 // report makes a Report PDU, if the sender can take one.

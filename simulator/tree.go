@@ -8,6 +8,8 @@ type tree interface {
 	oid(i int) []byte
 	// wide says whether object i is a Counter64, which SNMPv1 does not know.
 	wide(i int) bool
+	// pastWide is an index after i, which is wide, before the next object that is not.
+	pastWide(i int) int
 	// sameType says whether oid begins with the name of object i's type.
 	sameType(i int, oid []byte) bool
 	// appendObject appends the VarBind of object i as it is at a moment.
@@ -42,7 +44,7 @@ func after(t tree, oid []byte, version int64) int {
 // steps over Counter64 (RFC 3584 section 4.2.2.1).
 func visible(t tree, i int, version int64) int {
 	for version == version1 && i < t.size() && t.wide(i) {
-		i++
+		i = t.pastWide(i)
 	}
 	return i
 }

@@ -29,7 +29,7 @@ type packet struct {
 
 func newWorker(a *Agent, s socket) *worker {
 	w := &worker{agent: a, socket: s, packets: make([]packet, s.size), in: make([]ipv4.Message, s.size)}
-	w.responder = responder{community: a.config.Community.Reveal(), limit: a.config.MaxMessage, layout: a.layout, library: a.library, usm: a.usm}
+	w.responder = responder{community: a.config.Community.Reveal(), limit: a.config.MaxMessage, layout: a.layout, library: a.library, usm: a.usm, cast: a.cast}
 	if a.ledger != nil {
 		w.responder.at.truth = &truth{}
 	}
@@ -75,7 +75,12 @@ func (w *worker) handle(i int) bool {
 	if !ok || w.agent.model.Dead(device) || config.Loss > 0 && rand.Float64() < config.Loss {
 		return false
 	}
-	now, delay := time.Now(), w.delay()
+	now := time.Now()
+	part := w.agent.cast.of(device, now.UnixNano())
+	if part.lose > 0 && rand.Float64() < part.lose {
+		return false
+	}
+	delay := w.delay() + part.hold
 	var reply []byte
 	mark := w.responder.at.truth.length()
 	w.responder.at.source = sourcePort(in.Addr)

@@ -16,7 +16,8 @@ import (
 type simulation struct {
 	config              simulator.Config
 	user                simulator.User
-	community, rebootAt string
+	community           string
+	rebootAt, hostileAt string
 	authPass, privPass  string
 	logFile             string
 }
@@ -28,10 +29,15 @@ func (p *program) simulateCommand() *cobra.Command {
 		Long: `Answers SNMP v1, v2c and v3 on a range of loopback addresses, a device per
 address, or on a range of ports of one address. Devices are synthesised, with
 counters in a closed form of device, port and time, or played from .snmprec
-recordings: the community NAME answers from NAME.snmprec.`,
+recordings: the community NAME answers from NAME.snmprec.
+
+With --hostile they are sick or lie: each device plays one of the named scripts.
+"all" names every script, "honest" none; docs/simulator.md says what they do.`,
 		Example: `  pollux simulate --listen 127.0.0.0/16:1161 --devices 1000 --ports 48
   pollux simulate --listen 127.0.0.1 --port-range 20000-20049
-  pollux simulate --listen 127.0.0.1:1161 --recordings ./recordings`,
+  pollux simulate --listen 127.0.0.1:1161 --recordings ./recordings
+  pollux simulate --listen 127.0.0.0/24:1161 --devices 50 --hostile all
+  pollux simulate --listen 127.0.0.1:1161 --hostile endless-table`,
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			if s.config.PortRange != "" && !command.Flags().Changed("listen") {
 				s.config.Listen = "127.0.0.1"
@@ -53,14 +59,22 @@ func (s *simulation) complete() error {
 		s.user.AuthPassword, s.user.PrivPassword = secret.New(s.authPass), secret.New(s.privPass)
 		s.config.V3 = &s.user
 	}
-	if s.rebootAt == "" {
-		return nil
+	for _, flag := range []struct {
+		name, text string
+		at         *time.Time
+	}{
+		{"reboot-at", s.rebootAt, &s.config.RebootAt},
+		{"hostile-at", s.hostileAt, &s.config.HostileAt},
+	} {
+		if flag.text == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, flag.text)
+		if err != nil {
+			return usagef("--%s has the form 2026-01-02T15:04:05Z, not %.60q", flag.name, flag.text)
+		}
+		*flag.at = at
 	}
-	at, err := time.Parse(time.RFC3339, s.rebootAt)
-	if err != nil {
-		return usagef("--reboot-at has the form 2026-01-02T15:04:05Z, not %.60q", s.rebootAt)
-	}
-	s.config.RebootAt = at
 	return nil
 }
 
@@ -82,6 +96,9 @@ func (s *simulation) add(command *cobra.Command) {
 	flags.Float64Var(&c.Loss, "loss", 0, "share of requests that are lost, 0 to 1")
 	flags.Float64Var(&c.Dead, "dead", 0, "share of devices that never answer, 0 to 1")
 	flags.StringVar(&s.rebootAt, "reboot-at", "", "time at which all devices restart, RFC 3339")
+	flags.StringSliceVar(&c.Hostile, "hostile", nil, "scripts of sick and hostile devices that the devices play in turn, NAME[,NAME...]")
+	flags.StringVar(&s.hostileAt, "hostile-at", "", "time at which the scripts begin, RFC 3339; before it all are honest")
+	flags.Uint64Var(&c.HostileSeed, "hostile-seed", 1, "of what is random in a script")
 	flags.BoolVar(&c.Only32Bit, "only-32-bit", false, "no 64-bit counters")
 	flags.BoolVar(&c.Wrap, "wrap", false, "counters begin just below their wrap")
 	flags.StringVar(&c.Pattern, "pattern", "constant", "rates over time: constant or steps")
