@@ -45,9 +45,18 @@ func (c *Context) addPorts(r *reader, rows []int, narrow, counted bool) {
 	if r.failed != 0 {
 		c.keepUnread(r, states)
 	}
+	matched := make([]bool, len(c.Target.Ports))
 	for i, k := range device.MatchPorts(c.Target.Ports, readings(states)) {
 		c.ports[i].state = states[i]
 		c.addPort(&c.ports[i], k)
+		if k >= 0 {
+			matched[k] = true
+		}
+	}
+	for k := range matched {
+		if !matched[k] && !c.Target.Ports[k].Vanished {
+			c.absent = append(c.absent, k)
+		}
 	}
 }
 

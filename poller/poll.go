@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"pollux/device"
@@ -56,6 +57,7 @@ type Context struct {
 
 	rebooted bool   // the uptime fell since the last poll
 	ports    []port // every port of the device that passed the filters, with what was read of it
+	absent   []int  // ports of the inventory, not vanished ones, that no row is
 }
 
 // Poll polls one device: the first request, then the modules core and ports.
@@ -95,6 +97,9 @@ func (c *Context) runModule(ctx context.Context, module Module) {
 		return
 	}
 	reason := "module " + module.Name() + ": " + err.Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		reason = strings.ReplaceAll(reason, context.DeadlineExceeded.Error(), "the device is too slow for its interval")
+	}
 	if c.Report.Poll.Outcome == device.OutcomePartial {
 		reason = c.Report.Poll.Reason + "; " + reason
 	}

@@ -2,10 +2,13 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"pollux/device"
+	"pollux/snmp"
 )
 
 // fixedEvery is how often the columns that hardly ever change are read at least.
@@ -18,7 +21,8 @@ func (portsModule) Name() string { return "ports" }
 
 // Run reads what describes the ports, then their counters, then what stands in
 // for counters that a port lacks. When a table cannot be read to its end, the
-// rows that are complete by then are still reported and measured.
+// rows that are complete by then are still reported and measured. Ports that the
+// tables lack are asked for, before the read counts as complete.
 func (portsModule) Run(ctx context.Context, c *Context) error {
 	r := newReader(c.Session, present(c.Target.Ports))
 	err := c.describe(ctx, r)
@@ -30,8 +34,16 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	if err == nil {
 		err = counted
 	}
-	c.Report.Poll.PortsComplete = err == nil
+	if c.late() && (err == nil || !hopeless(ctx, err)) {
+		if refreshed := r.refresh(ctx); err == nil {
+			err = refreshed
+		}
+	}
 	c.addPorts(r, rows, narrow, counted == nil)
+	if err == nil {
+		err = c.confirmAbsent(ctx, r)
+	}
+	c.Report.Poll.PortsComplete = err == nil
 	return err
 }
 
@@ -48,18 +60,77 @@ func present(ports []device.Port) int {
 // describe reads what describes the ports.
 func (c *Context) describe(ctx context.Context, r *reader) error {
 	fields := liveFields
-	recall := c.mayRecall()
+	recall := c.mayRecall() || c.late()
 	if !recall {
 		fields = append(append([]field{}, liveFields...), fixedFields...)
 	}
-	if err := r.walk(ctx, fields, true); err != nil {
-		return fmt.Errorf("read names and states: %w", err)
+	err := r.walk(ctx, fields, true)
+	if err != nil {
+		err = fmt.Errorf("read names and states: %w", err)
 	}
-	if !recall {
+	if !recall || err != nil && hopeless(ctx, err) {
+		return err
+	}
+	// After an error too: rows that lost their names are told by their descriptions.
+	if fetched := r.fetch(ctx, fixedFields, c.recall(r)); fetched != nil && err == nil {
+		err = fmt.Errorf("read descriptions: %w", fetched)
+	}
+	return err
+}
+
+// late says that the fixed columns are to be read after the counters: the last
+// poll did not get to its end. A device that is too slow for its interval would
+// lose its counters to what hardly ever changes, at each poll.
+func (c *Context) late() bool {
+	d := &c.Target.Device
+	return d.LastOutcome == device.OutcomePartial && len(c.Target.Ports) > 0 && c.Report.Poll.Facts != nil && !c.rebooted
+}
+
+// refresh reads the fixed columns of the rows for which the inventory stood so far.
+func (r *reader) refresh(ctx context.Context) error {
+	if err := r.walk(ctx, fixedFields, false); err != nil {
+		return fmt.Errorf("read descriptions: %w", err)
+	}
+	for i := range r.rows {
+		r.rows[i].known = -1
+	}
+	return nil
+}
+
+// maxConfirmed is how many absent ports are asked for; an agent that hides ports hides some of these.
+const maxConfirmed = 8
+
+// confirmAbsent asks for ports that the tables lacked by their own names. An agent
+// that answers table requests wrongly (with a row left out, or with the name of
+// something else, which looks like the end of a column) still has them, and so
+// the tables were not read to their end. One that refuses to say is believed.
+func (c *Context) confirmAbsent(ctx context.Context, r *reader) error {
+	var oids []snmp.OID
+	for _, k := range c.absent {
+		index := c.Target.Ports[k].State.IfIndex
+		i, read := r.byIndex[index]
+		if read && (r.rows[i].has(fieldName) || r.rows[i].has(fieldDescr)) {
+			continue // the row is no port any more, or another port
+		}
+		if index > 0 && index <= math.MaxUint32 && len(oids) < 2*maxConfirmed {
+			oids = append(oids, columns[fieldOperStatus].Append(uint32(index)), columns[fieldName].Append(uint32(index)))
+		}
+	}
+	if len(oids) == 0 {
 		return nil
 	}
-	if err := r.fetch(ctx, fixedFields, c.recall(r)); err != nil {
-		return fmt.Errorf("read descriptions: %w", err)
+	answers, err := c.Session.Get(ctx, oids...)
+	var status *snmp.StatusError
+	switch {
+	case errors.As(err, &status):
+		return nil
+	case err != nil:
+		return fmt.Errorf("ask for ports that the tables lack: %w", err)
+	}
+	for _, a := range answers {
+		if a.Value.Exists() {
+			return fmt.Errorf("%w: the tables lack %s, which the device has", snmp.ErrUnexpected, a.OID)
+		}
 	}
 	return nil
 }
@@ -68,7 +139,7 @@ func (c *Context) describe(ctx context.Context, r *reader) error {
 // ifPhysAddress: a fifth of a poll) may be taken from the inventory instead of
 // the device. They are read from the device
 //
-//   - when its last poll was not complete, or this one does not know its facts;
+//   - when its last poll was not complete (then after the counters), or this one does not know its facts;
 //   - when it restarted since;
 //   - once an hour, at a minute that the device's id decides;
 //   - and for each row that the inventory does not know by ifIndex and ifName.

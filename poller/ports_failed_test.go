@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,19 +71,24 @@ func TestColumnsThatCannotBeRead(t *testing.T) {
 		}
 		return s.Session.Table(ctx, r, each)
 	}
-	for f := range field(fieldCount) {
+	first := Poll(t.Context(), s, Target{})
+	for k := range 3 * int(fieldCount) {
+		f, target := field(k%int(fieldCount)), Target{Ports: known}
+		if k >= int(fieldCount) { // the fixed columns come from the inventory
+			target = polled(first, []device.Outcome{device.OutcomeUp, device.OutcomePartial}[k/int(fieldCount)-1])
+		}
 		clear(bad)
 		bad[columns[f]] = true
-		r := Poll(t.Context(), s, Target{Ports: known})
-		stand := f == fieldSpeed || f >= narrowInOctets
+		r := Poll(t.Context(), s, target)
+		stand := f == fieldSpeed || f >= narrowInOctets || target.Device.LastOutcome == device.OutcomeUp && slices.Contains(fixedFields, f)
 		if r.Poll.PortsComplete != stand || len(r.Poll.Ports) != 2 || len(portMeasurements(r)) != 2 {
-			t.Errorf("column %s: complete %v, %d ports, %d measurements; %s",
-				columns[f], r.Poll.PortsComplete, len(r.Poll.Ports), len(portMeasurements(r)), r.Poll.Reason)
+			t.Errorf("column %s after %q: complete %v, %d ports, %d measurements; %s",
+				columns[f], target.Device.LastOutcome, r.Poll.PortsComplete, len(r.Poll.Ports), len(portMeasurements(r)), r.Poll.Reason)
 			continue
 		}
 		for i, p := range r.Poll.Ports {
 			if p.State != known[i].State || p.PortID != known[i].ID {
-				t.Errorf("column %s: state became %+v", columns[f], p.State)
+				t.Errorf("column %s after %q: state became %+v", columns[f], target.Device.LastOutcome, p.State)
 			}
 		}
 	}
@@ -124,6 +130,61 @@ func TestSampleTimeIsThatOfTheOctets(t *testing.T) {
 	}
 	if !m[101].Time.Equal(base.Add(2 * time.Hour)) {
 		t.Errorf("32-bit octets: %s after the start", m[101].Time.Sub(base))
+	}
+}
+
+// A port that the tables lack has vanished only if the device does not have it.
+func TestAbsentPortsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	const rows = 20
+	objects := mib{}.system(100)
+	for i := range rows {
+		objects.row(i+1, ethernet(fmt.Sprint("p", i+1)))
+	}
+	less := mib{}.system(100)
+	for i := range rows - 3 {
+		less.row(i+1, ethernet(fmt.Sprint("p", i+1)))
+	}
+	dial := serve(t, map[string]mib{"all": objects, "less": less})
+	known := knownAs(Poll(t.Context(), dial("all", snmp.V2c), Target{}))
+	for _, c := range []struct {
+		name, device string
+		version      snmp.Version
+		hide         string // the row that table requests do not bring
+		refuse       error  // of a GET for an absent port
+		complete     bool
+	}{
+		{"nothing is missing", "all", snmp.V2c, "", nil, true},
+		{"rows are gone", "less", snmp.V2c, "", nil, true},
+		{"rows are gone, v1", "less", snmp.V1, "", nil, true},
+		{"the tables hide a row", "all", snmp.V2c, "7", nil, false},
+		{"the tables hide a row, v1", "all", snmp.V1, "7", nil, false},
+		{"rows are gone, and a GET of them is refused", "less", snmp.V2c, "", &snmp.StatusError{Status: "genErr"}, true},
+		{"rows are gone, and a GET of them is answered with others", "less", snmp.V2c, "", snmp.ErrUnexpected, false},
+		{"rows are gone, and a GET of them is not answered", "less", snmp.V2c, "", snmp.ErrTimeout, false},
+	} {
+		s := &scripted{Session: dial(c.device, c.version)}
+		s.table = func(ctx context.Context, r snmp.TableRequest, each func(snmp.Cell)) error {
+			return s.Session.Table(ctx, r, func(cell snmp.Cell) {
+				if cell.Index != c.hide {
+					each(cell)
+				}
+			})
+		}
+		s.get = func(ctx context.Context, oids []snmp.OID) ([]snmp.Variable, error) {
+			confirms := strings.HasPrefix(string(oids[0]), string(columns[fieldOperStatus])+".")
+			if confirms && len(oids) > 2*maxConfirmed {
+				t.Errorf("%s: %d objects asked for", c.name, len(oids))
+			}
+			if confirms && c.refuse != nil {
+				return nil, c.refuse
+			}
+			return s.Session.Get(ctx, oids...)
+		}
+		r := Poll(t.Context(), s, Target{Ports: known})
+		if r.Poll.PortsComplete != c.complete || (r.Poll.Outcome == device.OutcomeUp) != c.complete {
+			t.Errorf("%s: complete %v, %s: %s", c.name, r.Poll.PortsComplete, r.Poll.Outcome, r.Poll.Reason)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -84,6 +85,40 @@ func TestFixedColumnsAreReadWhenNeeded(t *testing.T) {
 				t.Errorf("%s: state %+v, was %+v", c.name, r.Poll.Ports[i].State, first.Poll.Ports[i].State)
 			}
 		}
+	}
+}
+
+// After a poll that was cut short the counters come before what hardly ever
+// changes: a device that is too slow for its interval would never get to them.
+func TestFixedColumnsComeLastAfterAPartialPoll(t *testing.T) {
+	t.Parallel()
+	objects := mib{}.system(360_000)
+	for i := range 30 {
+		objects.row(i+1, ethernet(fmt.Sprint("p", i+1)))
+	}
+	s := &scripted{Session: serveOne(t, objects)}
+	first := Poll(t.Context(), s, Target{})
+	s.table = func(ctx context.Context, r snmp.TableRequest, each func(snmp.Cell)) error {
+		if slices.Contains(r.Columns, columns[fieldDescr]) {
+			return context.DeadlineExceeded
+		}
+		return s.Session.Table(ctx, r, each)
+	}
+	target := polled(first, device.OutcomePartial)
+	r := Poll(t.Context(), s, target)
+	if len(portMeasurements(r)) != 30 || r.Poll.Outcome != device.OutcomePartial || r.Poll.PortsComplete ||
+		r.Poll.Reason != "module ports: read descriptions: the device is too slow for its interval" {
+		t.Errorf("%d ports measured; %s: %s", len(portMeasurements(r)), r.Poll.Outcome, r.Poll.Reason)
+	}
+	for i := range r.Poll.Ports {
+		if r.Poll.Ports[i].State != first.Poll.Ports[i].State {
+			t.Errorf("state became %+v", r.Poll.Ports[i].State)
+		}
+	}
+	// In time again, it is read: another MTU is seen.
+	s.table, target.Ports[0].State.IfMTU = nil, 9000
+	if r = Poll(t.Context(), s, target); r.Poll.Outcome != device.OutcomeUp || r.Poll.Ports[0].State.IfMTU != 1500 {
+		t.Errorf("%s: MTU %d", r.Poll.Outcome, r.Poll.Ports[0].State.IfMTU)
 	}
 }
 

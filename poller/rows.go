@@ -14,7 +14,7 @@ import (
 // tens of thousands of rows; beyond that it is taken for a fault of the agent.
 const (
 	maxRows  = 30_000
-	maxBytes = 32 << 20
+	maxBytes = 16 << 20
 	// maxAsked is how many single objects are asked for before a walk of their
 	// columns is cheaper: about what fits into one reply of 1,472 bytes.
 	maxAsked = 48

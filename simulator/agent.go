@@ -206,5 +206,7 @@ func (a *Agent) Model() Model { return a.model }
 
 // Stats is what was done so far.
 func (a *Agent) Stats() Stats {
-	return Stats{Requests: a.counts.requests.Load(), Replies: a.counts.replies.Load(), Dropped: a.counts.dropped.Load()}
+	return Stats{
+		Requests: a.counts.requests.Load(), Replies: a.counts.replies.Load(), Dropped: a.counts.dropped.Load(), Damaged: a.counts.damaged.Load(),
+	}
 }

@@ -20,6 +20,8 @@ type Stats struct {
 	// Dropped is the requests that got no reply: outside the range, lost or dead on
 	// purpose, of a wrong community, or malformed.
 	Dropped uint64
+	// Damaged is the replies that the script Mutate has damaged.
+	Damaged uint64
 }
 
 // responder turns requests into replies. It holds what one worker reuses.
@@ -131,5 +133,5 @@ func (r *responder) tree(name []byte, synthesised bool) (tree, int) {
 
 // counters are the Stats while the agent runs.
 type counters struct {
-	requests, replies, dropped atomic.Uint64
+	requests, replies, dropped, damaged atomic.Uint64
 }

@@ -88,6 +88,9 @@ func (w *worker) handle(i int) bool {
 	if reply == nil {
 		return false
 	}
+	if w.responder.mutated.inside || w.responder.mutated.whole {
+		w.agent.counts.damaged.Add(1)
+	}
 	w.responder.at.truth.noteReply(&w.responder.at, mark)
 	answerFrom(control)
 	if delay > 0 {
