@@ -49,6 +49,7 @@ type fleet struct {
 	latency                  time.Duration // of each answer
 	credentials              func(number int) snmp.Credentials
 	group                    func(number int) int64 // poller group of a device; nil for General
+	inherits                 bool                   // timeout and retries are those of the settings
 
 	ids   []int64     // in the inventory, by number of the device
 	added []time.Time // when it was complete in the inventory
@@ -117,6 +118,9 @@ func (f *fleet) addOne(ctx context.Context, s *store.Store, i int) error {
 	report := poller.Poll(ctx, session, poller.Target{Device: d, Timeout: d.Timeout, Retries: d.Retries})
 	if report.Poll.Outcome != device.OutcomeUp || len(report.Poll.Ports) != f.ports {
 		return fmt.Errorf("device %d is %s with %d ports: %s", i, report.Poll.Outcome, len(report.Poll.Ports), report.Poll.Reason)
+	}
+	if f.inherits {
+		d.Timeout, d.Retries = 0, -1
 	}
 	added, err := s.AddDevice(ctx, d)
 	for deadline := time.Now().Add(startLimit); errors.Is(err, store.ErrUnavailable) && time.Now().Before(deadline); {
