@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -24,8 +25,9 @@ type port struct {
 }
 
 // addPorts adds the given rows to the report. After a read of the counters that
-// ended early, rows without octets are left out.
-func (c *Context) addPorts(r *reader, rows []int, narrow, counted bool) {
+// ended early, rows without octets are left out. If all columns were read to
+// their ends, ports that no row is are asked for; the error says that the device has one.
+func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, counted, ended bool) (err error) {
 	values := make([]measurement.Value, len(rows)*portValues)
 	c.ports = make([]port, 0, len(rows))
 	states := make([]device.PortState, 0, len(rows))
@@ -42,22 +44,25 @@ func (c *Context) addPorts(r *reader, rows []int, narrow, counted bool) {
 		states = append(states, c.state(row))
 	}
 	c.Report.Poll.Ports = make([]device.PortReading, 0, len(c.ports))
+	var found []int
+	if ended {
+		found = device.MatchPorts(c.Target.Ports, readings(states))
+		if err = c.confirmAbsent(ctx, r, found); err != nil {
+			r.failed |= maskOf(liveFields) | maskOf(fixedFields) // cells may be missing too
+		}
+	}
 	if r.failed != 0 {
 		c.keepUnread(r, states)
+		found = nil
 	}
-	matched := make([]bool, len(c.Target.Ports))
-	for i, k := range device.MatchPorts(c.Target.Ports, readings(states)) {
+	if found == nil {
+		found = device.MatchPorts(c.Target.Ports, readings(states))
+	}
+	for i, k := range found {
 		c.ports[i].state = states[i]
 		c.addPort(&c.ports[i], k)
-		if k >= 0 {
-			matched[k] = true
-		}
 	}
-	for k := range matched {
-		if !matched[k] && !c.Target.Ports[k].Vanished {
-			c.absent = append(c.absent, k)
-		}
-	}
+	return err
 }
 
 // readings are states as MatchPorts takes them, of ports whose ids are not known yet.

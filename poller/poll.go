@@ -57,7 +57,6 @@ type Context struct {
 
 	rebooted bool   // the uptime fell since the last poll
 	ports    []port // every port of the device that passed the filters, with what was read of it
-	absent   []int  // ports of the inventory, not vanished ones, that no row is
 }
 
 // Poll polls one device: the first request, then the modules core and ports.

@@ -39,9 +39,9 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 			err = refreshed
 		}
 	}
-	c.addPorts(r, rows, narrow, counted == nil)
+	confirmed := c.addPorts(ctx, r, rows, narrow, counted == nil, err == nil)
 	if err == nil {
-		err = c.confirmAbsent(ctx, r)
+		err = confirmed
 	}
 	c.Report.Poll.PortsComplete = err == nil
 	return err
@@ -97,6 +97,29 @@ func (r *reader) refresh(ctx context.Context) error {
 	return nil
 }
 
+// absent are the objects to ask for to learn whether the device has ports that
+// no row was found to be. found is what MatchPorts says of the rows.
+func (c *Context) absent(r *reader, found []int) (oids []snmp.OID) {
+	matched := make([]bool, len(c.Target.Ports))
+	for _, k := range found {
+		if k >= 0 {
+			matched[k] = true
+		}
+	}
+	for k := range c.Target.Ports {
+		index := c.Target.Ports[k].State.IfIndex
+		if matched[k] || c.Target.Ports[k].Vanished || index <= 0 || index > math.MaxUint32 || len(oids) >= 2*maxConfirmed {
+			continue
+		}
+		i, read := r.byIndex[index]
+		if read && (r.rows[i].has(fieldName) || r.rows[i].has(fieldDescr)) {
+			continue // the row is no port any more, or another port
+		}
+		oids = append(oids, columns[fieldOperStatus].Append(uint32(index)), columns[fieldName].Append(uint32(index)))
+	}
+	return oids
+}
+
 // maxConfirmed is how many absent ports are asked for; an agent that hides ports hides some of these.
 const maxConfirmed = 8
 
@@ -104,18 +127,8 @@ const maxConfirmed = 8
 // that answers table requests wrongly (with a row left out, or with the name of
 // something else, which looks like the end of a column) still has them, and so
 // the tables were not read to their end. One that refuses to say is believed.
-func (c *Context) confirmAbsent(ctx context.Context, r *reader) error {
-	var oids []snmp.OID
-	for _, k := range c.absent {
-		index := c.Target.Ports[k].State.IfIndex
-		i, read := r.byIndex[index]
-		if read && (r.rows[i].has(fieldName) || r.rows[i].has(fieldDescr)) {
-			continue // the row is no port any more, or another port
-		}
-		if index > 0 && index <= math.MaxUint32 && len(oids) < 2*maxConfirmed {
-			oids = append(oids, columns[fieldOperStatus].Append(uint32(index)), columns[fieldName].Append(uint32(index)))
-		}
-	}
+func (c *Context) confirmAbsent(ctx context.Context, r *reader, found []int) error {
+	oids := c.absent(r, found)
 	if len(oids) == 0 {
 		return nil
 	}

@@ -121,6 +121,8 @@ func mistakesOfCommands() []mistake {
 		{name: "migrate down without yes", args: []string{"migrate", "down"}, code: exitUsage, says: []string{"--yes"}},
 		{name: "demo of no devices", args: []string{"demo", "--devices", "0"}, code: exitUsage, says: []string{"1 to 10000"}},
 		{name: "standalone without a place", args: []string{"standalone"}, code: exitUsage, says: []string{"--data-dir"}},
+		{name: "simulate a script that is none", args: []string{"simulate", "--listen", "127.0.0.1:0", "--hostile", "lossy,rude"}, code: exitUsage},
+		{name: "simulate from no time on", args: []string{"simulate", "--listen", "127.0.0.1:0", "--hostile", "lossy", "--hostile-at", "noon"}, code: exitUsage},
 		{name: "simulate where it cannot", args: []string{"simulate", "--listen", "8.8.8.8:161:1"}, code: exitUsage},
 		{name: "healthcheck of no address", args: []string{"healthcheck", "--address", "here"}, code: exitUsage, says: []string{"host:port"}},
 		{name: "healthcheck of a free port", args: []string{"healthcheck"}, code: exitUsage, says: []string{"--address"}},
