@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type Agent struct {
 	log     *slog.Logger
 	model   Model
 	layout  *layout
+	narrow  *layout  // of devices that have no 64-bit counters for a while; nil = none ever do
 	library *library // nil = no recordings
 	cast    *cast
 	usm     *usm    // nil = no SNMPv3
@@ -73,7 +75,10 @@ func New(c Config, log *slog.Logger) (*Agent, error) {
 		a.ledger = newLedger(c.Log)
 	}
 	a.model = newModel(c)
-	a.layout = newLayout(c, a.model)
+	a.layout = newLayout(c, a.model, false)
+	if slices.ContainsFunc(c.Sick, func(s Sickness) bool { return s.Ailment == Narrow }) {
+		a.narrow = newLayout(c, a.model, true)
+	}
 	if a.cast, err = newCast(c, a.layout); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}

@@ -73,6 +73,8 @@ type Config struct {
 	MaxMessage int
 	// Epoch is when the counters began. Zero = 2026-01-01 UTC, or the time of New if Wrap is set.
 	Epoch time.Time
+	// Sick is what befalls the counters of devices, at most 100.
+	Sick []Sickness
 	// Log receives each octet counter and each other reply that was answered, in the format of ReadLog; nil = none.
 	Log io.Writer
 }
@@ -133,6 +135,13 @@ func (c *Config) check() error {
 		return fmt.Errorf("loss is %v and dead %v, want 0 to 1", c.Loss, c.Dead)
 	case len(c.Community.Reveal()) > maxCommunity:
 		return errors.New("the community is longer than 255 bytes")
+	case len(c.Sick) > maxSick:
+		return fmt.Errorf("%d sicknesses, at most %d", len(c.Sick), maxSick)
+	}
+	for _, s := range c.Sick {
+		if err := s.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ const (
 	kindEngineID
 	kindEngineBoots
 	kindEngineTime
+	kindDiscontinuity
 )
 
 // object is one object of every synthesised device.
@@ -36,7 +37,9 @@ type object struct {
 	oid    []byte
 	bind   []byte // kindStatic: the whole VarBind; else the OID with its header
 	prefix int    // bytes of oid that name the object type
-	port   int
+	value  int    // kindStatic: where the value begins in bind
+	port   int    // whose ifIndex it has
+	moves  bool   // it goes with the port when that gets another ifIndex
 	kind   kind
 	column Column
 }
@@ -47,11 +50,12 @@ type layout struct {
 	objects []object
 }
 
-func newLayout(c Config, model Model) *layout {
+// newLayout makes the objects of healthy devices, or, narrow, those of devices without 64-bit counters.
+func newLayout(c Config, model Model, narrow bool) *layout {
 	l := &layout{model: model}
 	l.system(c)
 	l.interfaces(c)
-	l.interfacesX(c)
+	l.interfacesX(c, narrow)
 	l.scalar(snmpEngine+"1", kindEngineID, nil)
 	l.scalar(snmpEngine+"2", kindEngineBoots, nil)
 	l.scalar(snmpEngine+"3", kindEngineTime, nil)
@@ -99,7 +103,7 @@ func (l *layout) interfaces(c Config) {
 }
 
 // interfacesX makes ifXTable, columns 1 to 19 (RFC 2863).
-func (l *layout) interfacesX(c Config) {
+func (l *layout) interfacesX(c Config, narrow bool) {
 	speed := uint64(1000)
 	if c.Only32Bit {
 		speed = 100
@@ -110,6 +114,8 @@ func (l *layout) interfacesX(c Config) {
 			for i, column := range []Column{InMulticastPkts, InBroadcastPkts, OutMulticastPkts, OutBroadcastPkts} {
 				l.add(ifXEntry, 2+i, port, object{kind: kindCounter32, column: column}, nil)
 			}
+		}
+		if !c.Only32Bit && !narrow {
 			for i, column := range []Column{InOctets, InUcastPkts, InMulticastPkts, InBroadcastPkts,
 				OutOctets, OutUcastPkts, OutMulticastPkts, OutBroadcastPkts} {
 				l.add(ifXEntry, 6+i, port, object{kind: kindCounter64, column: column}, nil)
@@ -120,7 +126,7 @@ func (l *layout) interfacesX(c Config) {
 		l.cell(ifXEntry, 16, port, appendInteger(nil, 2)) // ifPromiscuousMode false
 		l.cell(ifXEntry, 17, port, appendInteger(nil, 1)) // ifConnectorPresent true
 		l.cell(ifXEntry, 18, port, text(fmt.Sprintf("Port %d", port)))
-		l.cell(ifXEntry, 19, port, appendUnsigned(nil, tagTimeTicks, 0))
+		l.add(ifXEntry, 19, port, object{kind: kindDiscontinuity}, nil)
 	}
 }
 
@@ -146,13 +152,14 @@ func (l *layout) cell(entry string, column, port int, value []byte) {
 
 func (l *layout) add(entry string, column, port int, o object, value []byte) {
 	oid, _ := appendOID(nil, fmt.Sprint(entry, column))
-	o.prefix, o.port = len(oid), port
+	o.prefix, o.port, o.moves = len(oid), port, entry != ifEntry || column > 1
 	l.place(appendSubidentifier(oid, uint64(port)), o, value)
 }
 
 func (l *layout) place(oid []byte, o object, value []byte) {
 	if o.kind == kindStatic {
 		o.bind = appendBinding(nil, oid, value)
+		o.value = len(o.bind) - len(value)
 	} else {
 		o.bind = appendBytes(nil, tagOID, oid)
 	}
@@ -176,7 +183,13 @@ func (o *object) names(oid []byte) bool {
 }
 
 func (l *layout) appendObject(dst []byte, i int, at *moment) []byte {
-	return l.appendOne(dst, &l.objects[i], at)
+	o := &l.objects[i]
+	from := o // whose value it is
+	if o.moves && len(l.model.sick) > 0 {
+		// The objects of a column lie next to each other, by ifIndex.
+		from = &l.objects[i-o.port+l.model.portAt(at.device, o.port, at.now)]
+	}
+	return l.appendAs(dst, o, from, at)
 }
 
 // value is the encoded value of an object.
@@ -189,15 +202,23 @@ func (l *layout) value(o *object, at *moment) []byte {
 	return value
 }
 
-// appendOne relies on every computed VarBind being shorter than 128 bytes, so that its length is one byte.
 func (l *layout) appendOne(dst []byte, o *object, at *moment) []byte {
+	return l.appendAs(dst, o, o, at)
+}
+
+// appendAs appends an object with the value of another one of its type. It relies on
+// every computed VarBind being shorter than 128 bytes, so that its length is one byte.
+func (l *layout) appendAs(dst []byte, o, from *object, at *moment) []byte {
 	if o.kind == kindStatic {
+		if from != o {
+			return appendBinding(dst, o.oid, from.bind[from.value:])
+		}
 		return append(dst, o.bind...)
 	}
 	mark := len(dst) + 1
 	dst = append(dst, tagSequence, 0)
 	dst = append(dst, o.bind...)
-	dst = l.appendValue(dst, o, at)
+	dst = l.appendValue(dst, from, at)
 	dst[mark] = byte(len(dst) - mark - 1)
 	return dst
 }
@@ -218,13 +239,15 @@ func (l *layout) appendValue(dst []byte, o *object, at *moment) []byte {
 	case kindSysName:
 		return appendBytes(dst, tagOctetString, sysName(at.device))
 	case kindSysUpTime:
-		return appendUnsigned(dst, tagTimeTicks, uint64(uint32(l.model.running(at.now)/10_000_000)))
+		return appendUnsigned(dst, tagTimeTicks, uint64(uint32(l.model.running(at.device, at.now)/tick)))
 	case kindEngineID:
 		return appendBytes(dst, tagOctetString, engineID(at.device))
 	case kindEngineBoots:
-		return appendInteger(dst, l.model.boots(at.now))
+		return appendInteger(dst, l.model.boots(at.device, at.now))
+	case kindDiscontinuity:
+		return appendUnsigned(dst, tagTimeTicks, uint64(l.model.discontinuity(at.device, o.port, at.now)))
 	default:
-		return appendInteger(dst, l.model.running(at.now)/1_000_000_000)
+		return appendInteger(dst, l.model.running(at.device, at.now)/1_000_000_000)
 	}
 }
 

@@ -3,6 +3,7 @@ package simulator
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,7 @@ const (
 	rateMultiplier = 61_803_403 // shares no factor with the spans, so rates are distinct
 	eighths        = 8          // unit of the step weights
 	wrapAfter      = 30 * time.Second
+	tick           = int64(10 * time.Millisecond) // of sysUpTime
 )
 
 // stepWeights are the rates of the pattern "steps" in eighths of the port's rate.
@@ -32,10 +34,11 @@ type Model struct {
 	span   uint64
 	wrap   bool
 	dead   float64
+	sick   []sickness // in the order of their times; never changed
 }
 
 func newModel(c Config) Model {
-	m := Model{epoch: c.Epoch.UnixNano(), reboot: math.MaxInt64, ports: uint64(c.Ports), span: rateSpan, wrap: c.Wrap, dead: c.Dead}
+	m := Model{epoch: c.Epoch.UnixNano(), reboot: math.MaxInt64, ports: uint64(c.Ports), span: rateSpan, wrap: c.Wrap, dead: c.Dead, sick: sicknesses(c.Sick)}
 	if !c.RebootAt.IsZero() {
 		m.reboot = c.RebootAt.UnixNano()
 	}
@@ -56,13 +59,18 @@ func (m Model) Counter(device, port int, column Column, t time.Time) uint64 {
 }
 
 // Rate is the speed of a counter at a time, per second. In the pattern
-// "constant" it is a whole number and the same at all times from Epoch on; before Epoch it is 0.
+// "constant" it is a whole number and the same at all times from Epoch on; before Epoch, and while the counter is frozen, it is 0.
 func (m Model) Rate(device, port int, column Column, t time.Time) float64 {
 	since := t.UnixNano() - m.epoch
 	if since < 0 {
 		return 0
 	}
 	rate := float64(m.rate(device, port, column))
+	if slices.ContainsFunc(m.sick, func(s sickness) bool {
+		return s.befalls(Frozen, device, port) && s.at <= t.UnixNano() && t.UnixNano() < s.until
+	}) {
+		return 0
+	}
 	if m.step == 0 {
 		return rate
 	}
@@ -70,9 +78,9 @@ func (m Model) Rate(device, port int, column Column, t time.Time) float64 {
 	return rate * float64(stepWeights[step%8]) / eighths
 }
 
-// SysUpTime is the answer to sysUpTime.0 at a time, in hundredths of a second modulo 2^32 (RFC 3418).
-func (m Model) SysUpTime(t time.Time) uint32 {
-	return uint32(m.running(t.UnixNano()) / int64(10*time.Millisecond))
+// SysUpTime is the answer of a device to sysUpTime.0 at a time, in hundredths of a second modulo 2^32 (RFC 3418).
+func (m Model) SysUpTime(device int, t time.Time) uint32 {
+	return uint32(m.running(device, t.UnixNano()) / tick)
 }
 
 // Dead says whether a device belongs to the share Config.Dead that never answers.
@@ -81,22 +89,21 @@ func (m Model) Dead(device int) bool {
 }
 
 func (m *Model) counter(device, port int, column Column, now int64) uint64 {
-	rate := m.rate(device, port, column)
-	var phase uint64
-	if m.step != 0 {
-		phase = m.phase(device, port)
+	rate, phase := m.rate(device, port, column), m.phaseOf(device, port)
+	begun, weight := m.begun(device, port, now), m.moved(device, port, phase, now)
+	value := m.jumped(device, port, rate, begun, now)
+	if begun == math.MinInt64 {
+		return value + m.base(device, port, column, rate, phase) + amount(rate, weight)
 	}
-	weight := m.weight(now-m.epoch, phase)
-	if now >= m.reboot {
-		return amount(rate, weight-m.weight(m.reboot-m.epoch, phase))
+	return value + amount(rate, weight-m.moved(device, port, phase, begun))
+}
+
+// phaseOf is the phase where it counts.
+func (m *Model) phaseOf(device, port int) uint64 {
+	if m.step == 0 {
+		return 0
 	}
-	var base uint64
-	if m.wrap {
-		base = -amount(rate, m.weight(int64(wrapAfter), phase))
-	} else {
-		base = mix(m.number(device, port)*32+uint64(column)) % 1e9
-	}
-	return base + amount(rate, weight)
+	return m.phase(device, port)
 }
 
 // number counts the ports of all devices from 0.
@@ -130,19 +137,30 @@ func (m *Model) weight(since int64, phase uint64) uint64 {
 }
 
 // running is the time since the device's last start, in ns.
-func (m *Model) running(now int64) int64 {
-	if now >= m.reboot {
-		return now - m.reboot
+func (m *Model) running(device int, now int64) int64 {
+	if start := m.started(device, now); start != math.MinInt64 {
+		return now - start
+	}
+	for i := range m.sick {
+		if s := &m.sick[i]; s.befalls(UptimeWrap, device, 0) {
+			return max(0, now-s.at+tick<<32)
+		}
 	}
 	return max(0, now-m.epoch)
 }
 
 // boots is snmpEngineBoots.
-func (m *Model) boots(now int64) int64 {
+func (m *Model) boots(device int, now int64) (n int64) {
+	n = 1
 	if now >= m.reboot {
-		return 2
+		n++
 	}
-	return 1
+	for i := range m.sick {
+		if s := &m.sick[i]; s.at <= now && s.befalls(Reboot, device, 0) {
+			n++
+		}
+	}
+	return n
 }
 
 // amount is floor(rate x weight / 8e9). It is exact: the product has 128 bits,

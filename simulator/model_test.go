@@ -104,14 +104,14 @@ func TestRebootStartsEverythingAgain(t *testing.T) {
 		if got := m.Counter(0, 1, InOctets, reboot); got != 0 {
 			t.Errorf("counter at the reboot is %d", got)
 		}
-		if m.Counter(0, 1, InOctets, reboot.Add(-1)) == 0 || m.SysUpTime(reboot.Add(-1)) != 1000*3600*100-1 {
+		if m.Counter(0, 1, InOctets, reboot.Add(-1)) == 0 || m.SysUpTime(0, reboot.Add(-1)) != 1000*3600*100-1 {
 			t.Error("the reboot comes too early")
 		}
 		rate := m.Rate(0, 1, InOctets, reboot)
 		if got := m.Counter(0, 1, InOctets, reboot.Add(time.Second)); math.Abs(float64(got)-rate) > 1 {
 			t.Errorf("a second after the reboot the counter is %d, want %v", got, rate)
 		}
-		if m.SysUpTime(reboot.Add(1500*time.Millisecond)) != 150 || m.boots(reboot.UnixNano()) != 2 || m.boots(reboot.UnixNano()-1) != 1 {
+		if m.SysUpTime(0, reboot.Add(1500*time.Millisecond)) != 150 || m.boots(0, reboot.UnixNano()) != 2 || m.boots(0, reboot.UnixNano()-1) != 1 {
 			t.Error("sysUpTime or snmpEngineBoots are wrong after the reboot")
 		}
 	}
@@ -120,10 +120,10 @@ func TestRebootStartsEverythingAgain(t *testing.T) {
 func TestUpTimeWraps(t *testing.T) {
 	t.Parallel()
 	m := modelOf(t, Config{})
-	if got := m.SysUpTime(defaultEpoch.Add((1 << 32) * 10 * time.Millisecond)); got != 0 {
+	if got := m.SysUpTime(0, defaultEpoch.Add((1<<32)*10*time.Millisecond)); got != 0 {
 		t.Errorf("sysUpTime after 2^32 ticks is %d", got)
 	}
-	if got := m.SysUpTime(defaultEpoch.Add(-time.Hour)); got != 0 {
+	if got := m.SysUpTime(0, defaultEpoch.Add(-time.Hour)); got != 0 {
 		t.Errorf("sysUpTime before the epoch is %d", got)
 	}
 }

@@ -29,6 +29,7 @@ type responder struct {
 	community string
 	limit     int // largest reply in bytes
 	layout    *layout
+	narrow    *layout // nil = none
 	library   *library
 	usm       *usm
 	cast      *cast
@@ -123,6 +124,9 @@ func (r *responder) tree(name []byte, synthesised bool) (tree, int) {
 		return r.part.objects, r.limit
 	}
 	if synthesised {
+		if r.narrow != nil && r.layout.model.narrow(r.at.device, r.at.now) {
+			return r.narrow, r.limit
+		}
 		return r.layout, r.limit
 	}
 	if recording := r.library.find(name); recording != nil {

@@ -21,7 +21,7 @@ func (r *responder) secure(message, body []byte) []byte {
 	model := &r.layout.model
 	s := seal{
 		flags: e.flags & (flagAuth | flagPriv), engine: engineID(r.at.device), keys: keys,
-		boots: model.boots(r.at.now), seconds: model.running(r.at.now) / 1_000_000_000,
+		boots: model.boots(r.at.device, r.at.now), seconds: model.running(r.at.device, r.at.now) / 1_000_000_000,
 	}
 	if r.part.engine != nil {
 		r.part.engine(r, &e, &s)

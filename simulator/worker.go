@@ -29,7 +29,7 @@ type packet struct {
 
 func newWorker(a *Agent, s socket) *worker {
 	w := &worker{agent: a, socket: s, packets: make([]packet, s.size), in: make([]ipv4.Message, s.size)}
-	w.responder = responder{community: a.config.Community.Reveal(), limit: a.config.MaxMessage, layout: a.layout, library: a.library, usm: a.usm, cast: a.cast}
+	w.responder = responder{community: a.config.Community.Reveal(), limit: a.config.MaxMessage, layout: a.layout, narrow: a.narrow, library: a.library, usm: a.usm, cast: a.cast}
 	if a.ledger != nil {
 		w.responder.at.truth = &truth{}
 	}

@@ -20,6 +20,7 @@ type simulation struct {
 	rebootAt, hostileAt string
 	authPass, privPass  string
 	logFile             string
+	sick                []string
 }
 
 func (p *program) simulateCommand() *cobra.Command {
@@ -53,11 +54,14 @@ With --hostile they are sick or lie: each device plays one of the named scripts.
 }
 
 // complete makes the configuration of what is not a flag's own type.
-func (s *simulation) complete() error {
+func (s *simulation) complete() (err error) {
 	s.config.Community = secret.New(s.community)
 	if s.user.Name != "" {
 		s.user.AuthPassword, s.user.PrivPassword = secret.New(s.authPass), secret.New(s.privPass)
 		s.config.V3 = &s.user
+	}
+	if s.config.Sick, err = sicknesses(s.sick, time.Now()); err != nil {
+		return err
 	}
 	for _, flag := range []struct {
 		name, text string
@@ -99,6 +103,7 @@ func (s *simulation) add(command *cobra.Command) {
 	flags.StringSliceVar(&c.Hostile, "hostile", nil, "scripts of sick and hostile devices that the devices play in turn, NAME[,NAME...]")
 	flags.StringVar(&s.hostileAt, "hostile-at", "", "time at which the scripts begin, RFC 3339; before it all are honest")
 	flags.Uint64Var(&c.HostileSeed, "hostile-seed", 1, "of what is random in a script")
+	flags.StringArrayVar(&s.sick, "sick", nil, "counters that fail, "+sicknessForm+"; may be repeated")
 	flags.BoolVar(&c.Only32Bit, "only-32-bit", false, "no 64-bit counters")
 	flags.BoolVar(&c.Wrap, "wrap", false, "counters begin just below their wrap")
 	flags.StringVar(&c.Pattern, "pattern", "constant", "rates over time: constant or steps")
