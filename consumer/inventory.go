@@ -104,6 +104,8 @@ func (i *inventory) save(ctx context.Context, poll device.Poll) {
 	}
 	changed := element.Value.(target)
 	changed.device.PolledAt, changed.device.PolledSlot, changed.device.LastOutcome = poll.At, poll.Slot, poll.Outcome
+	changed.device.PollDuration = poll.Duration
+	absorb(changed.ports, poll)
 	if poll.Facts != nil {
 		changed.device.Facts = *poll.Facts
 	}
@@ -116,6 +118,31 @@ func (i *inventory) save(ctx context.Context, poll device.Poll) {
 		changed.device.Status = device.StatusUp
 	}
 	element.Value = changed
+}
+
+// absorb takes over what a poll read of the ports of a copy. A port that was
+// renamed or came back would else look so at each poll until the database is back,
+// and its counters could never go on. Which ports are new or have vanished is the store's to say.
+func absorb(ports []device.Port, poll device.Poll) {
+	if len(poll.Ports) == 0 {
+		return
+	}
+	read := make(map[int64]*device.PortReading, len(poll.Ports))
+	for i := range poll.Ports {
+		read[poll.Ports[i].PortID] = &poll.Ports[i]
+	}
+	for k := range ports {
+		port := &ports[k]
+		switch reading := read[port.ID]; {
+		case reading != nil:
+			port.State, port.Vanished, port.Missed = reading.State, false, 0
+			if reading.Generation >= port.Generation {
+				port.Generation, port.RRDMax = reading.Generation, reading.RRDMax
+			}
+		case poll.PortsComplete:
+			port.Missed++
+		}
+	}
 }
 
 // ask calls the store in bounded time, unless it hangs.

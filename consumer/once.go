@@ -47,7 +47,8 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 		return result, fmt.Errorf("poll device %d: another poll of it runs", id)
 	}
 	defer release()
-	target := c.apply(poller.Target{Device: d, Ports: ports})
+	c.slotState(t)
+	target := c.apply(poller.Target{Device: d, Ports: ports, Since: c.since(t, d)})
 	reading, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	result.Report = c.ask(reading, target, func() {})

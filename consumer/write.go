@@ -38,11 +38,39 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 }
 
 func entryOf(t *turn, d device.Device, report poller.Report) journal.Entry {
+	last := t.last.SampleAt
+	if last.IsZero() && !d.PolledAt.IsZero() {
+		last = d.PolledAt.Add(d.PollDuration)
+	}
 	return journal.Entry{
 		DeviceID: t.DeviceID, Slot: t.Slot, Outcome: report.Poll.Outcome,
 		Dir: d.RRDDir, Step: d.Interval, Heartbeat: measurement.Heartbeat(d.Interval),
-		Measurements: report.Measurements,
+		Measurements: measurement.Part(report.Measurements, last, journal.MaxMeasurements),
 	}
+}
+
+// sinceMargin is by how much a poll may begin before its slot, by the clocks of two nodes.
+const sinceMargin = 2 * time.Second
+
+// since is a local time before which the last samples of a device's ports were
+// not taken yet: the begin of its last slot, when that was up, so that all ports were
+// read in it. Else some may have been read before: as long ago as a file still takes
+// the difference. The journal knows it, for it orders the samples of all
+// nodes; the inventory knows it when the journal's Redis has lost it or does not answer.
+func (c *Consumer) since(t *turn, d device.Device) time.Time {
+	slot, outcome := t.last.Slot, t.last.Outcome
+	if slot == 0 {
+		slot, outcome = d.PolledSlot, d.LastOutcome
+	}
+	if slot == 0 {
+		return time.Time{}
+	}
+	now := c.deps.Clock.Now()
+	since := now.Add(-time.Duration(measurement.Heartbeat(d.Interval)) * time.Second)
+	if begin := time.Unix(slot, 0).Add(-sinceMargin); outcome == device.OutcomeUp && begin.After(since) {
+		since = begin
+	}
+	return time.Now().Add(since.Sub(now))
 }
 
 // append puts what was measured into the journal and tries again until it is

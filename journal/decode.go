@@ -42,7 +42,7 @@ func (c *decoder) decode(payload []byte) (Entry, error) {
 	}
 	r := reader{rest: c.body}
 	entry := r.head()
-	count := r.number(maxMeasurements)
+	count := r.number(MaxMeasurements)
 	if r.failed || count > uint64(len(r.rest)) {
 		return Entry{}, bad("it is cut short")
 	}

@@ -9,15 +9,17 @@ import (
 	"pollux/rrdcached"
 )
 
+// MaxMeasurements is how many measurements an entry may hold.
+const MaxMeasurements = 10_000
+
 // Bounds of an entry. What exceeds them is refused by Append and dropped by the recorder.
 const (
-	maxBody         = 1 << 20 // bytes of an entry before compression
-	maxMeasurements = 10_000
-	maxDir          = 255           // bytes of a directory's name, NAME_MAX of Linux
-	maxSeconds      = 9_999_999_999 // Unix seconds that rrdcached takes as a time
-	maxStep         = 86_400        // seconds
-	maxHeartbeat    = 10_000_000    // seconds
-	maxGeneration   = 1_000_000
+	maxBody       = 1 << 20       // bytes of an entry before compression
+	maxDir        = 255           // bytes of a directory's name, NAME_MAX of Linux
+	maxSeconds    = 9_999_999_999 // Unix seconds that rrdcached takes as a time
+	maxStep       = 86_400        // seconds
+	maxHeartbeat  = 10_000_000    // seconds
+	maxGeneration = 1_000_000
 )
 
 // ErrEntry says that an entry is not one that the journal holds: out of bounds, of an unknown version, or damaged.
@@ -57,8 +59,8 @@ func (e *Entry) check() error {
 		return bad("slot %d", e.Slot)
 	case outcomeNumber(e.Outcome) == 0:
 		return bad("outcome %.20q", string(e.Outcome))
-	case len(e.Measurements) > maxMeasurements:
-		return bad("%d measurements, at most %d", len(e.Measurements), maxMeasurements)
+	case len(e.Measurements) > MaxMeasurements:
+		return bad("%d measurements, at most %d", len(e.Measurements), MaxMeasurements)
 	case len(e.Measurements) == 0:
 		return nil // only the slot and its outcome: nothing is filed
 	case e.Step < 1 || e.Step > maxStep:

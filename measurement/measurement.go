@@ -72,4 +72,5 @@ type Measurement struct {
 	Max        uint64    // maximum of the sources of a KindPort file, units per second; 0 for other kinds
 	Time       time.Time // middle between sending and receiving the PDU that carried the values
 	Values     []Value
+	Break      bool // the counters do not go on from the sample before, or may not: the time between the two is unknown. Part writes it out
 }

@@ -22,6 +22,7 @@ const (
 	fieldAdminStatus
 	fieldOperStatus
 	fieldLastChange
+	fieldDiscontinuity
 
 	wideInOctets
 	wideInUcast
@@ -95,6 +96,7 @@ var columns = [fieldCount]snmp.OID{
 	wideOutBroadcast:   ifXEntry + ".13",
 	fieldHighSpeed:     ifXEntry + ".15",
 	fieldAlias:         ifXEntry + ".18",
+	fieldDiscontinuity: ifXEntry + ".19",
 }
 
 // The groups of columns that are read together. The octets of a port come in
@@ -102,14 +104,15 @@ var columns = [fieldCount]snmp.OID{
 // PDU is the sample time of its file.
 var (
 	// liveFields change while a port is the same: they are read at each poll.
-	liveFields = []field{fieldName, fieldAlias, fieldHighSpeed, fieldAdminStatus, fieldOperStatus, fieldLastChange}
+	liveFields = []field{fieldName, fieldAlias, fieldHighSpeed, fieldAdminStatus, fieldOperStatus, fieldLastChange, fieldDiscontinuity}
 	// fixedFields hardly ever change: see Context.recall for when they are read.
 	fixedFields = []field{fieldDescr, fieldType, fieldMTU, fieldPhysAddress}
 
 	// counterFields begin with what matters most: the session may split a long
-	// list into several requests, in its order.
+	// list into several requests, in its order. The name comes again, in the PDU of the
+	// octets: it says whose they are, should the device number its ports anew just then.
 	counterFields = []field{
-		wideInOctets, wideOutOctets, inErrors, outErrors, inDiscards, outDiscards, wideInUcast, wideOutUcast,
+		wideInOctets, wideOutOctets, fieldName, inErrors, outErrors, inDiscards, outDiscards, wideInUcast, wideOutUcast,
 		wideInMulticast, wideOutMulticast, wideInBroadcast, wideOutBroadcast, inUnknownProtos,
 	}
 )

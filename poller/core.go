@@ -36,6 +36,10 @@ func (coreModule) Run(ctx context.Context, c *Context) error {
 		answers[v.OID] = v
 	}
 	uptime, at, known := uptimeOf(c.Uptime, answers[oidSnmpEngineTime])
+	old := c.Target.Device.Facts
+	if known {
+		c.noteRestart(uptime, at)
+	}
 	if known {
 		c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
 			Kind: measurement.KindUptime, Generation: c.Target.Device.Generation, Time: at,
@@ -45,9 +49,7 @@ func (coreModule) Run(ctx context.Context, c *Context) error {
 	if err != nil {
 		return fmt.Errorf("get the system group: %w", err)
 	}
-	old := c.Target.Device.Facts
-	if known && fellBack(old.Uptime, uptime, at.Sub(c.Target.Device.PolledAt)) {
-		c.rebooted = true
+	if known && c.newlyUp(uptime, at) {
 		c.event(at, "reboot", device.SeverityWarning,
 			fmt.Sprintf("Device rebooted after %s: uptime is %s", old.Uptime.Round(time.Second), uptime.Round(time.Second)))
 	}

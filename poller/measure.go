@@ -12,6 +12,12 @@ import (
 // portValues is the number of sources of a port's file.
 const portValues = 15
 
+// The sources of a port's octets.
+const (
+	inOctets  = 0
+	outOctets = 1
+)
+
 // maxGeneration bounds the files that a change of speed may open: a device that
 // claims a higher speed at each poll must not fill the disk.
 const maxGeneration = 100
@@ -22,6 +28,10 @@ type port struct {
 	state  device.PortState
 	values []measurement.Value
 	at     time.Time
+	narrow uint16 // a bit for each source whose value is a 32-bit counter that stands in for a 64-bit one
+
+	discontinued bool // its counters began anew since the last sample
+	lapsed       bool // the last sample is too long ago for a difference
 }
 
 // addPorts adds the given rows to the report. After a read of the counters that
@@ -34,7 +44,8 @@ func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, c
 	for _, i := range rows {
 		row := &r.rows[i]
 		p := port{values: values[:portValues:portValues]}
-		p.at = row.counters(p.values, narrow)
+		p.at, p.narrow = row.counters(p.values, narrow)
+		p.discontinued = c.discontinued(row)
 		if !counted && p.values[0].IsUnknown() && p.values[1].IsUnknown() {
 			clear(p.values)
 			continue
@@ -62,6 +73,7 @@ func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, c
 		c.ports[i].state = states[i]
 		c.addPort(&c.ports[i], k)
 	}
+	c.tellUnbounded()
 	return err
 }
 
@@ -135,16 +147,17 @@ func keepLost(s, old *device.PortState, lost func(field) bool) {
 // addPort adds one port, which is the k-th of the inventory or, with k < 0, a new one.
 func (c *Context) addPort(p *port, k int) {
 	reading := device.PortReading{State: p.state}
-	reading.InOctets, _ = p.values[0].AsCounter()
-	reading.OutOctets, _ = p.values[1].AsCounter()
+	reading.InOctets, _ = p.values[inOctets].AsCounter()
+	reading.OutOctets, _ = p.values[outOctets].AsCounter()
 	if k >= 0 {
 		known := &c.Target.Ports[k]
 		reading.PortID, reading.Generation, reading.RRDMax = known.ID, known.Generation, known.RRDMax
-		if !known.Disabled && !known.Vanished && known.ID != 0 && !p.at.IsZero() {
+		if !known.Disabled && known.ID != 0 && !p.at.IsZero() {
 			reading.Generation, reading.RRDMax = file(known, p.state.IfSpeed)
+			c.bound(p)
 			c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
 				Kind: measurement.KindPort, Instance: known.ID, Generation: reading.Generation, Max: reading.RRDMax,
-				Time: p.at, Values: p.values,
+				Time: p.at, Values: p.filed(), Break: c.breaks(p, known),
 			})
 		}
 	}
@@ -167,33 +180,49 @@ func file(known *device.Port, speed uint64) (generation int, limit uint64) {
 
 // counters fills the 15 values of a port in the order of its sources. It
 // returns when its octets were read, or the other counters when it has no
-// octets; zero when it has no counter at all.
-func (r *row) counters(values []measurement.Value, narrow bool) time.Time {
+// octets; zero when it has no counter at all. stands has a bit for each value
+// that a 32-bit counter stands in for.
+func (r *row) counters(values []measurement.Value, narrow bool) (at time.Time, stands uint16) {
 	_ = values[portValues-1]
-	pick := func(wide, stand field) measurement.Value {
+	pick := func(source int, wide, stand field) {
 		switch {
 		case r.has(wide) && (r.number(wide) > 0 || !narrow || !r.has(stand)):
-			return measurement.Counter(r.number(wide))
+			values[source] = measurement.Counter(r.number(wide))
 		case r.has(stand):
-			return measurement.Counter(r.number(stand))
+			values[source] = measurement.Counter(r.number(stand))
+			stands |= 1 << source
 		}
-		return measurement.Unknown()
 	}
-	only := func(f field) measurement.Value { return pick(f, f) }
-	values[0], values[1] = pick(wideInOctets, narrowInOctets), pick(wideOutOctets, narrowOutOctets)
-	values[2], values[3] = only(inErrors), only(outErrors)
-	values[4], values[5] = pick(wideInUcast, narrowInUcast), pick(wideOutUcast, narrowOutUcast)
-	values[8], values[9] = only(inDiscards), only(outDiscards)
-	values[10] = only(inUnknownProtos)
-	values[11], values[12] = pick(wideInBroadcast, narrowInBroadcast), pick(wideOutBroadcast, narrowOutBroadcast)
-	values[13], values[14] = pick(wideInMulticast, narrowInMulticast), pick(wideOutMulticast, narrowOutMulticast)
+	only := func(source int, f field) {
+		if r.has(f) {
+			values[source] = measurement.Counter(r.number(f))
+		}
+	}
+	pick(inOctets, wideInOctets, narrowInOctets)
+	pick(outOctets, wideOutOctets, narrowOutOctets)
+	only(2, inErrors)
+	only(3, outErrors)
+	pick(4, wideInUcast, narrowInUcast)
+	pick(5, wideOutUcast, narrowOutUcast)
+	only(8, inDiscards)
+	only(9, outDiscards)
+	only(10, inUnknownProtos)
+	pick(11, wideInBroadcast, narrowInBroadcast)
+	pick(12, wideOutBroadcast, narrowOutBroadcast)
+	pick(13, wideInMulticast, narrowInMulticast)
+	pick(14, wideOutMulticast, narrowOutMulticast)
 	// ifInNUcastPkts counts what these count: it is filed only where they are missing.
 	if values[11].IsUnknown() && values[13].IsUnknown() {
-		values[6] = only(narrowInNUcast)
+		only(6, narrowInNUcast)
 	}
 	if values[12].IsUnknown() && values[14].IsUnknown() {
-		values[7] = only(narrowOutNUcast)
+		only(7, narrowOutNUcast)
 	}
+	return r.countedAt(narrow), stands
+}
+
+// countedAt is when the counters were read that stand for a row's octets.
+func (r *row) countedAt(narrow bool) time.Time {
 	switch {
 	case !r.narrowAt.IsZero() && (narrow || r.wideAt.IsZero()):
 		return r.narrowAt

@@ -25,6 +25,9 @@ type Target struct {
 	Ports   []device.Port // all of them, disabled and vanished ones too
 	Timeout time.Duration // of one try of the first request; 1 s when it is not positive
 	Retries int           // tries of the first request after the first try
+	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.
+	// What restarted after it does not go on from them. It need not be exact: an earlier time costs a slot of a port that restarted shortly before.
+	Since time.Time
 }
 
 // Report is what one poll found.
@@ -55,8 +58,11 @@ type Context struct {
 	Report  *Report
 	Uptime  snmp.Variable // sysUpTime.0 as the first request brought it; it need not exist
 
-	rebooted bool   // the uptime fell since the last poll
-	ports    []port // every port of the device that passed the filters, with what was read of it
+	rebooted  bool   // the agent started anew since the last poll that the inventory knows
+	restarted bool   // it did so since the last samples
+	standing  bool   // its uptime does not go on: it says nothing about what restarted
+	unbounded int    // ports whose octets say nothing, see bound
+	ports     []port // every port of the device that passed the filters, with what was read of it
 }
 
 // Poll polls one device: the first request, then the modules core and ports.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"pollux/device"
@@ -39,12 +40,25 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 			err = refreshed
 		}
 	}
-	confirmed := c.addPorts(ctx, r, rows, narrow, counted == nil, err == nil)
+	whole := r.whole(rows)
+	if err == nil && len(whole) < len(rows) {
+		err = errRenumbered
+	}
+	confirmed := c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil)
 	if err == nil {
 		err = confirmed
 	}
 	c.Report.Poll.PortsComplete = err == nil
 	return err
+}
+
+// errRenumbered says that ports changed their numbers while they were read.
+// Those are left out; the next poll finds them under their new ones.
+var errRenumbered = errors.New("ports were renumbered or renamed while they were read")
+
+// whole returns the rows that were one port from the first read to the last.
+func (r *reader) whole(rows []int) []int {
+	return slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return r.rows[i].torn })
 }
 
 func present(ports []device.Port) int {
@@ -229,11 +243,20 @@ func (r *reader) standIn(ctx context.Context, rows []int) (narrow bool, err erro
 				need = append(need, i)
 			}
 		}
-		if err := r.fetch(ctx, family.narrow, need); err != nil {
+		fields := family.narrow
+		if fields[0] == narrowInOctets && r.named(need) {
+			fields = []field{narrowInOctets, narrowOutOctets, fieldName} // whose they are, see counterFields
+		}
+		if err := r.fetch(ctx, fields, need); err != nil {
 			return narrow, fmt.Errorf("read 32-bit counters: %w", err)
 		}
 	}
 	return narrow, nil
+}
+
+// named says whether one of the rows has an ifName.
+func (r *reader) named(rows []int) bool {
+	return slices.ContainsFunc(rows, func(i int) bool { return r.rows[i].has(fieldName) })
 }
 
 func (r *reader) pretends(rows []int) bool {

@@ -30,6 +30,7 @@ type row struct {
 	narrowAt time.Time // when its 32-bit octets were read
 	sharedAt time.Time // when its other counters were read
 	known    int       // index of the inventory's port whose fixed fields stand for the row's; -1 for none
+	torn     bool      // its name changed while it was read: what was read belongs to two ports
 }
 
 func (r *row) has(f field) bool            { return r.seen&(1<<f) != 0 }
@@ -56,7 +57,9 @@ func (r *row) set(f field, v snmp.Value, at time.Time) {
 	case f == fieldPhysAddress:
 		r.texts[f] = hardwareAddress(v.Bytes())
 	case int(f) < textCount:
-		r.texts[f] = clean(v.Bytes(), maxText, "") // a name is one word: line breaks in it are an accident
+		text := clean(v.Bytes(), maxText, "") // a name is one word: line breaks in it are an accident
+		r.torn = r.torn || f == fieldName && r.has(f) && r.texts[f] != text
+		r.texts[f] = text
 	default:
 		n, ok := v.Uint()
 		if !ok {

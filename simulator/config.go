@@ -75,6 +75,8 @@ type Config struct {
 	Epoch time.Time
 	// Sick is what befalls the counters of devices, at most 100.
 	Sick []Sickness
+	// Now tells the time at which requests come; nil = time.Now.
+	Now func() time.Time
 	// Log receives each octet counter and each other reply that was answered, in the format of ReadLog; nil = none.
 	Log io.Writer
 }
@@ -107,6 +109,9 @@ func (c *Config) complete(now time.Time) error {
 	}
 	if c.Community.IsEmpty() {
 		c.Community = secret.New(defaultCommunity)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Epoch.IsZero() {
 		c.Epoch = defaultEpoch

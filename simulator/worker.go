@@ -75,8 +75,8 @@ func (w *worker) handle(i int) bool {
 	if !ok || w.agent.model.Dead(device) || config.Loss > 0 && rand.Float64() < config.Loss {
 		return false
 	}
-	now := time.Now()
-	part := w.agent.cast.of(device, now.UnixNano())
+	sent := time.Now()
+	part := w.agent.cast.of(device, sent.UnixNano())
 	if part.lose > 0 && rand.Float64() < part.lose {
 		return false
 	}
@@ -84,7 +84,7 @@ func (w *worker) handle(i int) bool {
 	var reply []byte
 	mark := w.responder.at.truth.length()
 	w.responder.at.source = sourcePort(in.Addr)
-	reply, p.reply = w.responder.reply(in.Buffers[0][:in.N], device, now.Add(delay/2).UnixNano(), p.reply)
+	reply, p.reply = w.responder.reply(in.Buffers[0][:in.N], device, config.Now().Add(delay/2).UnixNano(), p.reply)
 	if reply == nil {
 		return false
 	}
@@ -94,7 +94,7 @@ func (w *worker) handle(i int) bool {
 	w.responder.at.truth.noteReply(&w.responder.at, mark)
 	answerFrom(control)
 	if delay > 0 {
-		if w.agent.delayed.add(now.Add(delay), w.socket.batch, reply, control, in.Addr) {
+		if w.agent.delayed.add(sent.Add(delay), w.socket.batch, reply, control, in.Addr) {
 			return true
 		}
 		w.responder.at.truth.cut(mark)
