@@ -67,6 +67,15 @@ type Facts struct {
 	Uptime      time.Duration // the longest of sysUpTime and snmpEngineTime
 }
 
+// Removed is a device that was removed. Its RRD files stay, in a directory that no other device gets.
+type Removed struct {
+	ID       int64
+	Hostname string
+	RRDDir   string
+	Shard    int
+	At       time.Time
+}
+
 // Host is what is asked: the address when there is one, else the hostname.
 func (d Device) Host() string {
 	if d.Address != "" {

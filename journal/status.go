@@ -74,6 +74,22 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
+// Oldest is when the oldest entry of the log was appended, by the clock of Redis; the zero time when there is none.
+func (j *Journal) Oldest(ctx context.Context) (time.Time, error) {
+	first, err := j.client.XRangeN(ctx, j.stream, "-", "+", 1).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the oldest entry of the log: %w", err)
+	}
+	if len(first) == 0 {
+		return time.Time{}, nil
+	}
+	at, err := parsePosition(first[0].ID)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the oldest entry of the log: %w", err)
+	}
+	return time.UnixMilli(int64(at.ms)), nil
+}
+
 // noteCuts adds to what was ever cut. A Redis that is full may refuse it.
 func (j *Journal) noteCuts(ctx context.Context, lost, atRisk int64) error {
 	_, err := j.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {

@@ -32,6 +32,9 @@ var (
 	_ Purger  = (*store.Store)(nil)
 	_ Nodes   = (*store.Store)(nil)
 
+	_ Removals = (*store.Store)(nil)
+	_ Tombs    = (*journal.Journal)(nil)
+
 	_ Eventlog = (*store.Store)(nil)
 )
 

@@ -1,0 +1,108 @@
+package producer
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/device"
+	"pollux/journal"
+	"pollux/polluxtest"
+)
+
+// morgue lists removed devices.
+type morgue struct {
+	mu      sync.Mutex
+	removed []device.Removed
+}
+
+func (m *morgue) Removed(_ context.Context, after time.Time) (list []device.Removed, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.removed {
+		if d.At.After(after) {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+func (m *morgue) add(id int64, ago time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.removed = append(m.removed, device.Removed{ID: id, At: time.Now().Add(-ago)})
+}
+
+const tombstonesKey = "pollux:{journal:0}:tombstones"
+
+// buries gives the rig removed devices and a journal.
+func (r *rig) buries() *morgue {
+	m, log := &morgue{}, journal.New(r.client, 0)
+	r.deps.Removals, r.deps.Tombs = m, func(int) Tombs { return log }
+	return m
+}
+
+func (r *rig) buried(t *testing.T, id int64) bool {
+	t.Helper()
+	_, err := r.client.ZScore(t.Context(), tombstonesKey, strconv.FormatInt(id, 10)).Result()
+	if err != nil && err != redis.Nil {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// A removed device has its tombstone for as long as the log may hold an entry of it.
+func TestTombstonesOfRemovedDevices(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "a")
+	m := r.buries()
+	lead := r.leads(t)
+	m.add(1, 0)
+	m.add(2, 24*time.Hour)
+	if err := lead.tombstones(t.Context(), farBack, map[int64]bool{}); err != nil {
+		t.Fatal(err)
+	}
+	if !r.buried(t, 1) || r.buried(t, 2) {
+		t.Errorf("the log is empty: %v, %v", r.buried(t, 1), r.buried(t, 2))
+	}
+	// A target that is away for two days keeps the log for as long.
+	id := strconv.FormatInt(time.Now().Add(-48*time.Hour).UnixMilli(), 10) + "-0"
+	if err := r.client.XAdd(t.Context(), &redis.XAddArgs{Stream: "pollux:{journal:0}", ID: id, Values: []any{"e", "x"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	marked := map[int64]bool{}
+	if err := lead.tombstones(t.Context(), farBack, marked); err != nil || !r.buried(t, 2) {
+		t.Errorf("an old entry is in the log: %v, %v", r.buried(t, 2), err)
+	}
+	// Redis forgets. What is marked is not marked again before the renewal.
+	if err := r.client.Del(t.Context(), tombstonesKey).Err(); err != nil {
+		t.Fatal(err)
+	}
+	m.add(3, time.Second)
+	if err := lead.tombstones(t.Context(), lately, marked); err != nil || r.buried(t, 1) || !r.buried(t, 3) {
+		t.Errorf("between renewals: %v, %v, %v", r.buried(t, 1), r.buried(t, 3), err)
+	}
+	clear(marked)
+	if err := lead.tombstones(t.Context(), farBack, marked); err != nil || !r.buried(t, 1) || !r.buried(t, 2) {
+		t.Errorf("after the renewal: %v, %v, %v", r.buried(t, 1), r.buried(t, 2), err)
+	}
+	score, err := r.client.ZScore(t.Context(), tombstonesKey, "1").Result()
+	if left := time.Until(time.UnixMilli(int64(score))); err != nil || left < 100*time.Minute || left > 103*time.Minute { // 2 x (3000 s + 60 s)
+		t.Errorf("a tombstone lasts for %v, %v", left, err)
+	}
+}
+
+// The leader finds a removed device by itself, soon.
+func TestTheLeaderBuries(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "a")
+	m := r.buries()
+	r.start(t)
+	polluxtest.Eventually(t, 10*time.Second, "it leads", r.Leading)
+	m.add(4, 0)
+	polluxtest.Eventually(t, 3*buryEvery, "the device has a tombstone", func() bool { return r.buried(t, 4) })
+}
