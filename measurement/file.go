@@ -2,6 +2,7 @@ package measurement
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 
 	"pollux/rrdcached"
@@ -58,6 +59,26 @@ func Path(dir string, kind Kind, instance int64, generation int) string {
 		name += "-g" + strconv.Itoa(generation)
 	}
 	return dir + "/" + name + ".rrd"
+}
+
+// fileName are the names that Path gives, without their directory.
+var fileName = regexp.MustCompile(`^(?:port-id([1-9][0-9]{0,17})|uptime)(?:-g([1-9][0-9]{0,8}))?\.rrd$`)
+
+// ParseName says which file of a device has this name, and false for one that Path never gives.
+func ParseName(name string) (kind Kind, instance int64, generation int, ours bool) {
+	match := fileName.FindStringSubmatch(name)
+	if match == nil {
+		return 0, 0, 0, false
+	}
+	kind = KindUptime
+	if match[1] != "" {
+		kind = KindPort
+		instance, _ = strconv.ParseInt(match[1], 10, 64) // the pattern lets no other text through
+	}
+	if match[2] != "" {
+		generation, _ = strconv.Atoi(match[2])
+	}
+	return kind, instance, generation, true
 }
 
 // Heartbeat is the heartbeat in seconds of a file that is fed every interval seconds.

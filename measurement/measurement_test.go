@@ -2,6 +2,7 @@ package measurement_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"pollux/measurement"
@@ -45,6 +46,30 @@ func TestPaths(t *testing.T) {
 		}
 		if err := rrdcached.CheckFile(got); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNames: a name is read back as what it was made of, and no other name is taken for one of ours.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for _, want := range []struct {
+		kind       measurement.Kind
+		instance   int64
+		generation int
+	}{{measurement.KindPort, 7, 0}, {measurement.KindPort, 1_234_567, 12}, {measurement.KindUptime, 0, 0}, {measurement.KindUptime, 0, 3}} {
+		_, name, _ := strings.Cut(measurement.Path("sw1", want.kind, want.instance, want.generation), "/")
+		kind, instance, generation, ours := measurement.ParseName(name)
+		if !ours || kind != want.kind || instance != want.instance || generation != want.generation {
+			t.Errorf("%s is read as %v %d %d %v, want %+v", name, kind, instance, generation, ours, want)
+		}
+	}
+	for _, name := range []string{
+		"", ".rrd", "processor-hr-1.rrd", "port-id.rrd", "port-id0.rrd", "port-id07.rrd", "port-id7-g0.rrd", "port-id7-g01.rrd", "port-id7.rrd.bak",
+		"port-id7-adsl.rrd", "port-id99999999999999999999.rrd", "uptime-g.rrd", "Uptime.rrd", "_pollux.rrd", "uptime.rrd\n",
+	} {
+		if _, _, _, ours := measurement.ParseName(name); ours {
+			t.Errorf("%q is taken for one of ours", name)
 		}
 	}
 }

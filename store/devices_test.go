@@ -19,6 +19,7 @@ var deviceBehaviours = []behaviour{
 	{"what cannot be right is refused in one line", deviceRefused},
 	{"a removed device's directory is not given away", deviceDirectory},
 	{"devices are listed in pages", deviceList},
+	{"removed devices are listed in pages", deviceRemoved},
 	{"the schedule leaves out disabled devices", deviceSchedule},
 	{"secrets are sealed and bound to their row and column", deviceSecrets},
 	{"secrets stay out of errors and the log", deviceCanary},
@@ -225,6 +226,45 @@ func deviceList(t *testing.T, e engine) {
 	disabled, err := e.Devices(t.Context(), Filter{Group: &group.ID, Status: device.StatusDisabled})
 	if err != nil || len(disabled) != 1 || disabled[0].ID != want[2] {
 		t.Errorf("disabled: %v, %v", disabled, err)
+	}
+}
+
+func deviceRemoved(t *testing.T, e engine) {
+	before, err := e.RemovedDevices(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, began := int64(0), time.Now().Truncate(time.Millisecond)
+	if n := len(before); n > 0 {
+		after = before[n-1].ID
+	}
+	var want []Removed
+	for range 3 {
+		d := added(t, e)
+		if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, Removed{ID: d.ID, Hostname: d.Hostname, RRDDir: d.RRDDir, Shard: d.Shard})
+	}
+	var got []Removed
+	for {
+		list, err := e.RemovedDevices(t.Context(), after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, r := range list {
+			if r.RemovedAt.Before(began) || r.RemovedAt.After(time.Now()) {
+				t.Errorf("device %d was removed at %v", r.ID, r.RemovedAt)
+			}
+			after, r.RemovedAt = r.ID, time.Time{}
+			got = append(got, r)
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("listed %+v, want %+v", got, want)
 	}
 }
 
