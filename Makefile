@@ -16,6 +16,7 @@ DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
 FAULTS_AT_ONCE ?= 5
+FAULTS_DATA_AT_ONCE ?= 12
 
 .PHONY: help
 help: ## Show the targets
@@ -53,8 +54,9 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
 
 .PHONY: faults-data
-faults-data: test-packages ## Kill the servers that hold measurements under load, and compare what the files have
-	go test -tags faults -count=1 -timeout 30m -run '^TestSoak' -v ./cmd/pollux
+faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes
+	@packaging/apt.sh gcc libc6-dev iproute2
+	go test -tags faults -count=1 -timeout 30m -parallel $(FAULTS_DATA_AT_ONCE) -run '^Test(Soak|Data[A-Z])' -v ./cmd/pollux
 
 .PHONY: fmt
 fmt: ## Format the Go code

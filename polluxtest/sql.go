@@ -50,6 +50,26 @@ func MariaDB(t testing.TB) config.Database {
 	})
 }
 
+// OwnMariaDB is MariaDB with a server that no other test uses, so that this one may end it.
+func OwnMariaDB(t testing.TB) (config.Database, *Server) {
+	t.Helper()
+	own := &sqlServer{}
+	own.err = own.startMariaDB(t)
+	t.Cleanup(func() {
+		if own.admin != nil {
+			_ = own.admin.Close()
+		}
+		if own.server != nil && own.release != nil {
+			own.server.Kill()
+			own.release()
+		}
+	})
+	database := own.fresh(t, config.MySQL, func(name string) []string {
+		return []string{"CREATE DATABASE " + name + " CHARACTER SET utf8mb4"}
+	})
+	return database, own.server
+}
+
 // PostgreSQL returns a fresh, empty database of a real PostgreSQL.
 func PostgreSQL(t testing.TB) config.Database {
 	t.Helper()

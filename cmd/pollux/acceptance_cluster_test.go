@@ -44,7 +44,13 @@ func deploy(t testing.TB, database config.Database) *deployment {
 // deployAt is deploy with a Redis of any kind, and with further variables for all nodes.
 func deployAt(t testing.TB, database config.Database, login config.Redis, more ...string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: polluxtest.RRDCached(t), nodes: map[string]*process{}, where: database}
+	return deployTo(t, database, login, polluxtest.RRDCached(t), more...)
+}
+
+// deployTo is deployAt with an RRDCached that the test started.
+func deployTo(t testing.TB, database config.Database, login config.Redis, rrd *polluxtest.Server, more ...string) *deployment {
+	t.Helper()
+	d := &deployment{t: t, dir: shortDir(t), login: login, rrd: rrd, nodes: map[string]*process{}, where: database}
 	text, err := secret.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,9 @@ type setup struct {
 	prepare              func(d *deployment)            // before the first node starts
 	group                func(number int) (group int64) // poller group of a device
 	second               int                            // devices of a second fleet, in the group of the number -1
+	ports                int                            // of each device
+	simulate             []string                       // further flags of the simulation
+	deploy               func(config.Database) *deployment
 }
 
 // newWorld starts a cluster, gives it devices, and waits until all is calm.
@@ -84,7 +87,13 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 	if s.latency == 0 {
 		s.latency = faultLatency
 	}
-	w := &world{t: t, deployment: deploy(t, database(t)), calm: map[*process]levels{}, bounced: map[string]int{}}
+	if s.ports == 0 {
+		s.ports = faultPorts
+	}
+	if s.deploy == nil {
+		s.deploy = func(database config.Database) *deployment { return deploy(t, database) }
+	}
+	w := &world{t: t, deployment: s.deploy(database(t)), calm: map[*process]levels{}, bounced: map[string]int{}}
 	w.env = append(w.env, "POLLUX_LOG_LEVEL=debug")
 	w.setup = s
 	w.client = w.deployment.client()
@@ -126,9 +135,11 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 // startFleet starts simulated devices whose credentials are canaries.
 func (w *world) startFleet(name string, devices int) *fleet {
 	w.t.Helper()
-	f := startFleetAt(w.t, fleetRange, w.dir, name, devices, faultPorts, w.setup.interval, w.setup.latency,
+	flags := append([]string{
 		"--community", canaryFleetCommunity, "--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", canaryFleetAuth,
-		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv)
+		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv,
+	}, w.setup.simulate...)
+	f := startFleetAt(w.t, fleetRange, w.dir, name, devices, w.setup.ports, w.setup.interval, w.setup.latency, flags...)
 	f.credentials = fleetCredentials
 	return f
 }

@@ -1,0 +1,185 @@
+//go:build faults
+
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pollux/polluxtest"
+	"pollux/rrdcached"
+)
+
+// TestDataTargetAway kills the first of two RRDCached for ten minutes. Graphs
+// come from the other one meanwhile, and when it is back both trees become equal. They are reached by TCP only.
+func TestDataTargetAway(t *testing.T) {
+	t.Parallel()
+	a, b := polluxtest.RRDCachedTCP(t, shortWindow...), polluxtest.RRDCachedTCP(t, shortWindow...)
+	w := newDataWorld(t, polluxtest.PostgreSQL, dataSetup{targets: []*polluxtest.Server{a, b}})
+	pass(t, "there is a calm to compare with", w.calmAt.Add(calmFor))
+	reader := w.readGraphs()
+	away := time.Now()
+	a.Kill()
+	pass(t, "the first target was away for long enough", away.Add(lasting(10*time.Minute)))
+	a.Start()
+	back := time.Now()
+	drained := w.drained(back, drainedIn)
+	w.healed("all devices are polled in a whole slot", back, 1)
+	reads := reader()
+	v := w.judge("the first of two targets away for %v, %d graphs read meanwhile, the slowest in %v; drained after %v",
+		back.Sub(away).Round(time.Second), reads.count, reads.slowest.Round(time.Millisecond), drained)
+	v.wholly(t)
+	w.unaffected(v, "a target was away", span{w.calmAt, away}, span{away, back})
+	if reads.count < int(lasting(10*time.Minute)/graphEvery)/2 {
+		t.Errorf("only %d graphs were read", reads.count)
+	}
+	w.sameTrees(a, b)
+}
+
+// graphEvery is the time between two graphs that are read.
+const graphEvery = 3 * time.Second
+
+// graphReads are what a reader of graphs has seen.
+type graphReads struct {
+	count   int
+	slowest time.Duration
+}
+
+// readGraphs reads the graph of some port from the first target that answers,
+// as readers do, every three seconds until stop is called. Each must be there and reach to the present.
+func (w *dataWorld) readGraphs() (stop func() graphReads) {
+	w.t.Helper()
+	var names []string
+	for _, p := range w.allPorts(w.fleet, "/") {
+		names = append(names, strings.TrimPrefix(p.file, "/"))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var seen graphReads
+	var work sync.WaitGroup
+	work.Go(func() {
+		random := rand.New(rand.NewPCG(17, 19))
+		tick := time.NewTicker(graphEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			began, name := time.Now(), names[random.IntN(len(names))]
+			if err := w.readGraph(name); err != nil {
+				w.t.Errorf("the graph of %s cannot be read: %v", name, err)
+			}
+			seen.count++
+			seen.slowest = max(seen.slowest, time.Since(began))
+		}
+	})
+	w.t.Cleanup(func() { cancel(); work.Wait() })
+	return func() graphReads {
+		cancel()
+		work.Wait()
+		return seen
+	}
+}
+
+// readGraph reads the last minutes of a file from the first target that answers.
+func (w *dataWorld) readGraph(name string) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, target := range w.targets {
+		var client *rrdcached.Client
+		if client, err = rrdcached.Dial(ctx, target.Address); err != nil {
+			continue
+		}
+		var graph rrdcached.Series
+		now := time.Now()
+		graph, err = client.Fetch(ctx, name, "AVERAGE", now.Add(-5*time.Minute), now)
+		_ = client.Close()
+		if err != nil {
+			continue
+		}
+		newest := time.Time{}
+		for _, row := range graph.Rows {
+			if !math.IsNaN(row.Values[0]) {
+				newest = row.Time
+			}
+		}
+		if now.Sub(newest) > 4*dataInterval*time.Second {
+			// The first one may have just come back, and is being filled.
+			err = fmt.Errorf("%s has nothing newer than %v ago", target.Address, now.Sub(newest).Round(time.Second))
+			continue
+		}
+		return nil
+	}
+	return err
+}
+
+// sameTrees fails the test unless two trees hold the same files with the same
+// contents, archives and last samples included. Both must be written out.
+func (w *dataWorld) sameTrees(a, b *polluxtest.Server) {
+	w.t.Helper()
+	names, others := filesOf(w.t, a), filesOf(w.t, b)
+	if !slices.Equal(names, others) || len(names) < w.devices*(w.ports+1) {
+		w.t.Fatalf("one tree has %d files, the other %d", len(names), len(others))
+	}
+	first, second := dump(w.t, a.Base, names), dump(w.t, b.Base, names)
+	different := 0
+	for i := range names {
+		if first[i] == second[i] {
+			continue
+		}
+		different++
+		lines, otherLines := strings.Split(first[i], "\n"), strings.Split(second[i], "\n")
+		for n := range min(len(lines), len(otherLines)) {
+			if different <= 5 && lines[n] != otherLines[n] {
+				w.t.Errorf("%s differs: %q and %q", names[i], lines[n], otherLines[n])
+				break
+			}
+		}
+	}
+	w.t.Logf("figures: %d of %d files of the two trees differ", different, len(names))
+	if different > 0 {
+		w.t.Errorf("%d of %d files of the two trees differ", different, len(names))
+	}
+}
+
+// dump is what the real rrdtool prints of each file: all that is in it.
+func dump(t testing.TB, base string, names []string) (texts []string) {
+	t.Helper()
+	var commands bytes.Buffer
+	for _, name := range names {
+		fmt.Fprintf(&commands, "dump %s\n", filepath.Join(base, name))
+	}
+	rrdtool := exec.Command("rrdtool", "-")
+	rrdtool.Stdin = &commands
+	out, err := rrdtool.Output()
+	if err != nil {
+		t.Fatalf("run rrdtool: %v", err)
+	}
+	var text strings.Builder
+	for line := range strings.Lines(string(out)) {
+		switch {
+		case strings.HasPrefix(line, "ERROR"):
+			t.Fatalf("rrdtool: %s", line)
+		case strings.HasPrefix(line, "OK "):
+			texts = append(texts, text.String())
+			text.Reset()
+		default:
+			text.WriteString(line)
+		}
+	}
+	if len(texts) != len(names) {
+		t.Fatalf("rrdtool dumps %d of %d files", len(texts), len(names))
+	}
+	return texts
+}
