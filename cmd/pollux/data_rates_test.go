@@ -19,21 +19,6 @@ import (
 	"pollux/simulator"
 )
 
-// I3: what the files hold is what the devices answered. Their rates change from
-// slot to slot, so a sample that is not in its file shows: the rates of the two
-// slots that it parts are then their mean.
-
-const (
-	rightWithin = 0.02  // a rate, of what follows from the simulator's log
-	closeWithin = 0.005 // most of them
-)
-
-// answered is one octet counter that a device gave.
-type answered struct {
-	at    float64 // Unix seconds
-	count uint64
-}
-
 // counterOf names a counter of a simulated port.
 type counterOf struct {
 	device, port int
@@ -79,107 +64,6 @@ func (f *fleet) answersOf(logged map[slot]bool) map[counterOf][]answered {
 		slices.SortFunc(all, func(a, b answered) int { return int(math.Copysign(1, a.at-b.at)) })
 	}
 	return answers
-}
-
-// counted is a counter at a moment between two answers.
-func counted(all []answered, at float64) float64 {
-	i, exact := slices.BinarySearchFunc(all, at, func(a answered, at float64) int {
-		switch {
-		case a.at < at:
-			return -1
-		case a.at > at:
-			return 1
-		}
-		return 0
-	})
-	if exact {
-		return float64(all[i].count)
-	}
-	before, after := all[i-1], all[i]
-	return float64(before.count) + float64(after.count-before.count)*(at-before.at)/(after.at-before.at)
-}
-
-// filed is how well files agree with the answers.
-type filed struct {
-	rows, unknown, wrong, close, gaps int
-	worst                             float64
-	complaints                        []string
-}
-
-func (r filed) String() string {
-	return fmt.Sprintf("%d rates, %d unknown, %d wrong, %.2f %% within 0.5 %%, the worst %.2f %%; %d of them beside missed slots",
-		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.gaps)
-}
-
-func (r *filed) complain(format string, args ...any) {
-	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
-}
-
-// compareAnswers holds the rows of one counter of a file against its answers,
-// from the first whole step to the last. Where a slot is missing RRDtool 1.7
-// counts whole seconds: only the sum of the rows that its neighbours touch is right.
-func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []answered) {
-	if len(all) < 2 {
-		r.complain("I3: %s has %d samples", what, len(all))
-		return
-	}
-	first, last := all[0].at, all[len(all)-1].at
-	var got, want float64
-	block, bounded := 0, false // bounded by a row without a gap on its left
-	for _, row := range rows {
-		begin, end := row.at-step, row.at
-		if begin < first || end > last {
-			continue
-		}
-		r.rows++
-		expected := (counted(all, end) - counted(all, begin)) / step
-		if math.IsNaN(row.rate) {
-			r.unknown++
-			r.complain("I3: %s is unknown at %.0f", what, end)
-			block, got, want, bounded = 0, 0, 0, false
-			continue
-		}
-		if skipped(all, step, begin, end) {
-			r.gaps++
-			block, got, want = block+1, got+row.rate, want+expected
-			continue
-		}
-		if bounded && block > 0 && math.Abs(got-want) > rightWithin*want {
-			r.wrong++
-			r.complain("I3: %s is %.0f in the %d slots up to %.0f, the device says %.0f", what, got/float64(block), block, begin, want/float64(block))
-		}
-		block, got, want, bounded = 0, 0, 0, true
-		r.judge(what, row, expected)
-	}
-	if missing := int((last-first)/step) - 1 - len(rows); missing > 0 {
-		r.unknown += missing
-		r.complain("I3: of %s %d rows are not there", what, missing)
-	}
-}
-
-func (r *filed) judge(what string, row rowOf, expected float64) {
-	off := math.Abs(row.rate-expected) / expected
-	r.worst = max(r.worst, off)
-	switch {
-	case off <= closeWithin:
-		r.close++
-	case off > rightWithin:
-		r.wrong++
-		r.complain("I3: %s is %.0f at %.0f, the device says %.0f", what, row.rate, row.at, expected)
-	}
-}
-
-// rowOf is one row of one counter: the rate of the step that ends at second at.
-type rowOf struct{ at, rate float64 }
-
-// skipped says whether a row is touched by two answers between which a whole step was left out.
-func skipped(all []answered, step, begin, end float64) bool {
-	for i := 1; i < len(all); i++ {
-		if all[i].at > begin && all[i-1].at < end && math.Floor(all[i].at/step)-math.Floor(all[i-1].at/step) >= 2 {
-			return true
-		}
-	}
-	return false
 }
 
 // compareFiles is I3 for all ports of a fleet: every row of every file in a tree. The files must be written out.

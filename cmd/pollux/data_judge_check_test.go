@@ -1,0 +1,57 @@
+package main_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// checkedRates are the rates of a device of which the judge's own test knows what is filed: they change from slot to slot.
+var checkedRates = []float64{100, 400, 200, 800, 100, 500, 300, 700, 100, 600}
+
+// sampledAt are the answers of a device with checkedRates, 3 s into each step of 20 s, and what RRDtool makes of them.
+func sampledAt(left map[int]bool) (all []answered, rows []rowOf) {
+	var count uint64
+	for i := range checkedRates {
+		if !left[i] {
+			all = append(all, answered{float64(1000 + 20*i + 3), count})
+		}
+		count += uint64(checkedRates[i] * 20)
+	}
+	for end := 1040.0; end <= all[len(all)-1].at; end += 20 {
+		rows = append(rows, rowOf{end, (counted(all, end) - counted(all, end-20)) / 20})
+	}
+	return all, rows
+}
+
+func TestJudgeOfFiledRates(t *testing.T) {
+	t.Parallel()
+	all, right := sampledAt(nil)
+	_, lost := sampledAt(map[int]bool{4: true})
+	gap, beside := sampledAt(map[int]bool{4: true})
+	moved := append([]rowOf(nil), beside...) // a second's worth of one row stands in the next one
+	moved[2].rate, moved[3].rate = moved[2].rate+moved[3].rate/20, moved[3].rate-moved[3].rate/20
+	short := append([]rowOf(nil), beside...)
+	short[3].rate *= 0.7
+	unknown := append([]rowOf(nil), right...)
+	unknown[2].rate = math.NaN()
+	for name, c := range map[string]struct {
+		all            []answered
+		rows           []rowOf
+		unknown, wrong int
+	}{
+		"all is right":                           {all, right, 0, 0},
+		"a sample is lost":                       {all, lost, 0, 2},
+		"a slot was missed":                      {gap, beside, 0, 0},
+		"beside a missed slot a second is moved": {gap, moved, 0, 0},
+		"beside a missed slot something is lost": {gap, short, 0, 1},
+		"a row is unknown":                       {all, unknown, 1, 0},
+		"rows are not there":                     {all, right[:4], 4, 0},
+	} {
+		var r filed
+		r.compareAnswers(name, 20, c.rows, c.all)
+		if r.unknown != c.unknown || r.wrong < c.wrong || c.wrong == 0 && r.wrong > 0 || len(r.complaints) == 0 && c.unknown+c.wrong > 0 {
+			t.Errorf("%s: %v: %v", name, fmt.Sprint(r), r.complaints)
+		}
+	}
+}
