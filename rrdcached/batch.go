@@ -21,14 +21,25 @@ type ProbeResult struct {
 // accepted, else ErrFile, ErrBadValue or ErrLimit for one that was not sent, or
 // the daemon's refusal: *IllegalTimeError, ErrNoFile, ErrPermission, *ReplyError.
 //
-// Accepted means held in the daemon's memory, not written. The daemon checks
-// neither the number nor the form of the values: see Schema.Check.
+// Accepted means held in the daemon's memory, not written. An update that is not
+// at least a whole second later than the one before it of the same file is
+// ErrBadValue: after a restart the daemon compares whole seconds only, so a replay could not tell the two apart.
 //
 // With a second error nothing is known of any update: it is ErrConnection, or
 // ErrLimit for a batch that is too large, or the context's end before sending.
 func (c *Client) Batch(ctx context.Context, updates []Update) ([]error, error) {
+	clear(c.seconds)
 	return c.batch(ctx, len(updates), func(dst []byte, i int) ([]byte, error) {
-		return updates[i].appendTo(dst)
+		u := &updates[i]
+		before, again := c.seconds[u.File]
+		if again && u.Time.Unix() <= before {
+			return dst, fmt.Errorf("%w: two lines for %s within a second", ErrBadValue, printable(u.File))
+		}
+		line, err := u.appendTo(dst)
+		if err == nil {
+			c.seconds[u.File] = u.Time.Unix()
+		}
+		return line, err
 	})
 }
 

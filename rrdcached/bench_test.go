@@ -11,7 +11,7 @@ import (
 func portUpdates() []Update {
 	updates := make([]Update, MaxBatch)
 	for i := range updates {
-		updates[i] = Update{fmt.Sprintf("router-%02d.example.net/port-id%05d.rrd", i/48, i), at(0), counters(15, uint64(i)*7_919_000_000_003)}
+		updates[i] = update(fmt.Sprintf("router-%02d.example.net/port-id%05d.rrd", i/48, i), at(0), counters(15, uint64(i)*7_919_000_000_003))
 	}
 	return updates
 }

@@ -33,9 +33,10 @@ type Client struct {
 	conn    net.Conn
 	replies *replies
 	timeout time.Duration
-	out     []byte // the bytes of the call in progress, reused
-	sent    []int  // index of the caller's update per line sent, reused
-	batches bool   // the daemon has accepted BATCH on this connection
+	out     []byte           // the bytes of the call in progress, reused
+	sent    []int            // index of the caller's update per line sent, reused
+	seconds map[string]int64 // of the batch in progress: whole second of each file's last line, reused
+	batches bool             // the daemon has accepted BATCH on this connection
 	updates uint64
 	broken  error
 }
@@ -56,7 +57,7 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 }
 
 func newClient(conn net.Conn, address string) *Client {
-	return &Client{address: address, conn: conn, replies: newReplies(conn), timeout: roundTrip}
+	return &Client{address: address, conn: conn, replies: newReplies(conn), timeout: roundTrip, seconds: map[string]int64{}}
 }
 
 // Close ends the connection. Calls after it return ErrConnection.

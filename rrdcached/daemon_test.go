@@ -203,3 +203,17 @@ func counters(n int, value uint64) []Value {
 	}
 	return values
 }
+
+// anything are n sources that take every value.
+func anything(n int) []Source {
+	sources := make([]Source, n)
+	for i := range sources {
+		sources[i] = Source{Name: fmt.Sprint("s", i), Type: "GAUGE", Heartbeat: 600, Min: NoLimit, Max: NoLimit}
+	}
+	return sources
+}
+
+// update is one of a file that is said to take all of the values, whatever it has.
+func update(file string, when time.Time, values []Value) Update {
+	return Update{file, when, values, anything(len(values))}
+}

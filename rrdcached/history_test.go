@@ -37,7 +37,7 @@ func samples(file string, from, n, sources int) []Update {
 	for i := range from + n {
 		ms := int64(i)*10_000 + random.Int64N(1900) + 1
 		if i >= from {
-			updates = append(updates, Update{file, at(ms), counters(sources, uint64(ms))})
+			updates = append(updates, update(file, at(ms), counters(sources, uint64(ms))))
 		}
 	}
 	return updates
@@ -127,7 +127,7 @@ func TestProbeOfManyFiles(t *testing.T) {
 	for _, file := range []string{"a.rrd", "b.rrd"} { // of 15 sources: the one value of a probe is not counted
 		must(t, c.Create(ctx, file, portSchema(300), at(0), ""))
 	}
-	must(t, c.Update(ctx, Update{"b.rrd", at(460_700), counters(15, 1)}))
+	must(t, c.Update(ctx, update("b.rrd", at(460_700), counters(15, 1))))
 	found, err := c.Probe(ctx, []string{"a.rrd", "no.rrd", "x\nFLUSHALL", "b.rrd"})
 	must(t, err)
 	begin := float64(epoch.Unix())
@@ -168,7 +168,7 @@ func TestCreateFromASourceKeepsHistory(t *testing.T) {
 	must(t, c.Create(ctx, "dev/port-id1.rrd", old, at(0), ""))
 	var updates []Update
 	for i := range int64(20) {
-		updates = append(updates, Update{"dev/port-id1.rrd", at(i*300_000 + 700), counters(15, uint64(i*300_000+700))})
+		updates = append(updates, update("dev/port-id1.rrd", at(i*300_000+700), counters(15, uint64(i*300_000+700))))
 	}
 	send(t, c, updates)
 	must(t, c.Create(ctx, "dev/port-id1-g1.rrd", fresh, at(0), "dev/port-id1.rrd")) // pending values are flushed by Create
@@ -183,7 +183,7 @@ func TestCreateFromASourceKeepsHistory(t *testing.T) {
 	updates = nil
 	for i := range int64(20) {
 		ms := 19*300_000 + 60_700 + i*60_000
-		updates = append(updates, Update{"dev/port-id1-g1.rrd", at(ms), counters(15, uint64(ms))})
+		updates = append(updates, update("dev/port-id1-g1.rrd", at(ms), counters(15, uint64(ms))))
 	}
 	send(t, c, updates)
 	series, err := c.Fetch(ctx, "dev/port-id1-g1.rrd", "AVERAGE", at(0), at(6_900_000))
@@ -205,7 +205,7 @@ func TestCreateFromASourceKeepsHistory(t *testing.T) {
 }
 
 // The daemon takes a line of another number of values, says that it was
-// flushed, and has lost what was behind it. So Schema.Check is the only check there is.
+// flushed, and has lost what was behind it. So checkValues is the only check there is.
 func TestCheckRefusesWhatTheDaemonWouldLose(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
@@ -214,13 +214,13 @@ func TestCheckRefusesWhatTheDaemonWouldLose(t *testing.T) {
 	for name, bad := range map[string][]Value{
 		"fewer": counters(14, 5), "more": counters(16, 5), "fraction": append(counters(14, 5), Gauge(1.5)), "large": append(counters(14, 5), Gauge(1e21)),
 	} {
-		if err := schema.Check(bad); !errors.Is(err, ErrBadValue) {
+		if err := checkValues(bad, schema.Sources); !errors.Is(err, ErrBadValue) {
 			t.Errorf("%s: %v", name, err)
 		}
 		file := name + ".rrd"
 		must(t, c.Create(ctx, file, schema, at(0), ""))
 		good := samples(file, 0, 12, 15)
-		send(t, c, append(good[:6:6], Update{file, at(57_000), bad}))
+		send(t, c, append(good[:6:6], update(file, at(57_000), bad))) // says that the file has other sources
 		send(t, c, good[6:])
 		must(t, c.Flush(ctx, file))
 		series, err := c.Fetch(ctx, file, "AVERAGE", at(0), at(110_000))
@@ -232,13 +232,13 @@ func TestCheckRefusesWhatTheDaemonWouldLose(t *testing.T) {
 			t.Errorf("%s: the daemon kept what came after; is the check still needed?", name)
 		}
 	}
-	must(t, schema.Check(append(counters(13, 5), Unknown(), Gauge(-7))))
+	must(t, checkValues(append(counters(13, 5), Unknown(), Gauge(-7)), schema.Sources))
 	schema.Sources[0].Type = "COUNTER"
-	if err := schema.Check(append([]Value{Gauge(-7)}, counters(14, 1)...)); !errors.Is(err, ErrBadValue) {
+	if err := checkValues(append([]Value{Gauge(-7)}, counters(14, 1)...), schema.Sources); !errors.Is(err, ErrBadValue) {
 		t.Errorf("negative counter: %v", err)
 	}
 	schema.Sources[0].Type = "GAUGE"
-	must(t, schema.Check(append([]Value{Gauge(-7.5)}, counters(14, 1)...)))
+	must(t, checkValues(append([]Value{Gauge(-7.5)}, counters(14, 1)...), schema.Sources))
 }
 
 // Every decimal comes back from the file as it was, to the 15 digits that rrdtool's parser keeps.
@@ -251,7 +251,7 @@ func TestGaugesSurviveTheFile(t *testing.T) {
 	must(t, c.Create(ctx, "g.rrd", schema, at(10_000), ""))
 	var updates []Update
 	for i, want := range wants {
-		updates = append(updates, Update{"g.rrd", at(int64(i+1) * 10_000), []Value{Gauge(want)}})
+		updates = append(updates, update("g.rrd", at(int64(i+1)*10_000), []Value{Gauge(want)}))
 	}
 	send(t, c, updates)
 	series, err := c.Fetch(ctx, "g.rrd", "AVERAGE", at(0), at(int64(len(wants))*10_000))

@@ -137,6 +137,7 @@ func TestUpdateLinesReparse(t *testing.T) {
 			value, want := randomValue(random)
 			u.Values, wants = append(u.Values, value), append(wants, want)
 		}
+		u.Sources = anything(len(u.Values))
 		line, err := u.appendTo(dst)
 		if !bytes.HasPrefix(line, dst) {
 			t.Fatal("the bytes before the line changed")
@@ -220,7 +221,7 @@ func TestBatchOnTheWire(t *testing.T) {
 		var updates []Update
 		for range 1 + random.IntN(40) {
 			value, _ := randomValue(random)
-			updates = append(updates, Update{pick(random, hostile, 2), time.UnixMilli(random.Int64N(9e12)), []Value{value}})
+			updates = append(updates, update(pick(random, hostile, 2), time.UnixMilli(random.Int64N(9e12)), []Value{value}))
 		}
 		near, far := net.Pipe()
 		c := newClient(near, "pipe")
@@ -266,7 +267,7 @@ func TestBatchOnTheWire(t *testing.T) {
 }
 
 func TestLinesAreBuiltWithoutAllocation(t *testing.T) {
-	u := Update{"sw1.example.net/port-id12345.rrd", at(700), append(counters(13, math.MaxUint64), Gauge(0.125), Unknown())}
+	u := update("sw1.example.net/port-id12345.rrd", at(700), append(counters(13, math.MaxUint64), Gauge(0.125), Unknown()))
 	dst := make([]byte, 0, maxLine)
 	if allocations := testing.AllocsPerRun(100, func() { dst, _ = u.appendTo(dst[:0]) }); allocations != 0 {
 		t.Errorf("%v allocations per line", allocations)

@@ -130,24 +130,3 @@ func TestRefusalsAreSorted(t *testing.T) {
 		t.Error("class of nil or of a lost connection")
 	}
 }
-
-func FuzzReply(f *testing.F) {
-	for _, text := range []string{replyStats, replyFetch, replyInfo, replyBatch, "-1 No such file: /b/x.rrd\n", "0 PONG\n", "0 1795336200\n", "-1 RRD Error: \n"} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for name, err := range readAll(data) {
-			if err == nil || errors.Is(err, ErrProtocol) || errors.Is(err, io.ErrUnexpectedEOF) {
-				continue
-			}
-			var illegal *IllegalTimeError
-			var reply *ReplyError
-			if !errors.As(err, &illegal) && !errors.As(err, &reply) {
-				t.Errorf("%s: an error of no known kind: %v", name, err)
-			}
-			if len(err.Error()) > 2*maxErrorText {
-				t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
-			}
-		}
-	})
-}

@@ -100,16 +100,16 @@ func (s Source) validate() error {
 // limited says whether a minimum or maximum is a number that rrdtool can keep.
 func limited(x float64) bool { return math.Abs(x) <= maxGauge }
 
-// Check says with ErrBadValue why values must not go into a file of this
-// schema: their number differs from the sources', or a fraction is meant for a
-// source of whole numbers. rrdcached accepts both and drops them, and all that is
+// checkValues says with ErrBadValue why values must not go into a file of these
+// sources: their number differs, or a fraction is meant for a source of whole
+// numbers. rrdcached accepts both and drops them, and all that is
 // queued behind them, when it writes the file.
-func (s Schema) Check(values []Value) error {
-	if len(values) != len(s.Sources) {
-		return fmt.Errorf("%w: %d values for %d sources", ErrBadValue, len(values), len(s.Sources))
+func checkValues(values []Value, sources []Source) error {
+	if len(values) != len(sources) {
+		return fmt.Errorf("%w: %d values for %d sources", ErrBadValue, len(values), len(sources))
 	}
 	for i, value := range values {
-		switch s.Sources[i].Type {
+		switch sources[i].Type {
 		case "DERIVE":
 			if value.whole() {
 				continue
@@ -121,9 +121,18 @@ func (s Schema) Check(values []Value) error {
 		default:
 			continue
 		}
-		return fmt.Errorf("%w: source %s of type %s takes whole numbers", ErrBadValue, s.Sources[i].Name, s.Sources[i].Type)
+		return fmt.Errorf("%w: source %s of type %s takes whole numbers", ErrBadValue, printable(sources[i].Name), printable(sources[i].Type))
 	}
 	return nil
+}
+
+// SameSources says whether a file that has these sources takes all that is meant
+// for the sources want: the same names in the same order, and types that take
+// the same values. Heartbeats and limits may differ.
+func SameSources(has, want []Source) bool {
+	return slices.EqualFunc(has, want, func(has, want Source) bool {
+		return has.Name == want.Name && (has.Type == want.Type || has.Type == "DERIVE" && want.Type == "COUNTER")
+	})
 }
 
 // appendCreate appends the CREATE line without its newline. With a source file

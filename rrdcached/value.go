@@ -83,18 +83,23 @@ func appendDecimal(dst []byte, x float64) []byte {
 
 // Update is what one file gets for one time: one line of the protocol.
 type Update struct {
-	File   string    // see CheckFile
-	Time   time.Time // of the measurement; sent with milliseconds, which rrdcached honours
-	Values []Value   // 1-100, in the order of the file's sources
+	File    string    // see CheckFile
+	Time    time.Time // of the measurement; sent with milliseconds, which rrdcached honours
+	Values  []Value   // 1-100, in the order of the file's sources
+	Sources []Source  // of the file; their number and types must fit Values, since rrdcached does not look
 }
 
-// appendTo appends the UPDATE line without its newline. On an error dst comes back as it was.
+// appendTo appends the UPDATE line without its newline. On an error dst comes
+// back as it was. Every update goes through here, so no caller can send what costs data.
 func (u Update) appendTo(dst []byte) ([]byte, error) {
 	if err := CheckFile(u.File); err != nil {
 		return dst, err
 	}
 	if len(u.Values) < 1 || len(u.Values) > maxValues {
 		return dst, fmt.Errorf("%w: %d values for %s, want 1 to %d", ErrBadValue, len(u.Values), u.File, maxValues)
+	}
+	if err := checkValues(u.Values, u.Sources); err != nil {
+		return dst, err
 	}
 	seconds := u.Time.Unix()
 	if seconds < 1 || seconds > maxTime {
