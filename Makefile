@@ -17,6 +17,8 @@ DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
 FAULTS_AT_ONCE ?= 5
 FAULTS_DATA_AT_ONCE ?= 12
+FUZZTIME ?= 60s
+FUZZ_WORKERS ?= 2
 
 .PHONY: help
 help: ## Show the targets
@@ -57,6 +59,10 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes
 	@packaging/apt.sh gcc libc6-dev iproute2
 	go test -tags faults -count=1 -timeout 30m -parallel $(FAULTS_DATA_AT_ONCE) -run '^Test(Soak|Data[A-Z])' -v ./cmd/pollux
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME=60s each; make test runs their seeds only
+	@./packaging/fuzz.sh $(FUZZTIME) $(FUZZ_WORKERS)
 
 .PHONY: fmt
 fmt: ## Format the Go code

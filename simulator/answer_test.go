@@ -198,21 +198,6 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// FuzzReply holds that no packet breaks a responder or makes a reply beyond its limit.
-func FuzzReply(f *testing.F) {
-	f.Add(ask(f, gosnmp.Version2c, gosnmp.GetBulkRequest, 1, 10, ifNumber, ifXEntry+"6"))
-	f.Add(ask(f, gosnmp.Version1, gosnmp.GetRequest, 0, 0, ifNumber+".0"))
-	discovery := []byte{0x30, 0x3a, 2, 1, 3, 0x30, 0x0f, 2, 2, 1, 1, 2, 3, 0, 0xff, 0xe3, 4, 1, 4, 2, 1, 3, 4, 0x10, 0x30, 0x0e, 4, 0, 2, 1, 0,
-		2, 1, 0, 4, 0, 4, 0, 4, 0, 0x30, 0x12, 4, 0, 4, 0, 0xa0, 0x0c, 2, 2, 0, 1, 2, 1, 0, 2, 1, 0, 0x30, 0}
-	f.Add(discovery)
-	r := engine(f, Config{Ports: 4, V3: user("SHA", "AES"), Recordings: "testdata"})
-	f.Fuzz(func(t *testing.T, packet []byte) {
-		if out, _ := r.reply(packet, 3, moment2026.UnixNano(), nil); len(out) > r.limit {
-			t.Errorf("a reply has %d bytes", len(out))
-		}
-	})
-}
-
 func BenchmarkGetBulk5x12(b *testing.B) {
 	r := engine(b, Config{})
 	request := ask(b, gosnmp.Version2c, gosnmp.GetBulkRequest, 0, 12, ifEntry+"10", ifEntry+"16", ifXEntry+"6", ifXEntry+"10", ifXEntry+"15")

@@ -91,7 +91,7 @@ func parseRow(line string) (row, bool) {
 // parseValue encodes a value by its tag: a number, then x for hexadecimal
 // digits (LibreNMS has xx too, which means the same) or e for backslash escapes.
 func parseValue(tag, value string) ([]byte, bool) {
-	number, err := strconv.Atoi(strings.TrimRight(tag, "xe"))
+	number, err := strconv.ParseUint(strings.TrimRight(tag, "xe"), 10, 8)
 	if err != nil {
 		return nil, false
 	}

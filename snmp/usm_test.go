@@ -26,7 +26,7 @@ func (a engine3) credentials() Credentials {
 }
 
 // message is a v3 message of this engine with the id of the request.
-func (a engine3) message(t *testing.T, id uint32, pdu gosnmp.PDUType, variable gosnmp.SnmpPDU, change ...func(*gosnmp.SnmpPacket)) []byte {
+func (a engine3) message(t testing.TB, id uint32, pdu gosnmp.PDUType, variable gosnmp.SnmpPDU, change ...func(*gosnmp.SnmpPacket)) []byte {
 	t.Helper()
 	c := a.credentials()
 	if a.wrong {
@@ -57,7 +57,7 @@ func (a engine3) message(t *testing.T, id uint32, pdu gosnmp.PDUType, variable g
 }
 
 // report is an unauthenticated Report, or an authenticated one for the time window.
-func (a engine3) report(t *testing.T, id uint32, number int) []byte {
+func (a engine3) report(t testing.TB, id uint32, number int) []byte {
 	a.level = gosnmp.NoAuthNoPriv
 	if number == 2 {
 		a.level = gosnmp.AuthNoPriv
@@ -65,7 +65,7 @@ func (a engine3) report(t *testing.T, id uint32, number int) []byte {
 	return a.message(t, id, gosnmp.Report, gosnmp.SnmpPDU{Name: fmt.Sprintf(".1.3.6.1.6.3.15.1.1.%d.0", number), Type: gosnmp.Counter32, Value: uint(1)})
 }
 
-func (a engine3) answer(t *testing.T, id uint32, change ...func(*gosnmp.SnmpPacket)) []byte {
+func (a engine3) answer(t testing.TB, id uint32, change ...func(*gosnmp.SnmpPacket)) []byte {
 	return a.message(t, id, gosnmp.GetResponse, number(".1.3.6.1.2.1.1.3.0", 42), change...)
 }
 
