@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -152,6 +153,33 @@ func FuzzDecode(f *testing.F) {
 		check(t, data)
 		check(t, append([]byte{1}, s2.Encode(nil, data)...)) // the body behind the compression
 	})
+}
+
+// What an entry can make a recorder allocate is bounded, however small it is when it comes.
+func TestDecodingIsBounded(t *testing.T) {
+	entry, body := traffic(9_999, 0), []byte(nil)
+	for i := range entry.Measurements {
+		entry.Measurements[i].Values = make([]measurement.Value, 15) // all unknown: the fewest bytes for the most memory
+	}
+	good, err := journal.EncodeEntry(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err = s2.Decode(nil, good[1:]); err != nil {
+		t.Fatal(err)
+	}
+	for name, payload := range map[string][]byte{
+		"a full entry": good, "nothing but zeros": append([]byte{1}, s2.Encode(nil, make([]byte, 1<<20))...),
+		"a full entry with rubbish behind it": append([]byte{1}, s2.Encode(nil, append(body, make([]byte, 1<<19)...))...),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := journal.DecodeEntry(payload)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 || (err == nil) != (name == "a full entry") {
+			t.Errorf("%s: %d bytes allocated for %d, %v", name, used, len(payload), err)
+		}
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -12,6 +12,7 @@ func (r *Recorder) Hurry(grace, mark time.Duration) {
 		grace: grace, mark: mark, look: 300 * time.Millisecond, tick: 100 * time.Millisecond,
 		idle: 50 * time.Millisecond, backoff: 200 * time.Millisecond, block: 100 * time.Millisecond, keep: 100 * time.Millisecond,
 		reread: 20 * time.Millisecond, renew: 300 * time.Millisecond, full: r.pace.full, yield: r.pace.yield, patience: r.pace.patience,
+		behind: r.pace.behind,
 	}
 }
 
@@ -23,6 +24,12 @@ func (r *Recorder) WithoutStoredUpdates() { r.faults.forgetUpdates = true }
 
 // FullFor sets how long a full disk holds up the log.
 func (r *Recorder) FullFor(d time.Duration) { r.pace.full = d }
+
+// BehindAfter sets how long files may wait to be written without a line in the log.
+func (r *Recorder) BehindAfter(d time.Duration) { r.pace.behind = d }
+
+// Inspect lets one part in so many of the time go into looking at sources.
+func (r *Recorder) Inspect(parts int) { r.pace.inspect = parts }
 
 // Patience sets how long an entry of a later program is waited for, a tenth of it without the lease.
 func (r *Recorder) Patience(d time.Duration) { r.pace.yield, r.pace.patience = d/10, d }

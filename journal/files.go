@@ -16,8 +16,13 @@ const (
 // touch is what is known of one file.
 type touch struct {
 	second uint32 // whole second of the last update that the daemon answered; everything is refused at unusable
-	asked  uint32 // the connection on which it was asked, of a spoiled file the era; 0 is never
+	asked  uint32 // the connection on which it was asked, of a spoiled file the era; 0 is never. Beside it the bit wasInspected
 }
+
+// wasInspected says that the sources of a file were compared, or that this process created it.
+const wasInspected = 1 << 31
+
+func (t touch) when() uint32 { return t.asked &^ wasInspected }
 
 // unusable stands for the second of a file that can take nothing in this era.
 const unusable = math.MaxUint32
@@ -36,13 +41,14 @@ type files struct {
 	failed     int    // spoiled files that were asked again in vain in this era
 	known      map[uint64]touch
 	trusted    map[uint64]struct{}
-	refused    map[uint64]struct{}
+	refused    map[uint64]struct{} // whose refusal was logged on this connection
+	foreign    map[uint64]struct{} // whose other sources were logged
 }
 
 func newFiles() *files {
 	return &files{
 		seed: maphash.MakeSeed(), limit: maxFiles,
-		known: map[uint64]touch{}, trusted: map[uint64]struct{}{}, refused: map[uint64]struct{}{},
+		known: map[uint64]touch{}, trusted: map[uint64]struct{}{}, refused: map[uint64]struct{}{}, foreign: map[uint64]struct{}{},
 	}
 }
 
@@ -65,9 +71,9 @@ func (f *files) hash(name string) uint64 { return maphash.String(f.seed, name) }
 func (f *files) touched(hash uint64) (second uint32, ok bool) {
 	t, found := f.known[hash]
 	if found && t.second == unusable {
-		return unusable, t.asked == f.era || f.failed >= maxAgain
+		return unusable, t.when() == f.era || f.failed >= maxAgain
 	}
-	return t.second, found && t.asked == f.connection
+	return t.second, found && t.when() == f.connection
 }
 
 // spoiled says whether the file could take nothing when it was asked last, on whatever connection.
@@ -84,7 +90,21 @@ func (f *files) room(n int) {
 
 // learn notes the time of the file's last update in Unix seconds.
 func (f *files) learn(hash uint64, last float64) {
-	f.known[hash] = touch{uint32(max(0, min(math.Floor(last), unusable-1))), f.connection}
+	f.known[hash] = touch{uint32(max(0, min(math.Floor(last), unusable-1))), f.connection | f.known[hash].asked&wasInspected}
+	delete(f.foreign, hash)
+}
+
+// inspect notes that the file's sources are those that they must be.
+func (f *files) inspect(hash uint64) {
+	t := f.known[hash]
+	t.asked |= wasInspected
+	f.known[hash] = t
+}
+
+// inspected says whether there is nothing to look at: the sources are right, or the file takes nothing anyway.
+func (f *files) inspected(hash uint64) bool {
+	t := f.known[hash]
+	return t.second == unusable || t.asked&wasInspected != 0
 }
 
 // spoil notes that the file can take nothing in this era.
@@ -112,6 +132,15 @@ func (f *files) firstRefusal(hash uint64) bool {
 		return false
 	}
 	f.refused[hash] = struct{}{}
+	return true
+}
+
+// firstForeign is true once per file, until it has been found good again, for a bounded number of files.
+func (f *files) firstForeign(hash uint64) bool {
+	if _, found := f.foreign[hash]; found || len(f.foreign) >= maxRefused {
+		return false
+	}
+	f.foreign[hash] = struct{}{}
 	return true
 }
 

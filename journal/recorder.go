@@ -38,7 +38,7 @@ type RecorderConfig struct {
 type pace struct {
 	grace   time.Duration // what a write may take after RRDCached's window, until it survives a power loss
 	mark    time.Duration // between two marks
-	look    time.Duration // between two looks at the target and the lag while another recorder has the lease
+	look    time.Duration // between two looks at the target and the lag while another recorder has the lease, and two reports on its write-out
 	tick    time.Duration // between two readings of STATS, and at most between two writes of the state
 	idle    time.Duration // between two tries of the lease
 	backoff time.Duration // the longest wait after failures
@@ -52,6 +52,8 @@ type pace struct {
 	full     time.Duration
 	yield    time.Duration // without the lease, in front of an entry of a later program
 	patience time.Duration // until such an entry is dropped
+	behind   time.Duration // that files wait to be written, until a line in the log says so
+	inspect  int           // one part in so many of the time goes into looking at the sources of files; 0: none
 }
 
 // faults switch off single rules, for the tests that prove that they are needed.
@@ -69,7 +71,7 @@ type Recorder struct {
 	newLease func(key string) Lease
 	metrics  *metrics
 	log      *slog.Logger
-	schemas  map[measurement.Kind]rrdcached.Schema // by kind, to check values against
+	sources  map[measurement.Kind][]rrdcached.Source // by kind, to check values and files against
 	pace     pace
 	faults   faults
 
@@ -83,6 +85,7 @@ type Recorder struct {
 	files    *files
 	full     time.Time // since when the daemon cannot create files
 	newer    newer     // where entries of a later program begin
+	writing  writeOut
 }
 
 // NewRecorder prepares a recorder. newLease makes the lease of a key that the recorder names.
@@ -104,13 +107,13 @@ func NewRecorder(j *Journal, c RecorderConfig, newLease func(key string) Lease, 
 	return &Recorder{
 		journal: j, config: c, newLease: newLease, metrics: m,
 		log:     log.With("shard", j.shard, "target", c.Target),
-		schemas: knownSchemas(),
+		sources: knownSources(),
 		files:   newFiles(),
 		pace: pace{
 			grace: time.Minute, mark: 10 * time.Second, look: 10 * time.Second, tick: time.Second,
 			idle: time.Second, backoff: 5 * time.Second, block: time.Second, keep: 2 * time.Second,
 			reread: 200 * time.Millisecond, renew: 5 * time.Minute, log: 10 * time.Second, full: 10 * time.Minute,
-			yield: 30 * time.Second, patience: 10 * time.Minute,
+			yield: 30 * time.Second, patience: 10 * time.Minute, behind: 10 * time.Minute, inspect: 20,
 		},
 	}, nil
 }
@@ -231,7 +234,7 @@ func (r *Recorder) dial(ctx context.Context) (*rrdcached.Client, error) {
 	}
 	if id != r.target {
 		r.target, r.lease = id, r.newLease(r.journal.key("recorder", id))
-		r.marks, r.seen = marks{}, 0
+		r.marks, r.seen, r.writing = marks{}, 0, writeOut{}
 		r.current.Store(&id)
 	}
 	return client, nil
@@ -242,8 +245,8 @@ func (r *Recorder) stats(ctx context.Context, client *rrdcached.Client) (rrdcach
 	if err != nil {
 		return stats, fmt.Errorf("ask RRDCached for its counters: %w", err)
 	}
-	r.metrics.up.WithLabelValues(r.config.Target).Set(1)
-	r.metrics.queue.WithLabelValues(r.config.Target).Set(float64(stats.QueueLength))
+	added := r.writing.look(time.Now(), stats)
+	r.metrics.wrote(r.config.Target, added, r.writing.report())
 	return stats, nil
 }
 

@@ -92,6 +92,8 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	want := map[string]int{
 		"pollux_journal_entries": 1, "pollux_journal_bytes": 1, "pollux_journal_lag_seconds": 2, "pollux_journal_cut_total": 3,
 		"pollux_rrd_updates_total": 8, "pollux_rrdcached_up": 2, "pollux_rrdcached_queue_length": 2,
+		"pollux_rrdcached_files": 2, "pollux_rrdcached_waiting_seconds": 2, "pollux_rrdcached_idle_ratio": 2, "pollux_rrdcached_capacity_files": 2,
+		"pollux_rrdcached_updates_received_total": 2, "pollux_rrdcached_files_written_total": 2, "pollux_rrdcached_updates_written_total": 2,
 	}
 	for _, family := range families {
 		if want[family.GetName()] != len(family.GetMetric()) {

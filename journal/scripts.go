@@ -94,10 +94,15 @@ return 0
 // storeScript writes the state of a target, if the lease is still held.
 //
 //	KEYS lease, cursor, targets
-//	ARGV token, target, acked, durable, updates, instance
+//	ARGV token, target, acked, durable, updates, instance, report on the write-out
+//
+// A program without the report leaves the last one as it is; its time says how old it is.
 var storeScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], 'acked', ARGV[3], 'durable', ARGV[4], 'updates', ARGV[5], 'instance', ARGV[6])
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[2], 'acked', ARGV[3], 'durable', ARGV[4], 'updates', ARGV[5], 'instance', ARGV[6],
+  'writeout', ARGV[7], 'writeout_at', now)
 redis.call('SADD', KEYS[3], ARGV[2])
 return 1
 `)

@@ -43,6 +43,9 @@ func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, err
 		}
 		payload, _ := message.Values[field].(string)
 		items[i].entry, err = t.decoder.decode([]byte(payload))
+		if err == nil {
+			err = items[i].inTime()
+		}
 		if at := items[i].position; errors.Is(err, errNewer) && !t.pass(at) {
 			if i == 0 {
 				return nil, fmt.Errorf("entry %s waits for another recorder: %w", message.ID, err)
@@ -74,8 +77,20 @@ func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, err
 	return items, nil
 }
 
-// lines makes the lines of an entry. A value that its kind of file does not take is refused here, because
-// RRDCached would accept it and drop all that is queued behind it.
+// maxAhead is how far a sample may lie after the id of its entry, which is the
+// time of Redis at which it was appended: the 2 s of the append, and one for a step of that clock.
+const maxAhead = 3000 // ms
+
+// inTime says with ErrEntry that an entry has a sample from the future. Append
+// lets none in; one that came in by another way would close its file until that time.
+func (i *item) inTime() error {
+	if _, latest := i.entry.span(); latest > 0 && uint64(latest) > i.position.ms+maxAhead {
+		return bad("a sample is %d ms later than the entry", uint64(latest)-i.position.ms)
+	}
+	return nil
+}
+
+// lines makes the lines of an entry, with the sources that their files must have.
 func (t *term) lines(e *Entry) []line {
 	lines := make([]line, 0, len(e.Measurements))
 	count := 0
@@ -92,13 +107,9 @@ func (t *term) lines(e *Entry) []line {
 		l := line{entry: e, sample: m, update: rrdcached.Update{
 			File:   measurement.Path(e.Dir, m.Kind, m.Instance, m.Generation),
 			Time:   m.Time,
-			Values: values[start:len(values):len(values)],
+			Values: values[start:len(values):len(values)], Sources: t.sources[m.Kind],
 		}}
 		l.hash = t.files.hash(l.update.File)
-		if err := t.schemas[m.Kind].Check(l.update.Values); err != nil {
-			t.refuse(&l, err)
-			continue
-		}
 		lines = append(lines, l)
 	}
 	return lines
@@ -196,7 +207,10 @@ func (t *term) sendBatch(ctx context.Context, lines []line) (gone []line, err er
 	for i, refusal := range refusals {
 		gone = t.judge(&lines[wanted[i]], refusal, gone)
 	}
-	return gone, nil
+	if len(gone) > 0 { // what they are is not known, and they must not be taken for bad ones
+		return gone, nil
+	}
+	return nil, t.inspect(ctx, lines)
 }
 
 // judge counts one answer, and adds the line to gone when its file does not exist.

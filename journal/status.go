@@ -32,6 +32,7 @@ type TargetStatus struct {
 	Lag       time.Duration // age of the oldest entry that is not acknowledged, 0 when all are
 	Unwritten time.Duration // age of the oldest entry that is not known to be on disk, 0 when all are
 	Recorder  string        // token of the recorder that has the lease, "" for none
+	WriteOut  WriteOut
 }
 
 // Status reads how the log is. Targets are ordered by id.
@@ -67,6 +68,9 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 		}
 		if t.Recorder, err = j.client.Get(ctx, j.key("recorder", id)).Result(); err != nil && !errors.Is(err, redis.Nil) {
 			return Status{}, fmt.Errorf("read the recorder of target %s: %w", id, err)
+		}
+		if t.WriteOut, err = j.writeOut(ctx, id, now); err != nil {
+			return Status{}, err
 		}
 		s.Targets = append(s.Targets, t)
 	}

@@ -32,17 +32,20 @@ type term struct {
 	state    state
 	stored   state     // what Redis has
 	storedAt time.Time // when it was written last
+	toldAt   time.Time // when the report on the write-out was written with it
 	tickedAt time.Time
 	renewed  time.Time // since when spoiled files stay so
 	decoder  decoder
-	passing  bool // entries of a later program are dropped
-	blind    bool // the last read of the log failed
+	passing  bool          // entries of a later program are dropped
+	blind    bool          // the last read of the log failed
+	saved    time.Duration // that may go into looking at sources now
+	savedAt  time.Time     // until when it was saved up
 }
 
 // term records from the cursor on until ctx ends or something fails. The lease was just acquired.
 func (r *Recorder) term(ctx context.Context) error {
 	target, now := r.target, time.Now()
-	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now, renewed: now}
+	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now, renewed: now, savedAt: now}
 	t.decoder.newest = r.faults.newest
 	var err error
 	if t.client, err = r.dial(ctx); err != nil {
@@ -82,6 +85,9 @@ func (t *term) begin(ctx context.Context) error {
 		return err
 	}
 	t.stored = t.state
+	if err := t.resumeWriteOut(ctx); err != nil {
+		return err
+	}
 	known := t.state.updates
 	if t.faults.forgetUpdates {
 		known = t.seen
@@ -144,6 +150,11 @@ func (t *term) round(ctx context.Context) error {
 	if err != nil || t.blind {
 		return err
 	}
+	// Here and not behind a batch: of the files that were just sent some are due at
+	// once, and wait. Right before the next entry they have had the same time as ever.
+	if err := t.tick(ctx); err != nil {
+		return err
+	}
 	for len(items) > 0 {
 		n := t.group(items)
 		if err := t.send(ctx, items[:n]); err != nil {
@@ -156,12 +167,13 @@ func (t *term) round(ctx context.Context) error {
 		if err := t.store(ctx); err != nil {
 			return err
 		}
-		items = items[n:]
-		if err := t.tick(ctx); err != nil {
-			return err
+		if items = items[n:]; len(items) > 0 {
+			if err := t.tick(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	return t.tick(ctx)
+	return nil
 }
 
 // next reads and opens entries. When Redis does not let it, it waits a moment
@@ -237,6 +249,7 @@ func (t *term) tick(ctx context.Context) error {
 	if t.full.IsZero() { // else it answers, and cannot make the files that are due
 		t.trouble.Store(nil)
 	}
+	t.watchWriteOut()
 	t.marks.add(now, t.state.acked, t.pace.mark)
 	if stats.QueueLength == 0 {
 		if durable, found := t.marks.durable(now, t.window()); found {
@@ -249,12 +262,12 @@ func (t *term) tick(ctx context.Context) error {
 	return t.store(ctx)
 }
 
-// store writes the state when it has changed. A Redis that is full refuses it;
+// store writes the state when it has changed, and now and then how the target writes. A Redis that is full refuses it;
 // recording goes on, since the cap makes room, and what is sent twice is not recorded twice.
 func (t *term) store(ctx context.Context) error {
 	t.state.updates = t.received + t.client.Updates()
 	t.seen = t.state.updates
-	if t.state == t.stored {
+	if t.state == t.stored && time.Since(t.toldAt) < t.pace.look {
 		return nil
 	}
 	err := t.write(ctx)
@@ -272,7 +285,7 @@ func (t *term) store(ctx context.Context) error {
 func (t *term) write(ctx context.Context) error {
 	j, s := t.journal, t.state
 	held, err := storeScript.Run(ctx, j.client, []string{j.key("recorder", t.target), j.key("cursor", t.target), j.key("targets")},
-		t.lease.Token(), t.target, s.acked.String(), s.durable.String(), s.updates, s.instance).Bool()
+		t.lease.Token(), t.target, s.acked.String(), s.durable.String(), s.updates, s.instance, t.writing.report().text()).Bool()
 	switch {
 	case err != nil && (redis.IsOOMError(err) || strings.Contains(err.Error(), "-OOM ")): // Redis 6.2 quotes it
 		return fmt.Errorf("%w: %w", errFull, err)
@@ -282,5 +295,6 @@ func (t *term) write(ctx context.Context) error {
 		return errLeaseLost
 	}
 	t.stored, t.storedAt = s, time.Now()
+	t.toldAt = t.storedAt
 	return nil
 }

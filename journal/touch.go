@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,15 +17,15 @@ const maxBack = 8
 // errNoRoom says that files cannot be created for a reason that may pass.
 var errNoRoom = errors.New("RRDCached cannot create files; is its disk full?")
 
-// knownSchemas are the schemas of all kinds of files, for checks of values.
-func knownSchemas() map[measurement.Kind]rrdcached.Schema {
-	schemas := map[measurement.Kind]rrdcached.Schema{}
+// knownSources are the sources of all kinds of files, which values and files are checked against.
+func knownSources() map[measurement.Kind][]rrdcached.Source {
+	sources := map[measurement.Kind][]rrdcached.Source{}
 	for kind := measurement.Kind(0); kind < 255; kind++ {
 		if schema, err := measurement.Schema(kind, 1, 1, 0, nil); err == nil {
-			schemas[kind] = schema
+			sources[kind] = schema.Sources
 		}
 	}
-	return schemas
+	return sources
 }
 
 // touch asks the daemon for the last update of each file that was not asked on
@@ -104,40 +103,22 @@ func (t *term) spoil(l *line, why error) {
 	t.report(l, why)
 }
 
-// found takes a file that exists. RRDCached would accept a wrong number of
-// values and drop all that follows, so the sources of files are compared: once
-// per process of one file of each directory, kind and generation, and of
-// every file that was spoiled. To ask for each file would take a fresh process
-// 0.5 ms a file, minutes in a large tree. So a file with other sources is
-// found unless the first good file of its directory came before it; then its own values
-// are lost in RRDCached's log, and no other's.
+// found takes a file that exists. The sources of files are compared at once
+// of one file of each directory, kind and generation, and of every file that was
+// spoiled; of the others later, see inspect. To ask for each file here would take a fresh process
+// 0.5 ms a file, minutes in a large tree. So a file with other sources behind a good one
+// of its directory loses its own values until it is found, and no other's.
 func (t *term) found(ctx context.Context, l *line, last float64) error {
 	m := l.sample
 	directory := t.files.hash(measurement.Path(l.entry.Dir, m.Kind, 0, m.Generation))
 	if _, trusted := t.files.trusted[directory]; !trusted || t.files.spoiled(l.hash) {
-		var info rrdcached.Info
-		err := t.ask(ctx, func(ctx context.Context) (err error) {
-			info, err = t.client.Info(ctx, l.update.File)
+		if fits, err := t.fits(ctx, l); err != nil || !fits {
 			return err
-		})
-		if err != nil && !aboutFile(err) {
-			return fmt.Errorf("look at %s: %w", l.update.File, err)
-		}
-		if err == nil && !sameSources(info.Sources, m.Kind.Sources()) {
-			err = errors.New("the file has other sources than measurements of its kind")
-		}
-		if err != nil {
-			t.spoil(l, err)
-			return nil
 		}
 		t.files.trust(directory)
 	}
 	t.files.learn(l.hash, last)
 	return nil
-}
-
-func sameSources(sources []rrdcached.Source, names []string) bool {
-	return slices.EqualFunc(sources, names, func(s rrdcached.Source, name string) bool { return s.Name == name })
 }
 
 // create makes the file of a line that has none.
@@ -167,6 +148,7 @@ func (t *term) create(ctx context.Context, l *line) error {
 	case err == nil:
 		t.full = time.Time{}
 		t.files.learn(l.hash, float64(m.Time.Unix()-10)) // where Create lets it begin
+		t.files.inspect(l.hash)
 		return nil
 	case errors.Is(err, rrdcached.ErrExists):
 		return t.reprobe(ctx, l)
@@ -231,7 +213,7 @@ func (t *term) join(ctx context.Context, l *line) error {
 	if second == unusable || boundary <= int64(second) {
 		return nil
 	}
-	unknown := rrdcached.Update{File: l.update.File, Time: time.Unix(boundary, 0), Values: make([]rrdcached.Value, len(l.update.Values))}
+	unknown := rrdcached.Update{File: l.update.File, Time: time.Unix(boundary, 0), Values: make([]rrdcached.Value, len(l.update.Values)), Sources: l.update.Sources}
 	err := t.ask(ctx, func(ctx context.Context) error {
 		if err := t.client.Update(ctx, unknown); err != nil {
 			return err

@@ -40,6 +40,7 @@ type world struct {
 	window  time.Duration
 	wrap    func(journal.Lease) journal.Lease
 	through string       // address of a proxy to rrdcached, "" for none
+	log     *slog.Logger // nil for none
 	limit   atomic.Int64 // cap in bytes
 	random  *rand.Rand
 	begin   int64 // Unix seconds, hours ago: simulated time is faster than ours
@@ -138,7 +139,7 @@ type running struct {
 func (w *world) record(set ...func(*journal.Recorder)) *running {
 	w.t.Helper()
 	registry := prometheus.NewRegistry()
-	recorder, err := journal.NewRecorder(w.journal, w.config(), w.newLease, registry, quiet(w.t))
+	recorder, err := journal.NewRecorder(w.journal, w.config(), w.newLease, registry, cmp.Or(w.log, quiet(w.t)))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -51,6 +51,8 @@ type targetJSON struct {
 	Unwritten float64 `json:"unwritten_seconds"`
 	Recorder  string  `json:"recorder"` // NODE_ID, "" for none
 	Note      string  `json:"note,omitempty"`
+
+	WriteOut *writeOutJSON `json:"write_out,omitempty"`
 }
 
 func (p *program) journalStatus(ctx context.Context) error {
@@ -82,7 +84,7 @@ func (n *node) targets(ctx context.Context, status journal.Status) []targetJSON 
 	}
 	shown := []targetJSON{}
 	for _, t := range status.Targets {
-		one := targetJSON{ID: t.ID, Lag: t.Lag.Seconds(), Unwritten: t.Unwritten.Seconds(), Recorder: cluster.ParseHolder(t.Recorder).Name}
+		one := targetJSON{ID: t.ID, Lag: t.Lag.Seconds(), Unwritten: t.Unwritten.Seconds(), Recorder: cluster.ParseHolder(t.Recorder).Name, WriteOut: newWriteOutJSON(t.WriteOut)}
 		for address, id := range ids {
 			if id == t.ID {
 				one.Address = address
@@ -138,10 +140,10 @@ func (p *program) printJournal(status journal.Status, shown journalJSON) error {
 	var rows [][]string
 	for _, t := range shown.Targets {
 		rows = append(rows, []string{
-			t.Address, t.ID, seconds(t.Lag), seconds(t.Unwritten), t.Recorder, t.Note,
+			t.Address, t.ID, seconds(t.Lag), seconds(t.Unwritten), t.WriteOut.String(), t.Recorder, t.Note,
 		})
 	}
-	return p.printTable([]string{"RRDCACHED", "TARGET", "LAG", "UNWRITTEN", "RECORDER", "NOTE"}, rows)
+	return p.printTable([]string{"RRDCACHED", "TARGET", "LAG", "UNWRITTEN", "WRITE-OUT", "RECORDER", "NOTE"}, rows)
 }
 
 func mebibytes(bytes int64) string {

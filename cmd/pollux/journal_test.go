@@ -34,12 +34,15 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 		if len(all) != 1 || all[0]["recorder"] != "node-1" || all[0]["address"] != rrd.Address {
 			return false
 		}
+		if report, ok := all[0]["write_out"].(object); !ok || report["idle_ratio"] != 1.0 || report["waiting_seconds"] != 0.0 { // told 10 s after the start
+			return false
+		}
 		checkNames(t, all[0])
 		id, _ = all[0]["target"].(string)
 		return true
 	})
 	page := s.spawn("journal", "status").works()
-	for _, part := range []string{"entries", "memory", "MiB of ", "window", "cut ", id, rrd.Address, "node-1"} {
+	for _, part := range []string{"entries", "memory", "MiB of ", "window", "cut ", id, rrd.Address, "node-1", "WRITE-OUT", "100 % idle, 0 files/s"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q:\n%s", part, page)
 		}
