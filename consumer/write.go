@@ -43,7 +43,7 @@ func entryOf(t *turn, d device.Device, report poller.Report) journal.Entry {
 		last = d.PolledAt.Add(d.PollDuration)
 	}
 	return journal.Entry{
-		DeviceID: t.DeviceID, Slot: t.Slot, Outcome: report.Poll.Outcome,
+		DeviceID: t.DeviceID, Shard: d.Shard, Slot: t.Slot, Outcome: report.Poll.Outcome,
 		Dir: d.RRDDir, Step: d.Interval, Heartbeat: measurement.Heartbeat(d.Interval),
 		Measurements: measurement.Part(report.Measurements, last, journal.MaxMeasurements),
 	}
@@ -91,8 +91,12 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 			return &ending{device.OutcomeSkipped, skipRefused}
 		case errors.Is(err, journal.ErrServer):
 			c.sight.lookNow()
+		case errors.Is(err, journal.ErrMoving): // nothing is wrong with Redis, and it takes a moment only
+			pause = firstPause
 		}
-		failed = time.Now()
+		if !errors.Is(err, journal.ErrMoving) {
+			failed = time.Now()
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("append slot %d of device %d until its end: %w", t.Slot, t.DeviceID, err)

@@ -29,6 +29,7 @@ var ErrEntry = errors.New("not an entry of the journal")
 // replays it needs neither the inventory nor the settings.
 type Entry struct {
 	DeviceID     int64          // at least 1
+	Shard        int            // whose log it goes into, device.Device.Shard; not a part of what the log holds
 	Slot         int64          // Unix second at which the device's turn began
 	Outcome      device.Outcome // one that finishes a slot
 	Dir          string         // directory of the device's RRD files, device.Device.RRDDir

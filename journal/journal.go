@@ -41,11 +41,19 @@ var ErrServer = errors.New("another Redis answers for the journal")
 // field is the one field of a message of the stream.
 const field = "e"
 
+// Keys that the logs of all shards have together, see common.
+const (
+	keyLast   = "last"   // hash: device -> its last finished slots
+	keyMoves  = "moves"  // hash: device -> where it belongs since it was moved, see move.go
+	keyOwners = "owners" // hash: id of a target -> its shard
+)
+
 // Journal is the log of one shard. It is safe for concurrent use.
 type Journal struct {
 	client   redis.UniversalClient
 	shard    string
 	stream   string
+	number   int
 	encoders sync.Pool
 }
 
@@ -54,7 +62,7 @@ type Journal struct {
 func New(client redis.UniversalClient, shard int) *Journal {
 	name := strconv.Itoa(shard)
 	return &Journal{
-		client: client, shard: name, stream: "pollux:{journal:" + name + "}",
+		client: client, shard: name, number: shard, stream: "pollux:{journal:" + name + "}",
 		encoders: sync.Pool{New: func() any { return new(encoder) }},
 	}
 }
@@ -63,6 +71,10 @@ func New(client redis.UniversalClient, shard int) *Journal {
 func (j *Journal) key(parts ...string) string {
 	return j.stream + ":" + strings.Join(parts, ":")
 }
+
+// common is a key that the logs of all shards have together. A device's finished
+// slots and where it belongs must not change with its shard, and both are judged in the one step that appends.
+func common(name string) string { return "pollux:{journal:0}:" + name }
 
 // Append puts an entry into the log, or, when it has no measurements or its
 // outcome is down or auth, only notes that the device's slot is finished. All of it is one step in Redis.
@@ -87,6 +99,7 @@ func (j *Journal) AppendAgain(ctx context.Context, entry Entry) (Result, error) 
 	return j.append(ctx, "", entry, "again")
 }
 
+// append is nothing but the one step; a device that belongs to another shard is an *elsewhereError.
 func (j *Journal) append(ctx context.Context, server string, entry Entry, again string) (Result, error) {
 	if entry.Outcome == device.OutcomeDown || entry.Outcome == device.OutcomeAuth {
 		entry.Measurements = nil
@@ -101,18 +114,30 @@ func (j *Journal) append(ctx context.Context, server string, entry Entry, again 
 		payload = nil
 	}
 	earliest, latest := entry.span()
-	code, err := appendScript.Run(ctx, j.client, []string{j.stream, j.key("last")},
-		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server, again).Int()
-	if err != nil {
-		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
+	code, err := appendScript.Run(ctx, j.client, []string{j.stream, common(keyLast), common(keyMoves)},
+		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server, again, j.number).Int()
+	if err == nil {
+		var result Result
+		if result, err = resultOf(code); err == nil {
+			return result, nil
+		}
 	}
-	switch code {
-	case 0:
+	return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
+}
+
+// resultOf is what the code of the script means.
+func resultOf(code int) (Result, error) {
+	switch {
+	case code == 0:
 		return Accepted, nil
-	case 1:
+	case code == 1:
 		return Future, nil
-	case 3:
-		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, ErrServer)
+	case code == 3:
+		return "", ErrServer
+	case code == 4:
+		return "", ErrMoving
+	case code >= elsewhereCode:
+		return "", &elsewhereError{code - elsewhereCode}
 	default:
 		return Stale, nil
 	}
@@ -122,7 +147,7 @@ func (j *Journal) append(ctx context.Context, server string, entry Entry, again 
 // what the log holds of it and creates no file. window is how long RRDCached
 // may hold an update in memory; the files may go after it.
 func (j *Journal) Tombstone(ctx context.Context, deviceID int64, window time.Duration) error {
-	err := tombstoneScript.Run(ctx, j.client, []string{j.key("tombstones"), j.key("last")}, deviceID, (2 * window).Milliseconds()).Err()
+	err := tombstoneScript.Run(ctx, j.client, []string{j.key("tombstones"), common(keyLast), common(keyMoves)}, deviceID, (2 * window).Milliseconds()).Err()
 	if err != nil {
 		return fmt.Errorf("mark device %d as removed in the journal: %w", deviceID, err)
 	}

@@ -107,7 +107,11 @@ func (k *keeper) cap(ctx context.Context) (int64, error) {
 	if k.limit > 0 && time.Since(k.readAt) < capEvery {
 		return k.limit, nil
 	}
-	limit, bounded, err := k.journal.limit(ctx)
+	shards := 1
+	if k.config.Shards != nil {
+		shards = k.config.Shards()
+	}
+	limit, bounded, err := k.journal.limit(ctx, shards)
 	if err != nil {
 		return 0, err
 	}

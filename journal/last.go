@@ -80,7 +80,7 @@ func (j *Journal) LastOn(ctx context.Context, server string, ids []int64) ([]Las
 		for _, id := range chunk {
 			arguments = append(arguments, id)
 		}
-		values, err := lastScript.Run(ctx, j.client, []string{j.key("last")}, arguments...).Slice()
+		values, err := lastScript.Run(ctx, j.client, []string{common(keyLast)}, arguments...).Slice()
 		if err == nil && len(values) != len(chunk) {
 			err = ErrServer
 		}

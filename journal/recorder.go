@@ -32,6 +32,7 @@ type RecorderConfig struct {
 	FlushWindow func() time.Duration       // how long RRDCached may hold an update: its -w, -z and -f together
 	Archives    func() []rrdcached.Archive // of files that must be created
 	Cap         func() int64               // bytes that the log may take in Redis; nil or 0 is a quarter of Redis' maxmemory
+	Shards      func() int                 // how many shards share that quarter; nil is one
 }
 
 // pace is how often things happen. Tests change it.
@@ -171,7 +172,7 @@ func (r *Recorder) judge(err error) {
 	switch {
 	case err == nil:
 		r.trouble.Store(nil)
-	case errors.Is(err, errNoRoom), errors.Is(err, ErrOtherCluster), errors.Is(err, rrdcached.ErrConnection),
+	case errors.Is(err, errNoRoom), errors.Is(err, ErrOtherCluster), errors.Is(err, ErrTargetShard), errors.Is(err, rrdcached.ErrConnection),
 		errors.Is(err, rrdcached.ErrProtocol), errors.Is(err, rrdcached.ErrPermission), errors.As(err, &reply):
 		r.trouble.Store(&err)
 	}
@@ -233,6 +234,10 @@ func (r *Recorder) dial(ctx context.Context) (*rrdcached.Client, error) {
 		return nil, fmt.Errorf("RRDCached at %s: %w", r.config.Target, err)
 	}
 	if id != r.target {
+		if err := r.journal.own(ctx, id); err != nil {
+			_ = client.Close() // the reason is the other error
+			return nil, fmt.Errorf("RRDCached at %s: %w", r.config.Target, err)
+		}
 		r.target, r.lease = id, r.newLease(r.journal.key("recorder", id))
 		r.marks, r.seen, r.writing = marks{}, 0, writeOut{}
 		r.current.Store(&id)

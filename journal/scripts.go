@@ -50,10 +50,11 @@ end
 
 // appendScript guards and appends.
 //
-//	KEYS stream, last
-//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any), again or ""
+//	KEYS stream, last, moves
+//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any), again or "", shard
 //
-// It returns 0 accepted, 1 future, 2 stale, 3 not the server of that run_id. Stale is a sample less than 1 s
+// It returns 0 accepted, 1 future, 2 stale, 3 not the server of that run_id, 4 the device is being moved, 100 and a shard:
+// it belongs there. Stale is a sample less than 1 s
 // after the device's last one, because the recorder compares whole seconds, an older slot, and the last one once more,
 // unless it is the same outcome without samples: that one may be the retry of an append whose answer was lost.
 // The hash holds the slots that were finished before the last one too: the last
@@ -63,6 +64,12 @@ var appendScript = redis.NewScript(otherServer + earlierSlots + `
 if otherServer(ARGV[7]) then return 3 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local moved = redis.call('HGET', KEYS[3], ARGV[1])
+if moved then
+  local home, held = string.match(moved, '^(%d+):?(%d*)')
+  if held and held ~= '' and tonumber(held) > now then return 4 end
+  if home and home ~= ARGV[9] then return 100 + tonumber(home) end
+end
 local earliest, latest, slot = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local sample, finished, outcome, steps = 0, 0, '', '.'
 local held = redis.call('HGET', KEYS[2], ARGV[1])
@@ -109,7 +116,7 @@ return 1
 
 // tombstoneScript adds a tombstone and removes those whose time is over.
 //
-//	KEYS tombstones, last
+//	KEYS tombstones, last, moves
 //	ARGV device, lifetime ms
 var tombstoneScript = redis.NewScript(`
 local time = redis.call('TIME')
@@ -117,6 +124,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
 return 0
 `)
 

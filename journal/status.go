@@ -19,7 +19,7 @@ const plannedBytes = 3100
 type Status struct {
 	Entries int64         // recorded ones that are kept for a replay included
 	Bytes   int64         // memory in Redis
-	Limit   int64         // memory at which the oldest entries are cut
+	Limit   int64         // memory at which the oldest entries are cut, of the logs of all shards together
 	Oldest  time.Duration // age of the oldest entry, 0 when there is none
 	Lost    int64         // entries that were ever cut and had been recorded nowhere
 	AtRisk  int64         // entries that were ever cut, acknowledged but not known to be on disk
@@ -52,7 +52,7 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 	if s.Oldest, err = j.age(ctx, now, "-"); err != nil {
 		return Status{}, err
 	}
-	if s.Limit, _, err = j.limit(ctx); err != nil {
+	if s.Limit, _, err = j.limit(ctx, 1); err != nil {
 		return Status{}, err
 	}
 	if s.Lost, s.AtRisk, err = j.cuts(ctx); err != nil {
@@ -125,16 +125,17 @@ func (j *Journal) cuts(ctx context.Context) (lost, atRisk int64, err error) {
 }
 
 // limit is how many bytes the log may take: a part of Redis' maxmemory, or a
-// fixed size where it has none.
-func (j *Journal) limit(ctx context.Context) (bytes int64, bounded bool, err error) {
+// fixed size where it has none. All shards together take no more.
+func (j *Journal) limit(ctx context.Context, shards int) (bytes int64, bounded bool, err error) {
+	shards = max(shards, 1)
 	info, err := j.client.Info(ctx, "memory").Result()
 	if err != nil {
 		return 0, false, fmt.Errorf("read maxmemory of Redis: %w", err)
 	}
 	if memory := maxMemory(info); memory > 0 {
-		return memory / capPart, true, nil
+		return memory / capPart / int64(shards), true, nil
 	}
-	return capDefault, false, nil
+	return capDefault / int64(shards), false, nil
 }
 
 // age is how old the first entry from a place on is, 0 when there is none.

@@ -16,7 +16,7 @@ var (
 
 // forgetScript drops the cursor of a target, unless a recorder works for it.
 //
-//	KEYS lease, cursor, targets
+//	KEYS lease, cursor, targets, owners
 //	ARGV target
 //
 // It returns 0 dropped, 1 unknown, 2 a recorder holds the lease.
@@ -24,6 +24,7 @@ var forgetScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 1 then return 2 end
 if redis.call('SREM', KEYS[3], ARGV[1]) == 0 then return 1 end
 redis.call('DEL', KEYS[2])
+redis.call('HDEL', KEYS[4], ARGV[1])
 return 0
 `)
 
@@ -35,7 +36,7 @@ func (j *Journal) ForgetTarget(ctx context.Context, target string) error {
 	if !hexID.MatchString(target) {
 		return fmt.Errorf("%w: %.40q is not the id of one, 18 hexadecimal digits", ErrNoTarget, target)
 	}
-	code, err := forgetScript.Run(ctx, j.client, []string{j.key("recorder", target), j.key("cursor", target), j.key("targets")}, target).Int()
+	code, err := forgetScript.Run(ctx, j.client, []string{j.key("recorder", target), j.key("cursor", target), j.key("targets"), common(keyOwners)}, target).Int()
 	switch {
 	case err != nil:
 		return fmt.Errorf("forget target %s: %w", target, err)

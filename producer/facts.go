@@ -24,7 +24,7 @@ const recentEvents = 10
 type Outside struct {
 	Redis     error
 	Journal   error            // of the journal's Redis, which may be another one
-	RRDCached map[string]error // by address as RRDCACHED has it
+	RRDCached map[string]error // of the device's shard, by address as RRDCACHED or rrd.shards has it
 }
 
 // TaskFacts are what asynq knows of the task of a slot.

@@ -28,7 +28,6 @@ var elsewhere = map[string]string{
 	"distributed_poller_name":             "a node's name is NODE_ID in its .env",
 	"rrdcached":                           "it is RRDCACHED in each node's .env",
 	"rrd.heartbeat":                       "it follows from the interval of each device",
-	"rrd.shards":                          "the journal has one shard, which is fixed: one carries some 3,000 polls a second, so nothing needs a second",
 	"rrd.step":                            "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
 	"service_alerting_enabled":            noAlerting,
 	"service_alerting_frequency":          noAlerting,

@@ -19,6 +19,7 @@ const (
 	FormEnum     Form = "enum"     // one of Words
 	FormList     Form = "list"     // some of Words, each once, the first first: "v2c,v1"
 	FormArchives Form = "archives" // round robin archives: "AVERAGE:1x2016 6x1440 MAX:6x1440"
+	FormShards   Form = "shards"   // RRDCached by shard: "1=a:42217,b:42217 2=c:42217"; may be empty
 )
 
 // Check says whether a value may be stored for the setting. Its error names the key and what it takes.
@@ -52,6 +53,12 @@ func (s Setting) Parse(value string) (string, error) {
 		if _, err := rrdcached.ParseArchives(value); err != nil {
 			return "", fmt.Errorf("%s: %w", s.Key, err)
 		}
+	case FormShards:
+		shards, err := ParseShards(value)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", s.Key, err)
+		}
+		return formatShards(shards), nil
 	default:
 		return "", fmt.Errorf("%s has a type that this program does not know", s.Key)
 	}
@@ -93,6 +100,8 @@ func (s Setting) Range() string {
 		return "a list of " + strings.Join(s.Words, ",")
 	case FormArchives:
 		return "1 to 50 archives"
+	case FormShards:
+		return fmt.Sprintf("NUMBER=ADDRESS,... of shards 1 to %d", maxShard)
 	default:
 		return ""
 	}

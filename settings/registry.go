@@ -51,6 +51,7 @@ const (
 	KeySNMPTransports     = "snmp.transports"
 	KeyRRDArchives        = "rrd.rra"
 	KeyRRDFlushWindow     = "rrd.flush_window"
+	KeyRRDShards          = "rrd.shards"
 	KeyEventlogPurge      = "eventlog_purge"
 	KeyOutagesPurge       = "outages_purge"
 	KeyNodeHistoryPurge   = "node_history_purge"
@@ -101,6 +102,7 @@ func keepSettings() []Setting {
 	return []Setting{
 		{Key: KeyRRDArchives, Scope: ScopeCluster, Form: FormArchives, Default: defaultArchives, Help: "Archives of new RRD files, in steps of the file: FUNCTION:STEPSxROWS ..."},
 		{Key: KeyRRDFlushWindow, Scope: ScopeCluster, Form: FormInt, Default: "3000", Min: 1, Max: 86_400, Unit: "s", Help: "How long rrdcached may hold an update in memory: the sum of its options -w, -z and -f, or more."},
+		{Key: KeyRRDShards, Scope: ScopeCluster, Form: FormShards, Help: "Further RRDCached that share the devices: 1=host:42217,host:42217 2=host:42217. Shard 0 is RRDCACHED. A new device is given one of them for good; pollux rrd rebalance moves devices."},
 		{Key: KeyEventlogPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which events are removed."},
 		{Key: KeyOutagesPurge, Scope: ScopeCluster, Form: FormInt, Default: "400", Min: 1, Max: 3650, Unit: "days", Help: "Age at which outages that are over are removed; availability over a year needs 366."},
 		{Key: KeyNodeHistoryPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which the history of nodes is removed."},

@@ -81,7 +81,6 @@ func TestKeysOfLibreNMSNameTheirPlace(t *testing.T) {
 		"not pinged":                           {"service_ping_enabled", "service_ping_frequency"},
 		"install another binary":               {"service_update_enabled", "service_update_frequency"},
 		"/healthz":                             {"service_watchdog_enabled", "service_health_file"},
-		"one shard":                            {"rrd.shards"},
 		"pollux device set HOST":               {"snmp.community", "snmp.v3"},
 	} {
 		for _, key := range keys {
@@ -99,6 +98,10 @@ func TestCheckRefuses(t *testing.T) {
 		"snmp.retries": {"-1", "21", " 5", "5 ", "05", "0x5"}, "snmp.timeout": {"1.5", "0"}, "service_poller_frequency": {"9", "3601"}, "snmp.max_repeaters": {"+5"},
 		"eventlog_purge": {""}, "distributed_poller": {"yes", "True", "1", ""}, "rrd.rra": {"AVERAGE", ""},
 		"service_loglevel": {"loud", "", "info,warn", " info", "inf\x00o"}, "snmp.version": {"", "v4", "v2c,", ",v2c", "v2c,v2c", "v2c;v1", "v2c,V2C"}, "snmp.transports": {"udp udp6", "ip"},
+		"rrd.shards": {
+			"rrd1:42217", "0=rrd1:42217", "64=rrd1:42217", "01=rrd1:42217", "1=", "1=rrd1", "1=rrd1:42217,", "1=unix:/run/rrd.sock", "1=rrd1:42217 1=rrd2:42217",
+			"1=rrd1:42217 2=rrd1:42217", "1=a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1", "1=rrd1:42217;2=rrd2:42217", "-1=rrd1:42217",
+		},
 	} {
 		s := find(t, key)
 		for _, value := range values {
@@ -126,6 +129,7 @@ func TestParseGivesTheStoredForm(t *testing.T) {
 	for _, c := range []struct{ key, typed, stored string }{
 		{"service_loglevel", "INFO", "info"}, {"service_loglevel", "WARNING", "warn"}, {"service_loglevel", "Critical", "error"}, {"service_loglevel", "debug", "debug"},
 		{"snmp.version", "v1", "v1"}, {"snmp.version", "V3, v2c", "v3,v2c"}, {"snmp.transports", "tcp6,udp", "tcp6,udp"}, {"snmp.port", "1161", "1161"},
+		{"rrd.shards", "  12=b:1  2=[::1]:2,a:3 ", "2=[::1]:2,a:3 12=b:1"}, {"rrd.shards", " ", ""},
 	} {
 		if got, err := find(t, c.key).Parse(c.typed); err != nil || got != c.stored {
 			t.Errorf("%s=%s is stored as %q, %v, want %q", c.key, c.typed, got, err, c.stored)
@@ -137,7 +141,7 @@ func TestRangeSaysWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
 		"snmp.timeout": "1 to 30 s", "snmp.retries": "0 to 20", "distributed_poller": "true or false", "service_loglevel": "debug, info, warn or error",
-		"snmp.version": "a list of v1,v2c,v3", "rrd.rra": "1 to 50 archives",
+		"snmp.version": "a list of v1,v2c,v3", "rrd.rra": "1 to 50 archives", "rrd.shards": "NUMBER=ADDRESS,... of shards 1 to 63",
 	} {
 		if got := find(t, key).Range(); got != want {
 			t.Errorf("%s takes %q, want %q", key, got, want)

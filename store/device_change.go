@@ -14,8 +14,8 @@ import (
 )
 
 // AddDevice adds a device and returns it as it stands then: with its id, its
-// RRD directory (the hostname, with ~1, ~2, ... when that is taken), shard 0
-// and status new. Port 0 means 161, no transport udp. Errors: ErrInvalid,
+// RRD directory (the hostname, with ~1, ~2, ... when that is taken), one of the
+// shards in force, and status new. Port 0 means 161, no transport udp. Errors: ErrInvalid,
 // ErrDuplicate for the hostname, ErrNotFound for the group.
 func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, error) {
 	d = completed(d)
@@ -37,6 +37,9 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 			return err
 		}
 		if row.RRDDir, err = freeDirectory(ctx, tx, d.Hostname); err != nil {
+			return err
+		}
+		if row.Shard, err = shardFor(ctx, tx, row.RRDDir); err != nil {
 			return err
 		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {

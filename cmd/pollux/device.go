@@ -82,6 +82,7 @@ type deviceJSON struct {
 	LastPolled   *string  `json:"last_polled"`
 	PollSeconds  float64  `json:"last_polled_timetaken"`
 	RRDDir       string   `json:"rrd_dir"`
+	Shard        int      `json:"shard"`
 	Generation   int      `json:"generation"`
 	SysName      string   `json:"sys_name,omitempty"`
 	SysDescr     string   `json:"sys_descr,omitempty"`
@@ -115,7 +116,7 @@ func toJSON(d device.Device, ports []device.Port) deviceJSON {
 	shown := deviceJSON{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
 		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Status: string(status(d)), StatusReason: d.StatusReason,
-		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Generation: d.Generation,
+		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),
 	}

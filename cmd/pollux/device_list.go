@@ -144,7 +144,7 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
 		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
-		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", d.RRDDir},
+		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", filesOf(d)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])
@@ -165,4 +165,12 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 		})
 	}
 	return p.printTable([]string{"PORT", "IFINDEX", "IFNAME", "IFALIAS", "IFTYPE", "SPEED", "ADMIN", "OPER", ""}, rows)
+}
+
+// filesOf is where a device's files are: the directory, and the shard when it is another than that of RRDCACHED.
+func filesOf(d device.Device) string {
+	if d.Shard == 0 {
+		return d.RRDDir
+	}
+	return fmt.Sprintf("%s, in shard %d", d.RRDDir, d.Shard)
 }

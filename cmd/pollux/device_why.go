@@ -46,7 +46,7 @@ func (p *program) deviceWhy(ctx context.Context, spec string) error {
 		w := &witness{config: c, cluster: id, log: p.logger(orDefault(c.LogLevel, "error"))}
 		defer w.close()
 		deps := producer.DeskDeps{Store: s, Events: s, Distributed: values.Bool(settings.KeyDistributedPoller)}
-		outside := w.ask(ctx, &deps)
+		outside := w.ask(ctx, &deps, targetsOf(found.Shard, c, values))
 		facts, err := producer.NewDesk(deps).Facts(ctx, found, outside)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ type witness struct {
 }
 
 // ask connects to what answers and fills it in; the rest is in the answer.
-func (w *witness) ask(ctx context.Context, deps *producer.DeskDeps) producer.Outside {
+func (w *witness) ask(ctx context.Context, deps *producer.DeskDeps, targets []string) producer.Outside {
 	cluster.LibraryLog{Log: w.log}.Install()
 	outside := producer.Outside{RRDCached: map[string]error{}}
 	deps.Redis, outside.Redis = w.redis(ctx, w.config.Redis)
@@ -80,10 +80,23 @@ func (w *witness) ask(ctx context.Context, deps *producer.DeskDeps) producer.Out
 	if outside.Journal == nil {
 		deps.Journal = journal.New(kept, 0)
 	}
-	for _, target := range w.config.RRDCached {
+	for _, target := range targets {
 		outside.RRDCached[target] = pingRRDCached(ctx, target)
 	}
 	return outside
+}
+
+// targetsOf are the RRDCached of a shard.
+func targetsOf(shard int, c config.Config, values settings.Values) []string {
+	if shard == 0 {
+		return c.RRDCached
+	}
+	for _, s := range values.Shards() {
+		if s.Number == shard {
+			return s.Targets
+		}
+	}
+	return nil
 }
 
 // redis connects without waiting for one that does not answer, and without claiming one that is of no cluster yet.

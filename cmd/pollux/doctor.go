@@ -142,24 +142,32 @@ func (x *examination) rrdcached(ctx context.Context) {
 		return
 	}
 	for _, target := range x.config.RRDCached {
-		if err := x.target(ctx, target); err != nil {
+		if err := x.target(ctx, target, "RRDCACHED"); err != nil {
 			x.fail("rrdcached", fmt.Errorf("%s: %w", target, err))
+		}
+	}
+	for _, shard := range x.values.Shards() {
+		for _, target := range shard.Targets {
+			if err := x.target(ctx, target, settings.KeyRRDShards); err != nil {
+				x.fail("rrdcached", fmt.Errorf("shard %d, %s: %w", shard.Number, target, err))
+			}
 		}
 	}
 }
 
-func (x *examination) target(ctx context.Context, target string) error {
+// target examines an RRDCached that stands in a variable or a setting.
+func (x *examination) target(ctx context.Context, target, where string) error {
 	dialing, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	client, err := rrdcached.Dial(dialing, target)
 	if err != nil {
-		return fmt.Errorf("%w: %w; start rrdcached, or correct RRDCACHED", errUnreachable, err)
+		return fmt.Errorf("%w: %w; start rrdcached, or correct %s", errUnreachable, err, where)
 	}
 	defer client.Close()
 	if err := client.Allowed(ctx); errors.Is(err, rrdcached.ErrPermission) {
 		return fmt.Errorf("%w; allow the commands of docs/configuration.md in its option -P", err)
 	} else if err != nil {
-		return fmt.Errorf("it does not answer as rrdcached does: %w; correct RRDCACHED", err)
+		return fmt.Errorf("it does not answer as rrdcached does: %w; correct %s", err, where)
 	}
 	stats, err := client.Stats(ctx)
 	if err != nil {
@@ -170,7 +178,7 @@ func (x *examination) target(ctx context.Context, target string) error {
 		return fmt.Errorf("read the identity of its tree: %w", err)
 	}
 	if err == nil && x.cluster != "" && !slices.ContainsFunc(info.Sources, func(s rrdcached.Source) bool { return s.Name == "c"+x.cluster }) {
-		return fmt.Errorf("%w: its file _pollux.rrd does not name cluster %s; correct RRDCACHED, or give this cluster a tree of its own", journal.ErrOtherCluster, x.cluster)
+		return fmt.Errorf("%w: its file _pollux.rrd does not name cluster %s; correct %s, or give this cluster a tree of its own", journal.ErrOtherCluster, x.cluster, where)
 	}
 	x.fine("rrdcached", "%s: %d files in memory, queue %d; -w, -z and -f together must not exceed %d s (%s), which cannot be asked for",
 		target, stats.TreeNodesNumber, stats.QueueLength, x.values.Int(settings.KeyRRDFlushWindow), settings.KeyRRDFlushWindow)

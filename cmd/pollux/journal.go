@@ -17,6 +17,7 @@ import (
 	"pollux/producer"
 	"pollux/rrdcached"
 	"pollux/settings"
+	"pollux/store"
 )
 
 func (p *program) journalCommand() *cobra.Command {
@@ -31,8 +32,9 @@ func (p *program) journalCommand() *cobra.Command {
 	return command
 }
 
-// journalJSON is the journal in JSON.
+// journalJSON is the journal of one shard in JSON.
 type journalJSON struct {
+	Shard   int          `json:"shard"`
 	Entries int64        `json:"entries"`
 	Bytes   int64        `json:"bytes"`
 	Limit   int64        `json:"limit_bytes"`
@@ -57,25 +59,47 @@ type targetJSON struct {
 
 func (p *program) journalStatus(ctx context.Context) error {
 	return p.withDesk(ctx, func(n *node, _ *producer.Desk) error {
-		status, err := n.journal.Status(ctx)
-		if err != nil {
-			return err
-		}
-		shown := journalJSON{
-			Entries: status.Entries, Bytes: status.Bytes, Limit: status.Limit, Oldest: status.Oldest.Seconds(), Lost: status.Lost, AtRisk: status.AtRisk,
-			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow).Seconds(), Targets: n.targets(ctx, status),
+		shards := store.ShardNumbers(n.settings.Values().Shards())
+		all := make([]journalJSON, 0, len(shards))
+		for _, number := range shards {
+			status, err := n.shards.Shard(number).Status(ctx)
+			if err != nil {
+				return err
+			}
+			all = append(all, journalJSON{
+				Shard: number, Entries: status.Entries, Bytes: status.Bytes, Limit: status.Limit / int64(len(shards)), Oldest: status.Oldest.Seconds(), Lost: status.Lost, AtRisk: status.AtRisk,
+				Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow).Seconds(), Targets: n.targets(ctx, status, n.addresses(number)),
+			})
 		}
 		if p.asJSON {
-			return p.printJSON(shown)
+			return p.printJSON(items[journalJSON]{Items: all})
 		}
-		return p.printJournal(status, shown)
+		for i, shown := range all {
+			if len(all) > 1 {
+				fmt.Fprintf(p.out, "%sshard    %d\n", strings.Repeat("\n", min(i, 1)), shown.Shard)
+			}
+			if err := p.printJournal(shown); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// targets are those that have a cursor, and those of RRDCACHED that have none yet.
-func (n *node) targets(ctx context.Context, status journal.Status) []targetJSON {
+// addresses are the RRDCached of a shard.
+func (n *node) addresses(shard int) (all []string) {
+	for _, post := range n.posts() {
+		if post.Shard == shard {
+			all = append(all, post.Target)
+		}
+	}
+	return all
+}
+
+// targets are those that have a cursor, and those of the shard's addresses that have none yet.
+func (n *node) targets(ctx context.Context, status journal.Status, addresses []string) []targetJSON {
 	ids, notes := map[string]string{}, map[string]string{}
-	for _, address := range n.config.RRDCached {
+	for _, address := range addresses {
 		id, err := n.identify(ctx, address)
 		if err != nil {
 			notes[address] = plain(err.Error())
@@ -92,15 +116,15 @@ func (n *node) targets(ctx context.Context, status journal.Status) []targetJSON 
 		}
 		switch {
 		case one.Address == "" && len(notes) == 0:
-			one.Note = "not in RRDCACHED; if no node feeds it any more: pollux journal forget " + t.ID
+			one.Note = "not in RRDCACHED or rrd.shards; if no node feeds it any more: pollux journal forget " + t.ID
 		case one.Address == "":
-			one.Note = "not in RRDCACHED, or one of those that do not answer"
+			one.Note = "not in RRDCACHED or rrd.shards, or one of those that do not answer"
 		case one.Recorder == "":
 			one.Note = "no node records: is a consumer running?"
 		}
 		shown = append(shown, one)
 	}
-	for _, address := range n.config.RRDCached {
+	for _, address := range addresses {
 		known := slices.ContainsFunc(shown, func(t targetJSON) bool { return t.Address == address })
 		if note := notes[address]; note != "" {
 			shown = append(shown, targetJSON{Address: address, Note: note})
@@ -127,9 +151,9 @@ func (n *node) identify(ctx context.Context, address string) (string, error) {
 	return id, err
 }
 
-func (p *program) printJournal(status journal.Status, shown journalJSON) error {
+func (p *program) printJournal(shown journalJSON) error {
 	for _, line := range [][2]string{
-		{"entries", fmt.Sprintf("%d, the oldest is %s old", shown.Entries, orDefault(waited(status.Oldest), "0s"))},
+		{"entries", fmt.Sprintf("%d, the oldest is %s old", shown.Entries, orDefault(waited(time.Duration(shown.Oldest*float64(time.Second))), "0s"))},
 		{"memory", fmt.Sprintf("%s of %s at most", mebibytes(shown.Bytes), mebibytes(shown.Limit))},
 		{"window", (time.Duration(shown.Window) * time.Second).String() + ", for which RRDCached may hold what it was sent"},
 		{"cut", fmt.Sprintf("%d lost, %d acknowledged but not known to be on disk", shown.Lost, shown.AtRisk)},
@@ -168,7 +192,7 @@ its limit. TARGET is the id that "pollux journal status" shows.`,
 				if err := p.confirm(yes, "what was not yet sent to target "+target+" will never be", "forget it"); err != nil {
 					return err
 				}
-				if err := n.journal.ForgetTarget(command.Context(), target); err != nil {
+				if err := n.shards.ForgetTarget(command.Context(), target); err != nil {
 					return forgetAdvice(err)
 				}
 				fmt.Fprintf(p.out, "target %s is forgotten\n", target)

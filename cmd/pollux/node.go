@@ -31,7 +31,8 @@ type node struct {
 	metrics  *prometheus.Registry
 	store    *store.Store
 	redis    cluster.Client
-	journal  *journal.Journal
+	journal  *journal.Journal // of shard 0
+	shards   *journal.Shards
 	clock    *cluster.Clock
 	watch    *cluster.Watch
 	settings *settings.Live
@@ -43,9 +44,9 @@ type node struct {
 	roles    []func(context.Context) error // run until the process is told to stop
 	members  []*cluster.Member             // one per role
 
-	recorders map[string]*journal.Recorder // by target, of a process that records
-	closers   []func() error
-	ops       *ops.Server // from run on
+	crew    *journal.Crew // of a process that records
+	closers []func() error
+	ops     *ops.Server // from run on
 }
 
 // openNode connects to everything that a role needs. What fails here ends the
@@ -122,7 +123,8 @@ func (n *node) openJournal(ctx context.Context) error {
 		client = own
 	}
 	n.journalRedis = client
-	n.journal = journal.New(client, 0)
+	n.shards = journal.NewShards(client)
+	n.journal = n.shards.Shard(0)
 	return nil
 }
 
@@ -200,6 +202,20 @@ func (n *node) checks() []ops.Check {
 		// A target that is away costs nothing: the journal keeps what it must get.
 		all = append(all, ops.Check{Name: name, Degrades: true, Run: func(ctx context.Context) error { return n.reachesRRDCached(ctx, target) }})
 	}
+	if n.crew != nil {
+		all = append(all, ops.Check{Name: "rrd_shards", Degrades: true, Run: func(context.Context) error { return n.reachesShards() }})
+	}
+	return all
+}
+
+// reachesShards is nil if this process records to every RRDCached of the setting rrd.shards.
+func (n *node) reachesShards() error {
+	var all error
+	for post, err := range n.crew.Health() {
+		if post.Shard > 0 && err != nil {
+			all = errors.Join(all, fmt.Errorf("shard %d, %s: %w", post.Shard, post.Target, err))
+		}
+	}
 	return all
 }
 
@@ -209,10 +225,10 @@ func (n *node) reachesRRDCached(ctx context.Context, target string) error {
 	if err := pingRRDCached(ctx, target); err != nil {
 		return err
 	}
-	if recorder := n.recorders[target]; recorder != nil {
-		return recorder.Health()
+	if n.crew == nil {
+		return nil
 	}
-	return nil
+	return n.crew.Health()[journal.Post{Target: target}]
 }
 
 func pingRRDCached(ctx context.Context, target string) (err error) {

@@ -145,7 +145,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 	}
 	nodeID := member.NodeID()
 	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: member.Groups, Workers: member.Workers}, consumer.Deps{
-		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
+		Store: n.store, Journal: n.shards, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
 	})
@@ -157,20 +157,29 @@ func (n *node) addConsumer(ctx context.Context) error {
 		Work: func(end time.Time) []device.Work { return []device.Work{made.Work(end)} },
 	})
 	n.roles = append(n.roles, made.Run)
-	n.recorders = map[string]*journal.Recorder{}
 	for _, target := range n.config.RRDCached {
 		if err := n.sameCluster(ctx, target); err != nil {
 			return err
 		}
-		recorder, err := n.recorder(target, nodeID)
-		if err != nil {
-			return err
-		}
-		n.recorders[target] = recorder
-		// A service, so that what the last polls append is still sent while they drain.
-		n.services = append(n.services, recorder.Run)
 	}
+	n.crew = journal.NewCrew(n.posts, func(p journal.Post) (*journal.Recorder, error) { return n.recorder(p, nodeID) }, n.log.With("role", "recorder"))
+	// A service, so that what the last polls append is still sent while they drain.
+	n.services = append(n.services, n.crew.Run)
 	return nil
+}
+
+// posts are the RRDCached of all shards: those of RRDCACHED, and those of the setting rrd.shards.
+func (n *node) posts() []journal.Post {
+	posts := make([]journal.Post, 0, len(n.config.RRDCached))
+	for _, target := range n.config.RRDCached {
+		posts = append(posts, journal.Post{Target: target})
+	}
+	for _, shard := range n.settings.Values().Shards() {
+		for _, target := range shard.Targets {
+			posts = append(posts, journal.Post{Shard: shard.Number, Target: target})
+		}
+	}
+	return posts
 }
 
 // sameCluster refuses an RRDCached whose tree belongs to another cluster, one
@@ -196,9 +205,10 @@ func (n *node) sameCluster(ctx context.Context, target string) error {
 	return nil
 }
 
-func (n *node) recorder(target, nodeID string) (*journal.Recorder, error) {
-	return journal.NewRecorder(n.journal, journal.RecorderConfig{
-		Target: target, ClusterID: n.cluster,
+func (n *node) recorder(post journal.Post, nodeID string) (*journal.Recorder, error) {
+	return journal.NewRecorder(n.shards.Shard(post.Shard), journal.RecorderConfig{
+		Target: post.Target, ClusterID: n.cluster,
+		Shards:      func() int { return 1 + len(n.settings.Values().Shards()) },
 		FlushWindow: func() time.Duration { return n.settings.Values().Seconds(settings.KeyRRDFlushWindow) },
 		Archives:    func() []rrdcached.Archive { return n.settings.Values().Archives() },
 	}, func(key string) journal.Lease {
