@@ -46,7 +46,7 @@ func (p *program) deviceWhy(ctx context.Context, spec string) error {
 		w := &witness{config: c, cluster: id, log: p.logger(orDefault(c.LogLevel, "error"))}
 		defer w.close()
 		deps := producer.DeskDeps{Store: s, Events: s, Distributed: values.Bool(settings.KeyDistributedPoller)}
-		outside := w.ask(ctx, &deps, targetsOf(found.Shard, c, values))
+		outside := w.ask(ctx, &deps, shardTargets(found.Shard, c, values))
 		facts, err := producer.NewDesk(deps).Facts(ctx, found, outside)
 		if err != nil {
 			return err
@@ -86,8 +86,8 @@ func (w *witness) ask(ctx context.Context, deps *producer.DeskDeps, targets []st
 	return outside
 }
 
-// targetsOf are the RRDCached of a shard.
-func targetsOf(shard int, c config.Config, values settings.Values) []string {
+// shardTargets are the RRDCached of a shard.
+func shardTargets(shard int, c config.Config, values settings.Values) []string {
 	if shard == 0 {
 		return c.RRDCached
 	}

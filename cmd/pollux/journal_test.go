@@ -22,7 +22,15 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 	t.Parallel()
 	rrd := polluxtest.RRDCached(t)
 	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+rrd.Address)
-	fresh := decode[object](s.spawn("journal", "status", "--json"))
+	status := func() object {
+		t.Helper()
+		shown := decode[items[object]](s.spawn("journal", "status", "--json"))
+		if len(shown.Items) != 1 || shown.Items[0]["shard"] != 0.0 {
+			t.Fatalf("one shard is shown as %v", shown)
+		}
+		return shown.Items[0]
+	}
+	fresh := status()
 	checkNames(t, fresh)
 	if all := targetsOf(fresh); fresh["entries"] != 0.0 || fresh["cut_lost"] != 0.0 || len(all) != 1 || all[0]["address"] != rrd.Address || all[0]["note"] == nil {
 		t.Errorf("of a fresh installation: %v", fresh)
@@ -30,7 +38,7 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 	consumer := s.role("consumer")
 	var id string
 	polluxtest.Eventually(t, roleLimit, "the node records", func() bool {
-		all := targetsOf(decode[object](s.spawn("journal", "status", "--json")))
+		all := targetsOf(status())
 		if len(all) != 1 || all[0]["recorder"] != "node-1" || all[0]["address"] != rrd.Address {
 			return false
 		}
