@@ -147,7 +147,7 @@ func resultOf(code int) (Result, error) {
 // what the log holds of it and creates no file. window is how long RRDCached
 // may hold an update in memory; the files may go after it.
 func (j *Journal) Tombstone(ctx context.Context, deviceID int64, window time.Duration) error {
-	err := tombstoneScript.Run(ctx, j.client, []string{j.key("tombstones"), common(keyLast), common(keyMoves)}, deviceID, (2 * window).Milliseconds()).Err()
+	err := tombstoneScript.Run(ctx, j.client, []string{j.key("tombstones"), common(keyLast)}, deviceID, (2 * window).Milliseconds()).Err()
 	if err != nil {
 		return fmt.Errorf("mark device %d as removed in the journal: %w", deviceID, err)
 	}

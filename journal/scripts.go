@@ -116,7 +116,7 @@ return 1
 
 // tombstoneScript adds a tombstone and removes those whose time is over.
 //
-//	KEYS tombstones, last, moves
+//	KEYS tombstones, last
 //	ARGV device, lifetime ms
 var tombstoneScript = redis.NewScript(`
 local time = redis.call('TIME')
@@ -124,7 +124,6 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
 return 0
 `)
 
