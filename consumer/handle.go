@@ -186,7 +186,7 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 	case d.Group != t.group:
 		return poller.Target{}, errMoved
 	default:
-		return c.apply(poller.Target{Device: d, Ports: ports, Since: c.since(t, d)}), nil
+		return c.recall(t, c.apply(poller.Target{Device: d, Ports: ports})), nil
 	}
 }
 

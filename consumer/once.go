@@ -48,7 +48,7 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer release()
 	c.slotState(t)
-	target := c.apply(poller.Target{Device: d, Ports: ports, Since: c.since(t, d)})
+	target := c.recall(t, c.apply(poller.Target{Device: d, Ports: ports}))
 	reading, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	result.Report = c.ask(reading, target, func() {})

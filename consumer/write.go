@@ -38,15 +38,32 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 }
 
 func entryOf(t *turn, d device.Device, report poller.Report) journal.Entry {
-	last := t.last.SampleAt
-	if last.IsZero() && !d.PolledAt.IsZero() {
-		last = d.PolledAt.Add(d.PollDuration)
-	}
 	return journal.Entry{
 		DeviceID: t.DeviceID, Shard: d.Shard, Slot: t.Slot, Outcome: report.Poll.Outcome,
 		Dir: d.RRDDir, Step: d.Interval, Heartbeat: measurement.Heartbeat(d.Interval),
-		Measurements: measurement.Part(report.Measurements, last, journal.MaxMeasurements),
+		Measurements: measurement.Part(report.Measurements, t.sampled(d), journal.MaxMeasurements),
 	}
+}
+
+// sampled is when the device's latest sample was taken, by the clock of Redis;
+// zero for never. The inventory knows it about when the journal does not.
+func (t *turn) sampled(d device.Device) time.Time {
+	switch {
+	case !t.last.SampleAt.IsZero():
+		return t.last.SampleAt
+	case !d.PolledAt.IsZero():
+		return d.PolledAt.Add(d.PollDuration)
+	}
+	return time.Time{}
+}
+
+// recall fills in what a poll must know of the samples before it, in local times.
+func (c *Consumer) recall(t *turn, target poller.Target) poller.Target {
+	target.Since = c.since(t, target.Device)
+	if at := t.sampled(target.Device); !at.IsZero() {
+		target.Sampled = time.Now().Add(at.Sub(c.deps.Clock.Now()))
+	}
+	return target
 }
 
 // sinceMargin is by how much a poll may begin before its slot, by the clocks of two nodes.

@@ -108,7 +108,7 @@ func (c *Context) bound(p *port) {
 			}
 		}
 		c.unbounded++
-	case !c.Target.Since.IsZero() && mayWrapTwice(p.state.IfSpeed, p.at.Sub(c.Target.Since)):
+	case !c.Target.Sampled.IsZero() && mayWrapTwice(p.state.IfSpeed, p.at.Sub(c.Target.Sampled)):
 		p.lapsed = true
 	}
 }

@@ -187,7 +187,7 @@ func TestOctetsThatMayWrapTwice(t *testing.T) {
 	} {
 		s := serveOne(t, mib{}.system(100_000).row(1, c.cells))
 		d := device.Device{ID: 1, Interval: c.interval, PolledSlot: 100, SlotFrom: 0, PolledAt: time.Now().Add(-c.since)}
-		target := Target{Device: d, Ports: knownAs(Poll(t.Context(), s, Target{})), Since: time.Now().Add(-c.since)}
+		target := Target{Device: d, Ports: knownAs(Poll(t.Context(), s, Target{})), Sampled: time.Now().Add(-c.since)}
 		r := Poll(t.Context(), s, target)
 		m := portMeasurements(r)[100]
 		if m.Values[inOctets].IsUnknown() == c.octets || m.Values[outOctets].IsUnknown() == c.octets || m.Break != c.breaks || m.Values[4].IsUnknown() {

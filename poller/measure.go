@@ -149,12 +149,12 @@ func (c *Context) addPort(p *port, k int) {
 	reading := device.PortReading{State: p.state}
 	reading.InOctets, _ = p.values[inOctets].AsCounter()
 	reading.OutOctets, _ = p.values[outOctets].AsCounter()
+	c.bound(p)
 	if k >= 0 {
 		known := &c.Target.Ports[k]
 		reading.PortID, reading.Generation, reading.RRDMax = known.ID, known.Generation, known.RRDMax
 		if !known.Disabled && known.ID != 0 && !p.at.IsZero() {
 			reading.Generation, reading.RRDMax = file(known, p.state.IfSpeed)
-			c.bound(p)
 			c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
 				Kind: measurement.KindPort, Instance: known.ID, Generation: reading.Generation, Max: reading.RRDMax,
 				Time: p.at, Values: p.filed(), Break: c.breaks(p, known),

@@ -28,6 +28,8 @@ type Target struct {
 	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.
 	// What restarted after it does not go on from them. It need not be exact: an earlier time costs a slot of a port that restarted shortly before.
 	Since time.Time
+	// Sampled is the local time of the device's latest sample, zero when there was none.
+	Sampled time.Time
 }
 
 // Report is what one poll found.

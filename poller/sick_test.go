@@ -291,7 +291,7 @@ func (w *ward) visit(begin time.Time, slots, interval int, memories []memory, fi
 		m := &memories[k%len(memories)]
 		target := Target{Device: m.device, Ports: m.ports, Timeout: 10 * time.Second}
 		if !lastSlot.IsZero() {
-			target.Since = lastSlot.Add(-2 * time.Second)
+			target.Since, target.Sampled = lastSlot.Add(-2*time.Second), last
 		}
 		r := w.poll(at, target)
 		if r.Poll.Outcome != device.OutcomeUp || len(r.Poll.Ports) != sickPorts {
