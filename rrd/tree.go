@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-	"time"
 )
 
 // maxFile bounds what is read of one file into memory.
@@ -168,6 +167,3 @@ func writing(file *os.File) (bool, error) {
 	}
 	return lock.Type != syscall.F_UNLCK, nil
 }
-
-// age is how long ago a file was changed last.
-func age(info fs.FileInfo) time.Duration { return time.Since(info.ModTime()) }

@@ -1,6 +1,7 @@
 package rrd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 const (
 	// maxLate is how many files wait for the end that is late, before they are looked at again.
 	maxLate = 1000
-	// catchUp is how long that end may take for what the log held.
+	// catchUp is how long that end may take for what the log held, when nobody says otherwise.
 	catchUp = 30 * time.Second
 	// betweenLooks at its cursor.
 	betweenLooks = 100 * time.Millisecond
@@ -26,6 +27,7 @@ type VerifyConfig struct {
 	ClusterID string
 	From, To  string // addresses
 	Ports     Ports
+	Patience  time.Duration    // how long an end may take for what the log holds; 0 is 30 s
 	Report    func(Difference) // for each file that differs, in the order in which they are found
 	Progress  func(Verified)   // after each device; may be nil
 }
@@ -208,7 +210,7 @@ func (v *verifier) catchUp(ctx context.Context) (caught [2]bool, err error) {
 	if err != nil {
 		return caught, err
 	}
-	deadline := time.Now().Add(catchUp)
+	deadline := time.Now().Add(cmp.Or(v.Patience, catchUp))
 	for {
 		for i, e := range v.pair.ends {
 			if caught[i] {

@@ -11,6 +11,7 @@ import (
 	"pollux/config"
 	"pollux/journal"
 	"pollux/producer"
+	"pollux/rrd"
 	"pollux/rrdcached"
 	"pollux/secret"
 	"pollux/snmp"
@@ -62,6 +63,7 @@ func codes() []struct {
 		{exitUsage, []error{
 			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
 			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
+			rrd.ErrSameTarget, rrd.ErrNotTree,
 		}},
 		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue, journal.ErrNoTarget}},
 		{exitCredentials, []error{
