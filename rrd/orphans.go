@@ -33,6 +33,7 @@ type OrphansConfig struct {
 	Devices   iter.Seq2[device.Device, error]
 	Removed   iter.Seq2[store.Removed, error]
 	Ports     Ports
+	LastPort  int64 // highest id of a port in the inventory
 }
 
 // Orphan is a file that Pollux made and that nothing owns.
@@ -222,6 +223,8 @@ func (s *search) device(ctx context.Context, directory string, o owner) error {
 			newest, owned = generations[instance]
 		}
 		switch {
+		case !owned && instance > s.LastPort: // of a database that was restored from a backup
+			s.foreign(directory, "a port with a higher id than the inventory knows", entry)
 		case !owned:
 			s.orphan(directory, fmt.Sprintf("device %d has no port %d", o.device, instance), entry)
 		case generation > newest:

@@ -50,6 +50,7 @@ func newCleared(t *testing.T) *cleared {
 	recorded("sw1/port-id100-g1.rrd")
 	recorded("sw1/port-id100-g3.rrd")
 	recorded("sw1/port-id55.rrd")
+	recorded("sw1/port-id57000.rrd")
 	recorded("sw1/port-id56.rrd") // this one is young
 	recorded("sw1/processor-hr-1.rrd")
 	recorded("sw2/processor-hr-1.rrd")
@@ -76,7 +77,7 @@ func newCleared(t *testing.T) *cleared {
 	w.devices = append(w.devices[:1], device.Device{ID: 6, RRDDir: "moved", Shard: 1})
 	w.config = rrd.OrphansConfig{
 		Journal: w.journal, ClusterID: clusterID, Tree: w.a.Base, Addresses: []string{w.b.Address, w.a.Address}, Window: window,
-		Devices: each(w.devices), Removed: func(yield func(store.Removed, error) bool) { each(w.removed)(yield) }, Ports: w.portsOf,
+		Devices: each(w.devices), Removed: func(yield func(store.Removed, error) bool) { each(w.removed)(yield) }, Ports: w.portsOf, LastPort: 1000,
 	}
 	w.settle(0)
 	return w
@@ -133,7 +134,7 @@ func TestOrphansAreWhatNothingOwns(t *testing.T) {
 	slices.Sort(foreign)
 	want := []string{
 		". 2 not in the directory of a device", "libre 1 no device ever had this directory", "moved 1 device 6 is in shard 1",
-		"sw1 1 a later generation than the inventory knows", "sw1 1 not a file of Pollux", "sw2 3 not a file of Pollux",
+		"sw1 1 a later generation than the inventory knows", "sw1 1 a port with a higher id than the inventory knows", "sw1 1 not a file of Pollux", "sw2 3 not a file of Pollux",
 	}
 	if !slices.Equal(foreign, want) {
 		t.Errorf("foreign %q,\nwant %q", foreign, want)

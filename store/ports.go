@@ -95,3 +95,13 @@ func (s *Store) PollTarget(ctx context.Context, id int64) (device.Device, []devi
 	}
 	return d, ports, nil
 }
+
+// LastPort is the highest id of a port, 0 when there is none.
+func (s *Store) LastPort(ctx context.Context) (id int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if err := s.reads.NewSelect().Table("ports").ColumnExpr("COALESCE(MAX(id), 0)").Scan(ctx, &id); err != nil {
+		return 0, s.fail("read the highest id of a port", err)
+	}
+	return id, nil
+}

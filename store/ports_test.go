@@ -61,6 +61,9 @@ func portRoundTrip(t *testing.T, e engine) {
 	if !reflect.DeepEqual(ports[0], want) {
 		t.Errorf("got  %+v\nwant %+v", ports[0], want)
 	}
+	if last, err := e.LastPort(t.Context()); err != nil || last < ports[0].ID {
+		t.Errorf("the last port is %d, %v, and there is %d", last, err, ports[0].ID)
+	}
 	if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
 		t.Fatal(err)
 	}

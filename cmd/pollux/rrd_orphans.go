@@ -109,11 +109,15 @@ func (p *program) rrdOrphans(ctx context.Context, flags orphansFlags) error {
 
 // orphans searches the tree with what is known of its shard.
 func (n *node) orphans(ctx context.Context, tree string, older time.Duration) (search rrd.OrphansConfig, found rrd.Orphans, err error) {
+	last, err := n.store.LastPort(ctx)
+	if err != nil {
+		return search, found, err
+	}
 	for _, shard := range n.rrdShards() {
 		search = rrd.OrphansConfig{
 			Journal: shard.journal, Shard: shard.number, ClusterID: n.cluster, Tree: tree, Addresses: shard.addresses,
 			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow) + time.Minute, Older: older,
-			Devices: eachDevice(ctx, n.store), Removed: eachRemoved(ctx, n.store), Ports: n.store.Ports,
+			Devices: eachDevice(ctx, n.store), Removed: eachRemoved(ctx, n.store), Ports: n.store.Ports, LastPort: last,
 		}
 		if found, err = rrd.FindOrphans(ctx, search); !errors.Is(err, rrd.ErrNotTree) {
 			break // else it may be that of another shard
