@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	sickPorts    = 48
+	hostilePorts = 48
 	sickTimeout  = 100 * time.Millisecond
 	sickRetries  = 5
 	sickDeadline = 4 * time.Second // of a poll that tells by itself when to end; 0.8 of the interval in the product
@@ -33,7 +33,7 @@ type sick struct {
 func startSick(t *testing.T, script string) sick {
 	t.Helper()
 	agent, err := simulator.New(simulator.Config{
-		Listen: "127.0.0.1:0", Ports: sickPorts, Hostile: []string{script}, HostileSeed: 1, V3: &simulator.User{
+		Listen: "127.0.0.1:0", Ports: hostilePorts, Hostile: []string{script}, HostileSeed: 1, V3: &simulator.User{
 			Name: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"), PrivProtocol: "AES", PrivPassword: secret.New("second password"),
 		},
 	}, nil)
@@ -80,7 +80,7 @@ func (s sick) poll(v snmp.Version, target Target) Report {
 func TestHostileDevices(t *testing.T) {
 	t.Parallel()
 	inventory := startSick(t, simulator.Honest).poll(snmp.V2c, Target{})
-	if len(inventory.Poll.Ports) != sickPorts {
+	if len(inventory.Poll.Ports) != hostilePorts {
 		t.Fatalf("%d ports: %s", len(inventory.Poll.Ports), inventory.Poll.Reason)
 	}
 	for _, c := range []struct {
@@ -90,13 +90,13 @@ func TestHostileDevices(t *testing.T) {
 		reason   string
 		measured int // ports, at least
 	}{
-		{simulator.Honest, snmp.V2c, device.OutcomeUp, "", sickPorts},
+		{simulator.Honest, snmp.V2c, device.OutcomeUp, "", hostilePorts},
 		{simulator.EndlessTable, snmp.V2c, device.OutcomePartial, "table too large: more than 30000 rows", 0},
 		{simulator.MillionRows, snmp.V2c, device.OutcomePartial, "table too large: more than 30000 rows", 0},
 		{simulator.FallingOIDs, snmp.V2c, device.OutcomePartial, "names do not increase", 0},
 		{simulator.RepeatedRows, snmp.V2c, device.OutcomePartial, "names do not increase", 0},
-		{simulator.SkippedRows, snmp.V2c, device.OutcomePartial, "which the device has", sickPorts / 2},
-		{simulator.HugeStrings, snmp.V2c, device.OutcomeUp, "", sickPorts},
+		{simulator.SkippedRows, snmp.V2c, device.OutcomePartial, "which the device has", hostilePorts / 2},
+		{simulator.HugeStrings, snmp.V2c, device.OutcomeUp, "", hostilePorts},
 		{simulator.WrongOID, snmp.V2c, device.OutcomePartial, "unexpected answer: 1.3.6.1.4.1.8072.9999.9999.1 in place of 1.3.6.1.2.1.1.1.0", 0},
 		{simulator.WrongCommunity, snmp.V2c, device.OutcomeDown, "messages refused", 0},
 		{simulator.RequestID0, snmp.V2c, device.OutcomeDown, "messages refused", 0},
@@ -105,8 +105,8 @@ func TestHostileDevices(t *testing.T) {
 		{simulator.TooBigPingPong, snmp.V2c, "", "", 0},
 		{simulator.CraftedLength, snmp.V2c, device.OutcomePartial, "a length points outside of its message", 0},
 		{simulator.CraftedLength, snmp.V3, device.OutcomeAuth, "", 0},
-		{simulator.V3TimeJump, snmp.V3, device.OutcomeUp, "", sickPorts},
-		{simulator.V3Reboot, snmp.V3, device.OutcomeUp, "", sickPorts},
+		{simulator.V3TimeJump, snmp.V3, device.OutcomeUp, "", hostilePorts},
+		{simulator.V3Reboot, snmp.V3, device.OutcomeUp, "", hostilePorts},
 		{simulator.V3EngineChange, snmp.V3, device.OutcomeAuth, "agent reports unknownEngineIDs", 0},
 		{simulator.V3Reports, snmp.V3, device.OutcomeAuth, "agent reports", 0},
 		{simulator.TooLate, snmp.V2c, device.OutcomeDown, "no answer", 0},

@@ -19,8 +19,8 @@ import (
 )
 
 func (p *program) rrdCommand() *cobra.Command {
-	command := &cobra.Command{Use: "rrd", Short: "Compare, copy and clear the trees of RRD files", Args: words(0), RunE: help}
-	command.AddCommand(p.rrdVerifyCommand(), p.rrdCopyCommand(), p.rrdOrphansCommand())
+	command := &cobra.Command{Use: "rrd", Short: "Compare, copy, move and clear the trees of RRD files", Args: words(0), RunE: help}
+	command.AddCommand(p.rrdVerifyCommand(), p.rrdCopyCommand(), p.rrdOrphansCommand(), p.rrdRebalanceCommand())
 	return command
 }
 
@@ -33,7 +33,11 @@ type rrdShard struct {
 
 // rrdShards are all shards.
 func (n *node) rrdShards() []rrdShard {
-	return []rrdShard{{number: 0, journal: n.journal, addresses: n.config.RRDCached}}
+	var shards []rrdShard
+	for _, number := range store.ShardNumbers(n.settings.Values().Shards()) {
+		shards = append(shards, rrdShard{number: number, journal: n.shards.Shard(number), addresses: n.addresses(number)})
+	}
+	return shards
 }
 
 // rrdShard is the one that an address belongs to; one that no configuration names belongs to the only shard.

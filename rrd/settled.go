@@ -1,0 +1,78 @@
+package rrd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"syscall"
+)
+
+// settled reads a file that nobody updates any more, once everything that was
+// is on disk: RRDCached says that a file is written while it still writes it.
+func (s *site) settled(ctx context.Context, name string) ([]byte, fs.FileInfo, error) {
+	for range settleTries {
+		info, exists, err := s.written(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !exists {
+			return nil, nil, fmt.Errorf("RRDCached at %s does not find it", s.address)
+		}
+		last, err := s.daemon.client.Last(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		data, stat, err := s.tree.read(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		h, err := parseHeader(data)
+		if err != nil {
+			return nil, nil, err
+		}
+		if on := h.lastUpdate.Unix(); info.Step > 0 && on-on%int64(info.Step) >= last.Unix() {
+			return data, stat, nil
+		}
+		if err := pause(ctx, settlePause); err != nil {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, errBusy
+}
+
+// write puts a file into the tree in one step, with the owner and the rights of the tree it comes from.
+func (t *tree) write(name string, data []byte, like fs.FileInfo) (err error) {
+	if err := t.root.Mkdir(path.Dir(name), 0o755); err == nil {
+		t.give(path.Dir(name), like)
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	part := path.Dir(name) + "/." + path.Base(name) + ".part"
+	if err := t.root.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := t.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, like.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err == nil {
+		t.give(part, like)
+		err = t.root.Rename(part, name)
+	}
+	if err != nil {
+		return errors.Join(err, t.root.Remove(part))
+	}
+	return nil
+}
+
+// give makes a file the property of whoever owned the one it was copied from. Only root may.
+func (t *tree) give(name string, like fs.FileInfo) {
+	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
+		_ = t.root.Chown(name, int(stat.Uid), int(stat.Gid))
+	}
+}
