@@ -110,7 +110,7 @@ func TestAppendOfADeviceThatIsDown(t *testing.T) {
 	if n := a.length(); n != 1 {
 		t.Errorf("%d entries, want 1", n)
 	}
-	if text := a.client.HGet(t.Context(), "pollux:{journal:3}:last", "7").Val(); text != itoa(int(now.UnixMilli()))+":"+itoa(int(slot+10))+":auth:-10-10." {
+	if text := a.client.HGet(t.Context(), "pollux:{journal:0}:last", "7").Val(); text != itoa(int(now.UnixMilli()))+":"+itoa(int(slot+10))+":auth:-10-10." {
 		t.Errorf("the hash holds %q", text)
 	}
 }
@@ -210,14 +210,14 @@ func TestDamagedLastTimes(t *testing.T) {
 	now := time.Now().Add(-time.Minute)
 	for _, text := range []string{"", "x", "1:2", "1:x:up", "-5:1:up", "99999999999999999999:1:up", "1:2:skipped", "1:2:up:", "1:2:up:x", "1:2:up:3", "1:2:up:-2", "1:2:up:1:1",
 		"1:20:up:-", "1:20:up:-1-", "1:20:up:-1--1", "1:20:up:-0", "1:20:up:-1x", "1:20:up:..", "1:20:up:-1-1-1-1-1-1-1-1", "1:20:up:-99999999999999999999"} {
-		if err := a.client.HSet(t.Context(), "pollux:{journal:3}:last", "7", text).Err(); err != nil {
+		if err := a.client.HSet(t.Context(), "pollux:{journal:0}:last", "7", text).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if last := a.last(7); last != (journal.Last{}) {
 			t.Errorf("%q is %+v", text, last)
 		}
 	}
-	if err := a.client.HSet(t.Context(), "pollux:{journal:3}:last", "7", "nonsense").Err(); err != nil {
+	if err := a.client.HSet(t.Context(), "pollux:{journal:0}:last", "7", "nonsense").Err(); err != nil {
 		t.Fatal(err)
 	}
 	a.want(journal.Accepted, portEntry(7, now.Unix(), now, 1))

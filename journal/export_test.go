@@ -50,7 +50,13 @@ var ErrNewer = errNewer
 func (j *Journal) Trim(ctx context.Context) error { return j.trim(ctx) }
 
 // Key is the name of a key of the journal.
-func (j *Journal) Key(parts ...string) string { return j.key(parts...) }
+func (j *Journal) Key(parts ...string) string {
+	switch parts[0] {
+	case keyLast, keyMoves, keyOwners:
+		return common(parts[0])
+	}
+	return j.key(parts...)
+}
 
 // Stream is the name of the log.
 func (j *Journal) Stream() string { return j.stream }

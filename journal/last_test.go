@@ -12,7 +12,7 @@ import (
 	"pollux/journal"
 )
 
-const lastKey = "pollux:{journal:3}:last"
+const lastKey = "pollux:{journal:0}:last"
 
 func (a *appending) down(id, slot int64) journal.Entry {
 	return journal.Entry{DeviceID: id, Slot: slot, Outcome: device.OutcomeDown}
