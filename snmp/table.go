@@ -206,7 +206,7 @@ func (t *reader) take(a *answer, asked []*column, rows int) error {
 		open = open || !c.done
 	}
 	t.s.bulk.learn(a.bytes, len(a.variables), open && len(a.variables) < len(asked)*rows)
-	t.ramp *= 2
+	t.ramp = min(2*t.ramp, tcpVariables) // a reply never has more rows
 	return nil
 }
 

@@ -26,6 +26,7 @@ func TestTable(t *testing.T) {
 		"unknown":     {rows: 48, most: 7},
 		"fewer":       {rows: 10, expected: 48, most: 2},
 		"more":        {rows: 48, expected: 10, most: 9},
+		"very many":   {rows: 1500, most: 160}, // more replies than an int has bits
 		"one request": {rows: 8, expected: 8, most: 1},
 		"empty":       {rows: 0, expected: 8, most: 1},
 		"cut in the middle of a row": {rows: 20, expected: 20, most: 25, agent: func(t *testing.T, m tree, r request) []byte {
