@@ -18,7 +18,9 @@ const (
 	hostilePorts = 48
 	sickTimeout  = 100 * time.Millisecond
 	sickRetries  = 5
-	sickDeadline = 4 * time.Second // of a poll that tells by itself when to end; 0.8 of the interval in the product
+	sickDeadline = 30 * time.Second // of a poll that ends by itself; 0.8 of the interval in the product
+	slowDeadline = 4 * time.Second
+	deadWorker   = 8 * time.Second // that a dead device may hold
 	sickRequests = 8000            // that a poll may send: 30,000 rows of 6 columns, 60 variables each
 )
 
@@ -141,6 +143,9 @@ func checkSick(t *testing.T, agent sick, inventory, r Report) {
 	if p.Duration > agent.deadline+time.Second || agent.Stats().Requests > 2*sickRequests {
 		t.Errorf("%d requests, %v", agent.Stats().Requests, p.Duration)
 	}
+	if p.Outcome == device.OutcomeDown && p.Duration > deadWorker {
+		t.Errorf("a dead device took %v", p.Duration)
+	}
 	if len(p.Reason) > 200 || !utf8.ValidString(p.Reason) || strings.ContainsFunc(p.Reason, func(c rune) bool { return c < ' ' }) ||
 		strings.Contains(p.Reason, "goroutine") || strings.Contains(p.Reason, "panic") {
 		t.Errorf("reason of %d bytes: %q", len(p.Reason), p.Reason)
@@ -185,11 +190,12 @@ func TestSlowDevice(t *testing.T) {
 	t.Parallel()
 	inventory := startSick(t, simulator.Honest).poll(snmp.V2c, Target{})
 	agent := startSick(t, simulator.Slow)
+	agent.deadline = slowDeadline
 	agent.timeout = time.Second // the answer comes during the second try
 	r := agent.poll(snmp.V2c, polled(inventory, device.OutcomeUp))
 	checkSick(t, agent, inventory, r)
 	if r.Poll.Outcome != device.OutcomePartial || r.Poll.Facts == nil || len(r.Measurements) != 1 ||
-		!strings.Contains(r.Poll.Reason, "the device is too slow for its interval") || r.Poll.Duration > sickDeadline+time.Second/2 {
+		!strings.Contains(r.Poll.Reason, "the device is too slow for its interval") || r.Poll.Duration > slowDeadline+time.Second {
 		t.Errorf("%s after %v: %s; %d measurements, want the uptime", r.Poll.Outcome, r.Poll.Duration, r.Poll.Reason, len(r.Measurements))
 	}
 }
