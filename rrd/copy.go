@@ -60,11 +60,8 @@ func Copy(ctx context.Context, c CopyConfig, out io.Writer) (copied Copied, err 
 	if source.target != t.target {
 		return copied, fmt.Errorf("%w: %s has target %s, RRDCached at %s is target %s", ErrNotTree, c.Tree, t.target, c.From, source.target)
 	}
-	if copied.To, err = newTarget(ctx, c); err != nil {
+	if copied.To, err = newTarget(ctx, c, copied.From); err != nil {
 		return copied, err
-	}
-	if copied.To == copied.From {
-		return copied, fmt.Errorf("%w: %s and %s", ErrSameTarget, c.From, c.To)
 	}
 	lease := c.NewLease(c.Journal.RecorderKey(copied.To))
 	held, err := lease.TryAcquire(ctx)
@@ -87,7 +84,7 @@ func Copy(ctx context.Context, c CopyConfig, out io.Writer) (copied Copied, err 
 
 // newTarget asks the new RRDCached for its id, which it gets now if it has none. It must not hold
 // anything: what it knows of a file in memory would be wrong once the file is exchanged under it.
-func newTarget(ctx context.Context, c CopyConfig) (string, error) {
+func newTarget(ctx context.Context, c CopyConfig, source string) (string, error) {
 	client, err := rrdcached.Dial(ctx, c.To)
 	if err != nil {
 		return "", err
@@ -96,6 +93,9 @@ func newTarget(ctx context.Context, c CopyConfig) (string, error) {
 	target, err := journal.Identify(ctx, client, c.ClusterID)
 	if err != nil {
 		return "", fmt.Errorf("RRDCached at %s: %w", c.To, err)
+	}
+	if target == source {
+		return "", fmt.Errorf("%w: %s and %s", ErrSameTarget, c.From, c.To)
 	}
 	stats, err := client.Stats(ctx)
 	if err != nil {

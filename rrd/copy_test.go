@@ -84,7 +84,7 @@ func TestANewTargetIsSeededWhileEntriesFlow(t *testing.T) {
 			}
 		}
 	}
-	if slots < 15*50 {
+	if slots < 15*90 {
 		t.Errorf("rrdtool shows only %d known slots", slots)
 	}
 	want := slices.DeleteFunc(names(t, w.a.Base), func(name string) bool {
@@ -108,9 +108,13 @@ func (w *world) rrdtool(s *polluxtest.Server, file string) string {
 		return info.LastUpdate.Unix()/step == last.Unix()/step
 	})
 	var all strings.Builder
-	for _, function := range []string{"AVERAGE", "MAX"} {
-		out, err := exec.Command("rrdtool", "fetch", filepath.Join(s.Base, file), function,
-			"-s", fmt.Sprint(w.begin), "-e", fmt.Sprint(w.begin+int64(w.slots)*step)).CombinedOutput()
+	end := w.begin + int64(w.slots)*step
+	for _, of := range []struct {
+		function string
+		seconds  int64
+	}{{"AVERAGE", 580}, {"AVERAGE", 2300}, {"AVERAGE", 4500}, {"MAX", 2300}, {"MAX", 4500}} { // an archive each
+		out, err := exec.Command("rrdtool", "fetch", filepath.Join(s.Base, file), of.function,
+			"-s", fmt.Sprint(end-of.seconds), "-e", fmt.Sprint(end)).CombinedOutput()
 		if err != nil {
 			w.t.Fatalf("rrdtool fetch %s: %v: %s", file, err, out)
 		}
