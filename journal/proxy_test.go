@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pollux/polluxtest"
 )
@@ -16,6 +17,9 @@ type proxy struct {
 	refused atomic.Int64
 	infos   atomic.Int64 // INFO of other files than the tree's identity
 	probed  func()       // is called before a probe goes on
+
+	writes  time.Duration // files wait for so long behind each update, and never else; 0: as the daemon says
+	updated atomic.Int64  // Unix ns of the last update
 }
 
 func newProxy(t *testing.T, rrd *polluxtest.Server) *proxy {
@@ -29,6 +33,12 @@ func (p *proxy) reply(line []byte) []byte {
 	if p.busy.Load() && bytes.HasPrefix(line, []byte("QueueLength:")) {
 		return []byte("QueueLength: 7\n")
 	}
+	if p.writes > 0 && bytes.HasPrefix(line, []byte("QueueLength:")) {
+		if time.Now().UnixNano()-p.updated.Load() < p.writes.Nanoseconds() {
+			return []byte("QueueLength: 7\n")
+		}
+		return []byte("QueueLength: 0\n")
+	}
 	return line
 }
 
@@ -39,6 +49,9 @@ func (p *proxy) request(line []byte) (answer []byte) {
 	}
 	if bytes.HasPrefix(line, []byte("INFO ")) && !bytes.Contains(line, []byte("_pollux")) {
 		p.infos.Add(1)
+	}
+	if bytes.HasPrefix(line, []byte("UPDATE ")) {
+		p.updated.Store(time.Now().UnixNano())
 	}
 	if p.probed != nil && bytes.HasSuffix(line, []byte(" 1:0\n")) {
 		p.probed()

@@ -250,6 +250,7 @@ func (r *Recorder) stats(ctx context.Context, client *rrdcached.Client) (rrdcach
 	if err != nil {
 		return stats, fmt.Errorf("ask RRDCached for its counters: %w", err)
 	}
+	r.metrics.up.WithLabelValues(r.config.Target).Set(1)
 	added := r.writing.look(time.Now(), stats)
 	r.metrics.wrote(r.config.Target, added, r.writing.report())
 	return stats, nil

@@ -33,7 +33,7 @@ type term struct {
 	stored   state     // what Redis has
 	storedAt time.Time // when it was written last
 	toldAt   time.Time // when the report on the write-out was written with it
-	tickedAt time.Time
+	ticks    clockwork
 	renewed  time.Time // since when spoiled files stay so
 	decoder  decoder
 	passing  bool          // entries of a later program are dropped
@@ -45,7 +45,7 @@ type term struct {
 // term records from the cursor on until ctx ends or something fails. The lease was just acquired.
 func (r *Recorder) term(ctx context.Context) error {
 	target, now := r.target, time.Now()
-	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), tickedAt: now, storedAt: now, renewed: now, savedAt: now}
+	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), ticks: clockwork{at: now}, storedAt: now, renewed: now, savedAt: now}
 	t.decoder.newest = r.faults.newest
 	var err error
 	if t.client, err = r.dial(ctx); err != nil {
@@ -152,7 +152,7 @@ func (t *term) round(ctx context.Context) error {
 	}
 	// Here and not behind a batch: of the files that were just sent some are due at
 	// once, and wait. Right before the next entry they have had the same time as ever.
-	if err := t.tick(ctx); err != nil {
+	if err := t.tick(ctx, len(items) > 0); err != nil {
 		return err
 	}
 	for len(items) > 0 {
@@ -168,7 +168,7 @@ func (t *term) round(ctx context.Context) error {
 			return err
 		}
 		if items = items[n:]; len(items) > 0 {
-			if err := t.tick(ctx); err != nil {
+			if err := t.tick(ctx, true); err != nil {
 				return err
 			}
 		}
@@ -229,13 +229,12 @@ func (t *term) read(ctx context.Context) ([]redis.XMessage, error) {
 }
 
 // tick is what happens once a second: the daemon's counters, the marks, and
-// the state even if nothing else changed it.
-func (t *term) tick(ctx context.Context) error {
+// the state even if nothing else changed it; sending says that entries are about to be sent.
+func (t *term) tick(ctx context.Context, sending bool) error {
 	now := time.Now()
-	if now.Sub(t.tickedAt) < t.pace.tick {
+	if !t.ticks.due(now, t.pace.tick, sending) {
 		return nil
 	}
-	t.tickedAt = now
 	if now.Sub(t.renewed) >= t.pace.renew { // between two batches, because lines are guarded by what is known
 		t.files.renew()
 		t.renewed = now

@@ -39,6 +39,28 @@ type tally struct {
 	busyFiles              uint64
 }
 
+// clockwork says when to look at the daemon, so that the looks find files
+// waiting as often as they wait.
+type clockwork struct {
+	at    time.Time // of the last look
+	armed bool      // a look is due since the last entries came
+}
+
+// due says whether to look now. Right before entries are sent, the daemon has
+// had time since those before; but the first entries behind a fixed time are likely to
+// come behind a long pause, in which it got further than it usually does. Those after them come as any do.
+func (c *clockwork) due(now time.Time, every time.Duration, sending bool) bool {
+	if now.Sub(c.at) < every {
+		return false
+	}
+	if sending && !c.armed {
+		c.armed = true
+		return false
+	}
+	c.at, c.armed = now, false
+	return true
+}
+
 // writeOut watches whether the daemon writes its files as fast as they fall
 // due. It is not known how many are due, which -w and -z of the daemon decide; but at a moment
 // at which no file waits, all that were due are written.

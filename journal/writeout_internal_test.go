@@ -112,12 +112,11 @@ func TestWriteOutStartsAnew(t *testing.T) {
 func TestWriteOutOfRandomEntries(t *testing.T) {
 	t.Parallel()
 	m, w, random := &mill{now: time.Now()}, &writeOut{}, rand.New(rand.NewPCG(3, 4))
-	looked := m.now
+	looks := clockwork{at: m.now}
 	for range 30_000 { // 50 entries a second, each with 14 files that are due: half of what can be written
 		m.run(time.Duration(random.ExpFloat64()*20*float64(time.Millisecond)), 0, 1400)
-		if m.now.Sub(looked) >= time.Second {
+		if looks.due(m.now, time.Second, true) {
 			w.look(m.now, m.stats)
-			looked = m.now
 		}
 		m.pending += 14
 	}
