@@ -173,7 +173,8 @@ func checkSick(t *testing.T, agent sick, inventory, r Report) {
 		in, ok := m.Values[0].AsCounter()
 		least := model.Counter(0, number, simulator.InOctets, m.Time.Add(-time.Second))
 		most := model.Counter(0, number, simulator.InOctets, m.Time.Add(time.Second))
-		if in < 1<<32 { // a counter of 32 bits
+		if in >= narrowBase { // a counter of 32 bits
+			in -= narrowBase
 			in |= least &^ (1<<32 - 1)
 			if in < least {
 				in += 1 << 32
