@@ -61,7 +61,8 @@ func (s sick) poll(v snmp.Version, target Target) Report {
 	credentials := snmp.Credentials{Version: v, Community: secret.New("public")}
 	if v == snmp.V3 {
 		credentials = snmp.Credentials{
-			Version: v, User: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"), PrivProtocol: "AES", PrivPassword: secret.New("second password"),
+			Version: v, User: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"),
+			PrivProtocol: "AES", PrivPassword: secret.New("second password"),
 		}
 	}
 	target.Timeout, target.Retries = s.timeout, sickRetries

@@ -70,9 +70,9 @@ func (t *tallTree) sameType(i int, oid []byte) bool {
 func (t *tallTree) appendObject(dst []byte, i int, at *moment) []byte {
 	o, row := t.find(i)
 	if row == 0 {
-		return t.layout.appendOne(dst, o, at)
+		return t.appendOne(dst, o, at)
 	}
-	return appendBinding(dst, t.oid(i), t.layout.value(o, at))
+	return appendBinding(dst, t.oid(i), t.value(o, at))
 }
 
 // hugeTree is the layout with texts as long as a datagram can carry, of bytes that are no text.
@@ -89,11 +89,11 @@ func newHugeTree(l *layout) hugeTree {
 func (t hugeTree) appendObject(dst []byte, i int, at *moment) []byte {
 	o := &t.objects[i]
 	if o.kind == kindCounter32 || o.kind == kindCounter64 {
-		return t.layout.appendOne(dst, o, at) // the log of answers gets it once
+		return t.appendOne(dst, o, at) // the log of answers gets it once
 	}
 	text, _, ok := readExpected(t.value(o, at), tagOctetString)
 	if !ok {
-		return t.layout.appendOne(dst, o, at)
+		return t.appendOne(dst, o, at)
 	}
 	// The honest text comes first, so that ports keep names of their own.
 	text = append(append(make([]byte, 0, hugeText), text...), t.filler[:hugeText-len(text)]...)

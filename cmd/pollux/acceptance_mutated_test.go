@@ -82,7 +82,8 @@ func pollOnce(t *testing.T, agent *simulator.Agent, version snmp.Version, keys *
 	credentials := snmp.Credentials{Version: version, Community: secret.New("public")}
 	if version == snmp.V3 {
 		credentials = snmp.Credentials{
-			Version: version, User: "monitor", AuthProtocol: "SHA", AuthPassword: secret.New("first password"), PrivProtocol: "AES", PrivPassword: secret.New("second password"),
+			Version: version, User: "monitor", AuthProtocol: "SHA", AuthPassword: secret.New("first password"),
+			PrivProtocol: "AES", PrivPassword: secret.New("second password"),
 		}
 	}
 	session, err := snmp.Dial(t.Context(), snmp.Target{

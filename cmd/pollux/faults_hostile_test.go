@@ -56,17 +56,19 @@ func TestDataHostileDevices(t *testing.T) {
 	w.drain(w.producer, w.consumer)
 	w.healthy.stop()
 	reads := w.healthy.reads()
-	w.checkHealthy(reads, map[string]span{"hostile devices": hostile, "dead and slow devices": failing, "lossy devices": lossy}, alone)
+	w.checkHealthy(reads, alone, map[string]span{"hostile devices": hostile, "dead and slow devices": failing, "lossy devices": lossy})
 	late, _ := w.late(reads, failing)
 	if late > wardInterval*time.Second/10 {
 		t.Errorf("healthy devices were polled %v late (p95) beside dead and slow ones", late)
 	}
-	t.Logf("figures: a dead device took a worker for at most %v, a slow one for %v of %d s", longest.Round(time.Millisecond), slow.Round(time.Millisecond), wardInterval)
+	t.Logf("figures: a dead device took a worker for at most %v, a slow one for %v of %d s",
+		longest.Round(time.Millisecond), slow.Round(time.Millisecond), wardInterval)
 	if longest > deadWorker || slow > wardInterval*time.Second*8/10+time.Second {
 		t.Errorf("a dead device took a worker for %v, a slow one for %v", longest, slow)
 	}
 	before, with := w.memory.most(alone), w.memory.most(hostile)
-	t.Logf("figures: the consumer held at most %.1f MB without the hostile devices, %.1f MB with them, %.1f MB with the dead and slow ones", before/1e6, with/1e6, w.memory.most(failing)/1e6)
+	t.Logf("figures: the consumer held at most %.1f MB without the hostile devices, %.1f MB with them, %.1f MB with the dead and slow ones",
+		before/1e6, with/1e6, w.memory.most(failing)/1e6)
 	if before == 0 || with > before+memoryMore {
 		t.Errorf("the consumer held %.1f MB without the hostile devices and %.1f MB with them", before/1e6, with/1e6)
 	}
@@ -95,7 +97,7 @@ func (w *ward) firstDown(f *fleet) (longest time.Duration) {
 
 // checkHealthy fails the test unless each healthy device was polled in each slot of each
 // spell, and as early as in the one where they were alone: by a tenth or 100 ms, whichever is more, at the 95th percentile.
-func (w *ward) checkHealthy(reads [][]time.Time, spells map[string]span, alone span) {
+func (w *ward) checkHealthy(reads [][]time.Time, alone span, spells map[string]span) {
 	w.t.Helper()
 	polls := w.healthy.polls(reads)
 	calm, _ := w.late(reads, alone)

@@ -100,7 +100,8 @@ func (w *ward) admit(name string, devices int) *fleet {
 		switch {
 		case strings.HasPrefix(script, "v3-"), script == simulator.Mutate && round == 1:
 			return snmp.Credentials{
-				Version: snmp.V3, User: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"), PrivProtocol: "AES", PrivPassword: secret.New("second password"),
+				Version: snmp.V3, User: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"),
+				PrivProtocol: "AES", PrivPassword: secret.New("second password"),
 			}
 		case round == 2:
 			return snmp.Credentials{Version: snmp.V1, Community: secret.New("public")}
@@ -121,7 +122,8 @@ func (w *ward) admit(name string, devices int) *fleet {
 
 func wardUser() []string {
 	return []string{
-		"--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", "first password", "--privacy-protocol", "AES", "--privacy-password", "second password",
+		"--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", "first password",
+		"--privacy-protocol", "AES", "--privacy-password", "second password",
 	}
 }
 
@@ -208,7 +210,8 @@ func (w *ward) tell(f *fleet) {
 			w.t.Errorf("device %d: reason %q", id, d.StatusReason)
 		}
 		if number < len(names) {
-			w.t.Logf("figures: %s (%s) is %s after %v: %s", names[number], d.Credentials.Version, d.LastOutcome, d.PollDuration.Round(time.Millisecond), d.StatusReason)
+			took := d.PollDuration.Round(time.Millisecond)
+			w.t.Logf("figures: %s (%s) is %s after %v: %s", names[number], d.Credentials.Version, d.LastOutcome, took, d.StatusReason)
 		}
 	}
 }
