@@ -21,7 +21,7 @@ const (
 	sickDeadline = 30 * time.Second // of a poll that ends by itself; 0.8 of the interval in the product
 	slowDeadline = 4 * time.Second
 	deadWorker   = 8 * time.Second // that a dead device may hold
-	sickRequests = 8000            // that a poll may send: 30,000 rows of 6 columns, 60 variables each
+	sickRequests = 2000            // that a poll may send: 4,192 rows of 6 columns and 30,000 of one, 60 variables each
 )
 
 // sick is an agent on 127.0.0.1 that plays a script.
@@ -34,8 +34,13 @@ type sick struct {
 
 func startSick(t *testing.T, script string) sick {
 	t.Helper()
+	return startSickOf(t, script, hostilePorts)
+}
+
+func startSickOf(t *testing.T, script string, ports int) sick {
+	t.Helper()
 	agent, err := simulator.New(simulator.Config{
-		Listen: "127.0.0.1:0", Ports: hostilePorts, Hostile: []string{script}, HostileSeed: 1, V3: &simulator.User{
+		Listen: "127.0.0.1:0", Ports: ports, Hostile: []string{script}, HostileSeed: 1, V3: &simulator.User{
 			Name: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New("first password"), PrivProtocol: "AES", PrivPassword: secret.New("second password"),
 		},
 	}, nil)
@@ -199,6 +204,22 @@ func TestSlowDevice(t *testing.T) {
 	if r.Poll.Outcome != device.OutcomePartial || r.Poll.Facts == nil || len(r.Measurements) != 1 ||
 		!strings.Contains(r.Poll.Reason, "the device is too slow for its interval") || r.Poll.Duration > slowDeadline+time.Second {
 		t.Errorf("%s after %v: %s; %d measurements, want the uptime", r.Poll.Outcome, r.Poll.Duration, r.Poll.Reason, len(r.Measurements))
+	}
+}
+
+// A chassis that the inventory does not know yet is read, although its tables are taken for endless at first.
+func TestLargeDeviceIsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	const ports = likelyRows + 500
+	agent := startSickOf(t, simulator.Honest, ports)
+	r := agent.poll(snmp.V2c, Target{})
+	if r.Poll.Outcome != device.OutcomeUp || !r.Poll.PortsComplete || len(r.Poll.Ports) != ports {
+		t.Fatalf("%s, %d ports: %s", r.Poll.Outcome, len(r.Poll.Ports), r.Poll.Reason)
+	}
+	first := agent.Stats().Requests
+	r = agent.poll(snmp.V2c, polled(r, device.OutcomeUp))
+	if r.Poll.Outcome != device.OutcomeUp || len(portMeasurements(r)) != ports || agent.Stats().Requests > 2*first {
+		t.Errorf("%s: %s; %d ports measured, %d requests after %d", r.Poll.Outcome, r.Poll.Reason, len(portMeasurements(r)), agent.Stats().Requests-first, first)
 	}
 }
 

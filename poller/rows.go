@@ -15,6 +15,9 @@ import (
 const (
 	maxRows  = 30_000
 	maxBytes = 16 << 20
+	// likelyRows is how many rows a table may have beyond twice those that are
+	// known, before they are counted: rows are kept, and counting costs no memory.
+	likelyRows = 4096
 	// maxAsked is how many single objects are asked for before a walk of their
 	// columns is cheaper: about what fits into one reply of 1,472 bytes.
 	maxAsked = 48
@@ -82,14 +85,18 @@ func (r *row) set(f field, v snmp.Value, at time.Time) {
 type reader struct {
 	session  Session
 	expected int // rows that the inventory knows of; 0 when it is not known
+	most     int // rows that a column may have for now
 	rows     []row
 	byIndex  map[int64]int
 	failed   uint64 // a bit for each field whose column was not read to its end
 }
 
+// likely is how many rows a table may have of which so many are known.
+func likely(known int) int { return min(maxRows, 2*known+likelyRows) }
+
 func newReader(s Session, expected int) *reader {
 	return &reader{
-		session: s, expected: expected,
+		session: s, expected: expected, most: likely(expected),
 		rows: make([]row, 0, expected+expected/8+4), byIndex: make(map[int64]int, expected+4),
 	}
 }
@@ -101,6 +108,9 @@ func newReader(s Session, expected int) *reader {
 // what has no name is no port.
 func (r *reader) walk(ctx context.Context, fields []field, describes bool) error {
 	err := r.read(ctx, fields, describes)
+	if describes && errors.Is(err, snmp.ErrTooLarge) && r.most < maxRows {
+		err = r.recount(ctx, fields, err)
+	}
 	if err == nil {
 		return nil
 	}
@@ -123,6 +133,23 @@ func (r *reader) walk(ctx context.Context, fields []field, describes bool) error
 	return err
 }
 
+// recount counts the rows of a table that has far more of them than the inventory
+// knows, and reads it again if it is no larger than a poll takes. tooLarge is why the first read ended.
+func (r *reader) recount(ctx context.Context, fields []field, tooLarge error) error {
+	counted := 0
+	err := r.session.Table(ctx, snmp.TableRequest{
+		Columns: []snmp.OID{columns[fieldOperStatus]}, MaxRows: maxRows, MaxBytes: maxBytes,
+	}, func(snmp.Cell) { counted++ })
+	if err != nil {
+		return err
+	}
+	if counted <= r.most {
+		return tooLarge // another column, or too many bytes
+	}
+	r.expected, r.most = counted, likely(counted)
+	return r.read(ctx, fields, true)
+}
+
 // hopeless says that asking further is no use: the device is silent, the poll
 // is over, or there is more than a poll takes.
 func hopeless(ctx context.Context, err error) bool {
@@ -134,7 +161,7 @@ func hopeless(ctx context.Context, err error) bool {
 // read reads whole columns in one table request.
 func (r *reader) read(ctx context.Context, fields []field, describes bool) error {
 	request := snmp.TableRequest{
-		Columns: make([]snmp.OID, len(fields)), ExpectedRows: r.expected, MaxRows: maxRows, MaxBytes: maxBytes,
+		Columns: make([]snmp.OID, len(fields)), ExpectedRows: r.expected, MaxRows: r.most, MaxBytes: maxBytes,
 	}
 	for i, f := range fields {
 		request.Columns[i] = columns[f]
