@@ -71,7 +71,8 @@ func (c *Context) ticks() (time.Duration, bool) {
 // discontinued says whether a port's counters suffered a discontinuity since
 // the last sample, by ifCounterDiscontinuityTime (RFC 2863): the sysUpTime at
 // which they did so last, 0 for never. One that lies behind this poll's first
-// answer is left to the next poll: some agents give the time of the question.
+// answer is left to the next poll: some agents give the time of the question. So
+// is one between this read and that of the counters, which are lower then than in any sample before.
 func (c *Context) discontinued(r *row) bool {
 	ticks, ok := c.ticks()
 	when := r.number(fieldDiscontinuity)

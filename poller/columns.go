@@ -104,13 +104,13 @@ var columns = [fieldCount]snmp.OID{
 // PDU is the sample time of its file.
 var (
 	// liveFields change while a port is the same: they are read at each poll.
-	liveFields = []field{fieldName, fieldAlias, fieldHighSpeed, fieldAdminStatus, fieldOperStatus, fieldLastChange, fieldDiscontinuity}
+	liveFields = []field{fieldAlias, fieldHighSpeed, fieldAdminStatus, fieldOperStatus, fieldLastChange, fieldDiscontinuity}
 	// fixedFields hardly ever change: see Context.recall for when they are read.
 	fixedFields = []field{fieldDescr, fieldType, fieldMTU, fieldPhysAddress}
 
 	// counterFields begin with what matters most: the session may split a long
-	// list into several requests, in its order. The name comes again, in the PDU of the
-	// octets: it says whose they are, should the device number its ports anew just then.
+	// list into several requests, in its order. The name comes in the PDU of the octets: it
+	// says whose they are, should the device number its ports anew just then.
 	counterFields = []field{
 		wideInOctets, wideOutOctets, fieldName, inErrors, outErrors, inDiscards, outDiscards, wideInUcast, wideOutUcast,
 		wideInMulticast, wideOutMulticast, wideInBroadcast, wideOutBroadcast, inUnknownProtos,

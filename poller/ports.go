@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,36 +21,48 @@ type portsModule struct{}
 
 func (portsModule) Name() string { return "ports" }
 
-// Run reads what describes the ports, then their counters, then what stands in
-// for counters that a port lacks. When a table cannot be read to its end, the
+// Run reads the states of the ports, then their counters with their names, then what
+// stands in for counters that a port lacks. When a table cannot be read to its end, the
 // rows that are complete by then are still reported and measured. Ports that the
 // tables lack are asked for, before the read counts as complete.
 func (portsModule) Run(ctx context.Context, c *Context) error {
 	r := newReader(c.Session, present(c.Target.Ports))
-	err := c.describe(ctx, r)
+	recall := c.mayRecall() || c.late()
+	err := r.describe(ctx, recall)
 	if err != nil && hopeless(ctx, err) {
 		return err
 	}
-	rows := r.portRows()
-	narrow, counted := r.count(ctx, rows)
-	if err == nil {
-		err = counted
-	}
-	if c.late() && (err == nil || !hopeless(ctx, err)) {
-		if refreshed := r.refresh(ctx); err == nil {
-			err = refreshed
+	counted := r.count(ctx)
+	err = first(err, counted)
+	if recall {
+		strangers := c.recall(r)
+		if counted == nil || !hopeless(ctx, counted) {
+			err = first(err, r.describeRows(ctx, strangers))
 		}
 	}
+	rows, narrow := r.portRows(), false
+	if counted == nil {
+		narrow, counted = r.standIn(ctx, rows)
+		err = first(err, counted)
+	}
+	if c.late() && (err == nil || !hopeless(ctx, err)) {
+		err = first(err, r.refresh(ctx))
+	}
 	whole := r.whole(rows)
-	if err == nil && len(whole) < len(rows) {
-		err = errRenumbered
+	if len(whole) < len(rows) {
+		err = first(err, errRenumbered)
 	}
-	confirmed := c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil)
-	if err == nil {
-		err = confirmed
-	}
+	err = first(err, c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil))
 	c.Report.Poll.PortsComplete = err == nil
 	return err
+}
+
+// first is the first of two errors that is one.
+func first(err, next error) error {
+	if err != nil {
+		return err
+	}
+	return next
 }
 
 // errRenumbered says that ports changed their numbers while they were read.
@@ -71,25 +84,24 @@ func present(ports []device.Port) int {
 	return n
 }
 
-// describe reads what describes the ports.
-func (c *Context) describe(ctx context.Context, r *reader) error {
+// describe reads what describes the ports, but for their names: those come with their octets.
+func (r *reader) describe(ctx context.Context, recall bool) error {
 	fields := liveFields
-	recall := c.mayRecall() || c.late()
 	if !recall {
 		fields = append(append([]field{}, liveFields...), fixedFields...)
 	}
-	err := r.walk(ctx, fields, true)
-	if err != nil {
-		err = fmt.Errorf("read names and states: %w", err)
+	if err := r.walk(ctx, fields, true); err != nil {
+		return fmt.Errorf("read states: %w", err)
 	}
-	if !recall || err != nil && hopeless(ctx, err) {
-		return err
+	return nil
+}
+
+// describeRows reads the columns that hardly ever change for some rows.
+func (r *reader) describeRows(ctx context.Context, rows []int) error {
+	if err := r.fetch(ctx, fixedFields, rows); err != nil {
+		return fmt.Errorf("read descriptions: %w", err)
 	}
-	// After an error too: rows that lost their names are told by their descriptions.
-	if fetched := r.fetch(ctx, fixedFields, c.recall(r)); fetched != nil && err == nil {
-		err = fmt.Errorf("read descriptions: %w", fetched)
-	}
-	return err
+	return nil
 }
 
 // late says that the fixed columns are to be read after the counters: the last
@@ -205,7 +217,7 @@ func (c *Context) recall(r *reader) (strangers []int) {
 	return strangers
 }
 
-// portRows returns the rows that are ports.
+// portRows returns the rows that are ports, by ifIndex.
 func (r *reader) portRows() []int {
 	ports := make([]int, 0, len(r.rows))
 	for i := range r.rows {
@@ -213,21 +225,22 @@ func (r *reader) portRows() []int {
 			ports = append(ports, i)
 		}
 	}
+	slices.SortFunc(ports, func(a, b int) int { return cmp.Compare(r.rows[a].index, r.rows[b].index) })
 	return ports
 }
 
-// count reads the counters that every port should have, and after that those
-// of 32 bits that stand in for missing ones of 64. Only a column that was read
+// count reads the counters that every port should have, with its name; those of
+// 32 bits that stand in for missing ones of 64 follow, see standIn. Only a column that was read
 // to its end says that a counter is missing: a port must not change its width
 // because a packet was lost.
-func (r *reader) count(ctx context.Context, rows []int) (narrow bool, err error) {
-	if len(rows) == 0 {
-		return false, nil
+func (r *reader) count(ctx context.Context) error {
+	if len(r.rows) == 0 {
+		return nil
 	}
 	if err := r.walk(ctx, counterFields, false); err != nil {
-		return false, fmt.Errorf("read counters: %w", err)
+		return fmt.Errorf("read counters: %w", err)
 	}
-	return r.standIn(ctx, rows)
+	return nil
 }
 
 // standIn reads 32-bit columns for the ports that lack the 64-bit ones. When
@@ -235,6 +248,9 @@ func (r *reader) count(ctx context.Context, rows []int) (narrow bool, err error)
 // only pretends to have them: the 32-bit ones are read for all ports, and
 // returned true.
 func (r *reader) standIn(ctx context.Context, rows []int) (narrow bool, err error) {
+	if len(rows) == 0 {
+		return false, nil
+	}
 	narrow = r.pretends(rows)
 	for _, family := range families {
 		var need []int
