@@ -15,6 +15,7 @@ import (
 	"pollux/journal"
 	"pollux/polluxtest"
 	"pollux/rrd"
+	"pollux/rrdcached"
 	"pollux/store"
 )
 
@@ -233,8 +234,17 @@ func TestAWrongTreeIsNotTouched(t *testing.T) {
 	found, err := rrd.FindOrphans(t.Context(), search)
 	must(t, err)
 	before := names(t, backup)
-	if removed, err := rrd.Remove(t.Context(), search, rrd.Orphans{Target: found.Target, Files: found.Files[slices.IndexFunc(found.Files, func(o rrd.Orphan) bool { return strings.HasPrefix(o.File, "sw2") }):]}); !errors.Is(err, rrd.ErrNotTree) {
-		t.Errorf("of a backup: %+v, %v", removed, err)
+	client := w.dial(w.a)
+	must(t, client.Update(t.Context(), rrdcached.Update{ // and with one that is newer there
+		File: "sw1/port-id55.rrd", Time: at(w.begin + 600), Values: make([]rrdcached.Value, 15),
+	}))
+	must(t, client.Flush(t.Context(), "sw1/port-id55.rrd"))
+	for _, file := range []string{"sw1/port-id55.rrd", "sw2/uptime.rrd"} {
+		one := slices.DeleteFunc(slices.Clone(found.Files), func(o rrd.Orphan) bool { return o.File != file })
+		removed, err := rrd.Remove(t.Context(), search, rrd.Orphans{Target: found.Target, Files: one})
+		if len(one) != 1 || removed != (rrd.Removed{}) || !errors.Is(err, rrd.ErrNotTree) {
+			t.Errorf("of a backup: %d, %+v, %v", len(one), removed, err)
+		}
 	}
 	if left := names(t, backup); !slices.Equal(left, before) {
 		t.Errorf("left are %v", left)
