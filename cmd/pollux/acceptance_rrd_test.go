@@ -23,6 +23,7 @@ const testArchives = "AVERAGE:1x120 MAX:6x20"
 
 // sampledPort is a port whose file is compared with the truth.
 type sampledPort struct {
+	id           int64
 	device, port int // numbers of the simulation
 	file         string
 }
@@ -45,7 +46,7 @@ func (f *fleet) pick(s *store.Store, base string, n int) (picked []sampledPort) 
 		}
 		port := ports[random.IntN(len(ports))]
 		picked = append(picked, sampledPort{
-			device: number, port: int(port.State.IfIndex),
+			id: port.ID, device: number, port: int(port.State.IfIndex),
 			file: filepath.Join(base, measurement.Path(d.RRDDir, measurement.KindPort, port.ID, port.Generation)),
 		})
 	}

@@ -14,7 +14,7 @@ func sampledAt(left map[int]bool) (all []answered, rows []rowOf) {
 	var count uint64
 	for i := range checkedRates {
 		if !left[i] {
-			all = append(all, answered{float64(1000 + 20*i + 3), count})
+			all = append(all, answered{at: float64(1000 + 20*i + 3), count: count})
 		}
 		count += uint64(checkedRates[i] * 20)
 	}
@@ -35,6 +35,11 @@ func TestJudgeOfFiledRates(t *testing.T) {
 	short[3].rate *= 0.7
 	unknown := append([]rowOf(nil), right...)
 	unknown[2].rate = math.NaN()
+	waited, late := sampledAt(nil) // the poller took one answer for half a second later
+	waited[3].at -= 0.5
+	for i := range waited {
+		waited[i].taken = all[i].at
+	}
 	for name, c := range map[string]struct {
 		all            []answered
 		rows           []rowOf
@@ -46,6 +51,7 @@ func TestJudgeOfFiledRates(t *testing.T) {
 		"beside a missed slot a second is moved": {gap, moved, 0, 0},
 		"beside a missed slot something is lost": {gap, short, 0, 1},
 		"a row is unknown":                       {all, unknown, 1, 0},
+		"the time of a sample is off":            {waited, late, 0, 0},
 		"rows are not there":                     {all, right[:4], 4, 0},
 	} {
 		var r filed

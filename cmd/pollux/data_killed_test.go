@@ -25,23 +25,24 @@ func TestDataRRDCachedKilled(t *testing.T) {
 	var worst time.Duration
 	for time.Since(began) < lasting(10*time.Minute) {
 		pass(t, "the next kill", began.Add(time.Duration(kills+1)*every))
-		rrd.Kill()
+		worst = max(worst, w.restart(rrd))
 		kills++
-		rrd.Start()
-		worst = max(worst, w.drained(time.Now(), drainedIn))
 	}
+	pass(t, "RRDCached holds several samples", time.Now().Add(time.Minute))
 	held := w.unwritten(rrd)
 
 	down := time.Now()
 	for _, name := range []string{"c1", "c2"} {
 		w.kill(w.nodes[name])
 	}
+	seen := w.instance()
 	rrd.Kill()
 	rrd.Start()
 	for _, name := range []string{"c1", "c2"} { // under the names that the dead ones held
 		w.start("consumer", name)
 	}
 	up := time.Now()
+	until(t, time.Minute, "a recorder sees the restart", func() bool { return w.instance() > seen })
 	unseen := w.drained(up, drainedIn)
 	w.healed("all devices are polled in a whole slot", up, 2)
 	v := w.judge("%d kills of RRDCached in %v, drained after at most %v; killed once more with about %d updates in its memory while no recorder lived, drained %v after they were back",
@@ -50,6 +51,28 @@ func TestDataRRDCachedKilled(t *testing.T) {
 	if held == 0 {
 		t.Error("RRDCached had written all: the last kill proves nothing")
 	}
+}
+
+// restart kills the first RRDCached and starts it again, and returns after how
+// long it had been sent all that the log holds; that begins when the recorder has seen the new instance.
+func (w *dataWorld) restart(server *polluxtest.Server) time.Duration {
+	w.t.Helper()
+	before := w.instance()
+	server.Kill()
+	server.Start()
+	back := time.Now()
+	until(w.t, time.Minute, "the recorder sees another instance", func() bool { return w.instance() > before })
+	return w.drained(back, drainedIn)
+}
+
+// instance counts the instances of the only RRDCached that recorders have seen.
+func (w *dataWorld) instance() int {
+	w.t.Helper()
+	targets, err := w.client.SMembers(w.t.Context(), journalStream+":targets").Result()
+	must(w.t, err)
+	n, err := w.client.HGet(w.t.Context(), journalStream+":cursor:"+targets[0], "instance").Int()
+	must(w.t, err)
+	return n
 }
 
 // unwritten is how many updates an RRDCached was sent and has not written since it began.
@@ -103,9 +126,7 @@ func TestDataSlowWriteOut(t *testing.T) {
 		}
 		rrd.Kill()
 		must(t, os.Remove(brake))
-		rrd.Start()
-		back := time.Now()
-		worst = max(worst, w.drained(back, drainedIn))
+		worst = max(worst, w.restart(rrd))
 		until(t, 4*time.Minute, "the log is trimmed again", func() bool {
 			status, err := w.status()
 			return err == nil && status.Targets[0].Unwritten < shortWindowSum+time.Minute+time.Minute

@@ -28,7 +28,7 @@ type counterOf struct {
 // answersOf reads from the simulator's log what was asked in polls that came into
 // the journal: for each counter one answer per slot. The fleet must be stopped. A slot that
 // two polls read is left out, because nobody knows whose answer was filed.
-func (f *fleet) answersOf(logged map[slot]bool) map[counterOf][]answered {
+func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 	f.t.Helper()
 	file, err := os.Open(f.answers)
 	if err != nil {
@@ -48,9 +48,9 @@ func (f *fleet) answersOf(logged map[slot]bool) map[counterOf][]answered {
 		if e.Column == simulator.NoColumn || !e.Wide || e.Device >= f.devices || !at.After(f.added[e.Device]) {
 			continue
 		}
-		if s := f.slotOf(e.Device, at); logged[s] {
+		if s := f.slotOf(e.Device, at); logged[s].id != "" {
 			k := turn{counterOf{e.Device, e.Port, e.Column}, s.begin}
-			asked[k] = append(asked[k], answered{float64(e.UnixNano) / 1e9, e.Counter})
+			asked[k] = append(asked[k], answered{at: float64(e.UnixNano) / 1e9, count: e.Counter, begin: s.begin})
 		}
 	}
 	answers := map[counterOf][]answered{}
@@ -67,7 +67,7 @@ func (f *fleet) answersOf(logged map[slot]bool) map[counterOf][]answered {
 }
 
 // compareFiles is I3 for all ports of a fleet: every row of every file in a tree. The files must be written out.
-func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]bool, to time.Time) (r filed) {
+func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to time.Time) (r filed) {
 	f.t.Helper()
 	answers := f.answersOf(logged)
 	step := int64(f.interval)
@@ -83,7 +83,11 @@ func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]bool, to time.
 				rows = append(rows, rowOf{float64(row.at), rate})
 			}
 			what := fmt.Sprintf("%s (%s)", strings.TrimPrefix(p.file, filepath.Dir(filepath.Dir(p.file))), map[simulator.Column]string{simulator.InOctets: "in", simulator.OutOctets: "out"}[column])
-			r.compareAnswers(what, float64(step), rows, answers[counterOf{p.device, p.port, column}])
+			all := answers[counterOf{p.device, p.port, column}]
+			for n := range all {
+				all[n].taken = float64(logged[slot{f.ids[p.device], all[n].begin}].times[p.id]) / 1000
+			}
+			r.compareAnswers(what, float64(step), rows, all)
 		}
 	}
 	return r
@@ -103,7 +107,7 @@ func (w *dataWorld) allPorts(f *fleet, base string) (all []sampledPort) {
 		}
 		for _, port := range ports {
 			all = append(all, sampledPort{
-				device: number, port: int(port.State.IfIndex),
+				id: port.ID, device: number, port: int(port.State.IfIndex),
 				file: filepath.Join(base, measurement.Path(d.RRDDir, measurement.KindPort, port.ID, port.Generation)),
 			})
 		}

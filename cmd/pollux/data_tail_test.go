@@ -14,13 +14,15 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"pollux/cluster"
+	"pollux/measurement"
 )
 
 // tailed is one entry of the log that a test saw.
 type tailed struct {
 	entry
-	id    string // the one it had first
-	lines int    // for RRDCached
+	id    string          // the one it had first
+	lines int             // for RRDCached
+	times map[int64]int64 // of the samples of each port, by its id, in Unix milliseconds
 }
 
 // logTail reads the log while it grows, because with a short window RRDCached's
@@ -87,60 +89,108 @@ func (l *logTail) read(ctx context.Context) error {
 
 func (l *logTail) take(id string, payload []byte) {
 	l.last = id
-	head, lines, err := readEntry(payload)
+	e, err := readEntry(payload)
 	if err != nil {
 		l.damaged[id]++
 		return
 	}
-	head.at = appendedAt(l.t, id)
-	l.seen[head.slot]++
-	if l.seen[head.slot] == 1 {
-		l.all = append(l.all, tailed{entry: head, id: id, lines: lines})
+	e.id, e.at = id, appendedAt(l.t, id)
+	l.seen[e.slot]++
+	if l.seen[e.slot] == 1 {
+		l.all = append(l.all, e)
 	}
 }
 
-// readEntry reads what a test needs to know of an entry, and how many lines it makes.
-func readEntry(payload []byte) (head entry, lines int, err error) {
+// readEntry reads what a test needs to know of an entry: its head, how many
+// lines it makes, and for which times its ports were measured.
+func readEntry(payload []byte) (e tailed, err error) {
 	const most = 1 << 24 // bytes: a damaged entry may claim any size
 	if size, err := s2.DecodedLen(payload[min(len(payload), 1):]); err != nil || size > most {
-		return head, 0, errors.New("no block")
+		return e, errors.New("no block")
 	}
-	if head, err = decodeHead(payload); err != nil {
-		return head, 0, err
+	if e.entry, err = decodeHead(payload); err != nil {
+		return e, err
 	}
-	lines, err = linesOf(payload)
-	return head, lines, err
-}
-
-// linesOf is how many measurements an entry holds, each a line for RRDCached.
-func linesOf(payload []byte) (lines int, err error) {
 	body, err := s2.Decode(nil, payload[1:])
 	if err != nil {
-		return 0, err
+		return e, err
 	}
-	number := func() (n uint64) {
-		n, size := binary.Uvarint(body)
-		if size <= 0 {
-			err = errors.New("cut short")
-			return 0
+	r := &entryReader{rest: body}
+	r.number() // device
+	r.number() // slot
+	r.skip(1)  // outcome
+	r.number() // step
+	r.number() // heartbeat
+	r.skip(int(r.number()))
+	e.lines, e.times = int(r.number()), map[int64]int64{}
+	var instance, at int64
+	for i := 0; i < e.lines && !r.failed; i++ {
+		kind := measurement.Kind(r.skip(1))
+		instance += r.signed()
+		r.number() // generation
+		r.number() // maximum
+		at += r.signed()
+		if kind == measurement.KindPort {
+			e.times[instance] = at
 		}
-		body = body[size:]
-		return n
+		r.values(len(kind.Sources()))
 	}
-	number() // device
-	number() // slot
-	if len(body) == 0 {
-		return 0, errors.New("cut short")
+	if r.failed || len(r.rest) > 0 {
+		return e, errors.New("cut short, or too long")
 	}
-	body = body[1:] // outcome
-	number()        // step
-	number()        // heartbeat
-	directory := number()
-	if err != nil || directory > uint64(len(body)) {
-		return 0, errors.New("cut short")
+	return e, nil
+}
+
+// entryReader takes the parts of an entry off its front, as journal's encoder wrote them.
+type entryReader struct {
+	rest   []byte
+	failed bool
+}
+
+// skip drops n bytes and returns the first.
+func (r *entryReader) skip(n int) (first byte) {
+	if n < 0 || n > len(r.rest) {
+		r.failed, r.rest = true, nil
 	}
-	body = body[directory:]
-	return int(number()), err
+	if r.failed || n == 0 {
+		return 0
+	}
+	first, r.rest = r.rest[0], r.rest[n:]
+	return first
+}
+
+func (r *entryReader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	r.skip(max(size, 1))
+	return n
+}
+
+func (r *entryReader) signed() int64 {
+	n, size := binary.Varint(r.rest)
+	r.skip(max(size, 1))
+	return n
+}
+
+// values drops the values of a measurement: all counters, or each with two bits that say what it is.
+func (r *entryReader) values(n int) {
+	if r.skip(1) == 0 {
+		for range n {
+			r.number()
+		}
+		return
+	}
+	forms := slices.Clone(r.rest[:min((n+3)/4, len(r.rest))])
+	r.skip((n + 3) / 4)
+	for i := range n {
+		switch {
+		case r.failed:
+			return
+		case forms[i/4]>>(i%4*2)&3 == 1:
+			r.number()
+		case forms[i/4]>>(i%4*2)&3 == 2:
+			r.skip(8)
+		}
+	}
 }
 
 // entries are what was seen until now, each slot once, in the order in which they came.

@@ -39,7 +39,7 @@ func TestDataTargetAway(t *testing.T) {
 	v := w.judge("the first of two targets away for %v, %d graphs read meanwhile, the slowest in %v; drained after %v",
 		back.Sub(away).Round(time.Second), reads.count, reads.slowest.Round(time.Millisecond), drained)
 	v.wholly(t)
-	w.unaffected(v, "a target was away", span{w.calmAt, away}, span{away, back})
+	w.unaffected(v, "a target was away", span{away, back})
 	if reads.count < int(lasting(10*time.Minute)/graphEvery)/2 {
 		t.Errorf("only %d graphs were read", reads.count)
 	}

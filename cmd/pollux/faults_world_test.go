@@ -98,7 +98,7 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 	w.setup = s
 	w.client = w.deployment.client()
 	w.fleet = w.startFleet("sim", s.devices)
-	w.fleet.group = s.group
+	w.group = s.group
 	if s.second > 0 {
 		w.second = w.startFleet("far", s.second)
 		w.second.group = func(int) int64 { return s.group(-1) }
