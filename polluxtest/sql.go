@@ -114,7 +114,8 @@ func (s *sqlServer) startMariaDB(t testing.TB) error {
 		return err
 	}
 	data, socket := filepath.Join(s.server.Dir, "data"), filepath.Join(s.server.Dir, "sock")
-	common := []string{"--no-defaults", "--datadir=" + data, "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2"}
+	// Two servers that are made at once must not share their temporary tables.
+	common := []string{"--no-defaults", "--datadir=" + data, "--tmpdir=" + s.server.Dir, "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2"}
 	who := "--user=" + currentUser()
 	install := exec.Command("mariadb-install-db", append(append([]string{}, common...), who, "--auth-root-authentication-method=normal", "--skip-test-db")...)
 	if out, err := install.CombinedOutput(); err != nil {
