@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -25,9 +26,8 @@ type counterOf struct {
 	column       simulator.Column
 }
 
-// answersOf reads from the simulator's log what was asked in polls that came into
-// the journal: for each counter one answer per slot. The fleet must be stopped. A slot that
-// two polls read is left out, because nobody knows whose answer was filed.
+// answersOf reads from the simulator's log what was asked for each counter in
+// slots that came into the journal, in order. The fleet must be stopped.
 func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 	f.t.Helper()
 	file, err := os.Open(f.answers)
@@ -35,11 +35,7 @@ func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 		f.t.Fatal(err)
 	}
 	defer file.Close()
-	type turn struct {
-		counterOf
-		begin int64
-	}
-	asked := map[turn][]answered{}
+	answers := map[counterOf][]answered{}
 	for e, err := range simulator.ReadLog(file) {
 		if err != nil {
 			f.t.Fatal(err)
@@ -49,21 +45,35 @@ func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 			continue
 		}
 		if s := f.slotOf(e.Device, at); logged[s].id != "" {
-			k := turn{counterOf{e.Device, e.Port, e.Column}, s.begin}
-			asked[k] = append(asked[k], answered{at: float64(e.UnixNano) / 1e9, count: e.Counter, begin: s.begin})
-		}
-	}
-	answers := map[counterOf][]answered{}
-	for k, all := range asked {
-		slices.SortFunc(all, func(a, b answered) int { return int(math.Copysign(1, a.at-b.at)) })
-		if all[len(all)-1].at-all[0].at < 2 { // one poll; a GETBULK may run over the end of a column
-			answers[k.counterOf] = append(answers[k.counterOf], all[len(all)-1])
+			k := counterOf{e.Device, e.Port, e.Column}
+			answers[k] = append(answers[k], answered{at: float64(e.UnixNano) / 1e9, count: e.Counter, begin: s.begin})
 		}
 	}
 	for _, all := range answers {
-		slices.SortFunc(all, func(a, b answered) int { return int(math.Copysign(1, a.at-b.at)) })
+		slices.SortFunc(all, func(a, b answered) int { return cmp.Compare(a.at, b.at) })
 	}
 	return answers
+}
+
+// filedOf are the answers of one counter of a port that its file got: of those
+// of a slot the nearest to the time of the sample, since a GETBULK that runs over the end of a column
+// reads some twice; none of a slot whose entry lacks the port, because the poll was cut short.
+func (f *fleet) filedOf(p sampledPort, all []answered, logged map[slot]tailed) (kept []answered) {
+	for _, a := range all {
+		ms := logged[slot{f.ids[p.device], a.begin}].times[p.id]
+		if ms == 0 {
+			continue
+		}
+		a.taken = float64(ms) / 1000
+		n := len(kept)
+		switch {
+		case n == 0 || kept[n-1].begin != a.begin:
+			kept = append(kept, a)
+		case math.Abs(a.at-a.taken) < math.Abs(kept[n-1].at-a.taken):
+			kept[n-1] = a
+		}
+	}
+	return kept
 }
 
 // compareFiles is I3 for all ports of a fleet: every row of every file in a tree. The files must be written out.
@@ -83,10 +93,7 @@ func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to tim
 				rows = append(rows, rowOf{float64(row.at), rate})
 			}
 			what := fmt.Sprintf("%s (%s)", strings.TrimPrefix(p.file, filepath.Dir(filepath.Dir(p.file))), map[simulator.Column]string{simulator.InOctets: "in", simulator.OutOctets: "out"}[column])
-			all := answers[counterOf{p.device, p.port, column}]
-			for n := range all {
-				all[n].taken = float64(logged[slot{f.ids[p.device], all[n].begin}].times[p.id]) / 1000
-			}
+			all := f.filedOf(p, answers[counterOf{p.device, p.port, column}], logged)
 			r.compareAnswers(what, float64(step), rows, all)
 		}
 	}
