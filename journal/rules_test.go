@@ -193,7 +193,7 @@ func randomEntry(random *rand.Rand, id int64, at time.Time) journal.Entry {
 // sent what it would have to drop when it writes: its log says so of every such file.
 func TestNothingIsSentThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2*time.Second, "-w", "1", "-f", "2", "-t", "1")
+	w := newWorld(t, 2*time.Second, "-w", "1", "-f", "2", "-t", "1", "-V", "LOG_NOTICE")
 	random := rand.New(rand.NewPCG(31, 32))
 	r := w.record()
 	results := map[journal.Result]int{}

@@ -61,7 +61,7 @@ func (f *filed) next(random *rand.Rand) Update {
 // refuses nothing when the file is written, when it would drop all that waits behind it too.
 func TestWhatIsAcceptedIsWritten(t *testing.T) {
 	t.Parallel()
-	d := startDaemon(t)
+	d := startDaemon(t, "-V", "LOG_NOTICE") // else it does not say what it could not write
 	ctx, c, random := t.Context(), d.dial(), rand.New(rand.NewPCG(21, 22))
 	files := make([]filed, 40)
 	for i := range files {
