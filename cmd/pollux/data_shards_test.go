@@ -33,6 +33,7 @@ func TestDataShards(t *testing.T) {
 		rrds[shard] = []*polluxtest.Server{polluxtest.RRDCachedTCP(t, shortWindow...), polluxtest.RRDCachedTCP(t, shortWindow...)}
 	}
 	w := newDataWorld(t, polluxtest.PostgreSQL, dataSetup{targets: rrds[0]})
+	second := followLog(t, w.client, "pollux:{journal:1}")
 	w.healed("all devices have a history", time.Now(), 2)
 	cli(t, w.dir, w.env, "config", "set", "rrd.shards", "1="+rrds[1][0].Address+","+rrds[1][1].Address)
 	planned := w.dryRun()
@@ -62,7 +63,7 @@ func TestDataShards(t *testing.T) {
 		s.Start()
 	}
 	w.healed("all devices are polled after the daemons were killed", time.Now(), 2)
-	w.judgeShards(shards, rrds, planned)
+	w.judgeShards(shards, rrds, planned, second)
 }
 
 // dryRun is what would move.
@@ -75,7 +76,7 @@ func (w *dataWorld) dryRun() (planned []plannedMove) {
 
 // judgeShards ends the run: each device's files are in the trees of its shard,
 // with its rates from the first poll on, and nowhere else.
-func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxtest.Server, planned []plannedMove) {
+func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxtest.Server, planned []plannedMove, second *logTail) {
 	w.t.Helper()
 	w.settle()
 	end := time.Now()
@@ -92,6 +93,7 @@ func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxte
 	})
 	w.drain(w.running("c")...)
 	w.tail.stop()
+	second.stop()
 	w.fleet.stop()
 	polls := w.polls(w.reads())
 	missed, _ := w.missing(polls, w.calmAt, end.Add(-5*time.Second))
@@ -100,9 +102,9 @@ func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxte
 	if len(missed)+len(twice) > 0 {
 		w.t.Errorf("missed: %v, polled twice: %v", some(missed), some(twice))
 	}
-	logged := map[slot]bool{}
-	for s := range polls {
-		logged[s] = true
+	logged := map[slot]tailed{}
+	for _, e := range slices.Concat(w.tail.entries(), second.entries()) {
+		logged[e.slot] = e
 	}
 	want := map[string]int{}
 	for _, move := range planned {

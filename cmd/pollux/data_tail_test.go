@@ -30,6 +30,7 @@ type tailed struct {
 type logTail struct {
 	t      testing.TB
 	client cluster.Client
+	stream string
 	stop   func() // reads to the end of the log, and returns
 
 	mu      sync.Mutex
@@ -39,9 +40,9 @@ type logTail struct {
 	damaged map[string]int // entries that nobody can read, by their ids
 }
 
-// followLog reads the log from now on.
-func followLog(t testing.TB, client cluster.Client) *logTail {
-	l := &logTail{t: t, client: client, seen: map[slot]int{}, damaged: map[string]int{}, last: "0-0"}
+// followLog reads the log of a shard from now on.
+func followLog(t testing.TB, client cluster.Client, stream string) *logTail {
+	l := &logTail{t: t, client: client, stream: stream, seen: map[slot]int{}, damaged: map[string]int{}, last: "0-0"}
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() {
@@ -71,7 +72,7 @@ func followLog(t testing.TB, client cluster.Client) *logTail {
 func (l *logTail) read(ctx context.Context) error {
 	const count = 1000
 	for {
-		messages, err := l.client.XRangeN(ctx, journalStream, "("+l.last, "+", count).Result()
+		messages, err := l.client.XRangeN(ctx, l.stream, "("+l.last, "+", count).Result()
 		if err != nil {
 			return err
 		}

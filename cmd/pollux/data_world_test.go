@@ -90,7 +90,7 @@ func newDataWorld(t *testing.T, database func(testing.TB) config.Database, s dat
 			cli(t, made.dir, made.env, "config", "set", "rrd.flush_window", fmt.Sprintf("%.0f", cmp.Or(s.window, shortWindowSum).Seconds()))
 			return made
 		},
-		prepare: func(made *deployment) { d.tail = followLog(t, made.client()) },
+		prepare: func(made *deployment) { d.tail = followLog(t, made.client(), journalStream) },
 	})
 	return d
 }
