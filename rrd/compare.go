@@ -50,22 +50,33 @@ type verdict struct {
 	wanted time.Time // last update of the other end
 }
 
-// tries is how often a file that moves on under the comparison is begun anew.
-const tries = 6
+// tries is how often a file is looked at that moves on under the comparison.
+const tries = 8
 
 // compare compares one file. What one end has beyond the other is not a difference yet: it may be on its way.
+//
+// Rows that differ count when a second look finds the same. An archive that moves on between
+// INFO and FETCH has lost its first row, and FETCH says so by another step only where a coarser archive could answer.
 func (p *pair) compare(ctx context.Context, file string) (verdict, error) {
 	skip := 0
-	for try := 0; ; try++ {
+	var seen time.Time
+	for try := 0; try < tries; try++ {
 		v, err := p.once(ctx, file, skip)
-		if !errors.Is(err, errMoved) {
+		differ := err == nil && v.differs != nil && v.differs.What == DifferentRows
+		switch {
+		case err != nil && !errors.Is(err, errMoved):
 			return v, err
+		case err == nil && (!differ || v.differs.First.Equal(seen)):
+			return v, nil
+		case differ && seen.IsZero():
+			seen = v.differs.First
+			continue
+		case differ:
+			seen = v.differs.First
 		}
-		if try == tries {
-			return verdict{moving: true, late: -1}, nil
-		}
-		skip = 1 << (2 * try) // rows: 1, 4, 16, ...
+		skip = max(1, 4*skip)
 	}
+	return verdict{moving: true, late: -1}, nil
 }
 
 func (p *pair) once(ctx context.Context, file string, skip int) (verdict, error) {

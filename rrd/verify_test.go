@@ -37,6 +37,28 @@ func TestAHealthyPairIsEqualWhileEntriesFlow(t *testing.T) {
 	}
 }
 
+// TestShortArchivesMoveOnUnderTheComparison: the first row of an archive goes away while it is read.
+func TestShortArchivesMoveOnUnderTheComparison(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.rra = "AVERAGE:1x12 MAX:1x14"
+	w.record(w.a)
+	w.record(w.b)
+	w.poll()
+	w.drained(w.a, w.b)
+	stop := w.pollWhile()
+	for range 15 {
+		if result, found := w.verify(); len(found) > 0 { // some may move too fast to be judged
+			t.Errorf("%+v: %v", result, found)
+		}
+	}
+	stop()
+	w.drained(w.a, w.b)
+	if result, found := w.verify(); len(found) > 0 || result.Behind > 0 || result.Rows != 15*(12+14) {
+		t.Errorf("at the end: %+v: %v", result, found)
+	}
+}
+
 // other is a file that both RRDCached get of this test, as another writer may make it.
 type other struct {
 	t       *testing.T
