@@ -1,51 +1,13 @@
 package journal_test
 
 import (
-	"bytes"
-	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"pollux/journal"
 	"pollux/polluxtest"
 )
-
-// lines keeps what is logged.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// with are the lines that hold all of the words.
-func (l *lines) with(words ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.buf.String()) {
-		all := true
-		for _, word := range words {
-			all = all && strings.Contains(line, word)
-		}
-		if all {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-// logged makes a world's recorders log into what it returns.
-func (w *world) logged() *lines {
-	l := &lines{}
-	w.log = slog.New(slog.NewTextHandler(l, nil))
-	return l
-}
 
 // writeOut is the report on the only target.
 func (w *world) writeOut() journal.WriteOut {
