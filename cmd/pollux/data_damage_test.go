@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,51 +56,36 @@ func (w *dataWorld) put(payloads []string) {
 	must(w.t, err)
 }
 
-// TestDataDamagedEntries puts entries that nobody can read into the log; then
-// stops both targets and fills the log up to its cap. Damaged entries are
-// dropped and counted, the cap cuts the oldest and counts them apart, and polling goes on.
-func TestDataDamagedEntries(t *testing.T) {
-	t.Parallel()
-	const spoilt, filler = 200, 3900 // bytes: one takes a node of the stream
-	targets := []*polluxtest.Server{polluxtest.RRDCached(t, shortWindow...), polluxtest.RRDCachedTCP(t, shortWindow...)}
-	w := newDataWorld(t, polluxtest.MariaDB, dataSetup{targets: targets})
-	newest, err := w.client.XRevRangeN(t.Context(), journalStream, "+", "-", 1).Result()
-	must(t, err)
+// dropsDamaged puts so many entries that nobody can read among good ones. The recorders drop these, and no other.
+func (w *dataWorld) dropsDamaged(n int) {
+	w.t.Helper()
+	newest, err := w.client.XRevRangeN(w.t.Context(), journalStream, "+", "-", 1).Result()
+	must(w.t, err)
 	good, _ := newest[0].Values["e"].(string)
-	for _, payload := range damagedEntries([]byte(good), spoilt) { // among good ones
+	for _, payload := range damagedEntries([]byte(good), n) {
 		w.put([]string{payload})
 		<-time.After(50 * time.Millisecond)
 	}
+	all := float64(n * len(w.targets))
 	undecodable := func() float64 { return w.sum("pollux_journal_cut_total", `kind="undecodable"`) }
-	until(t, time.Minute, "both targets' recorders dropped the damaged entries", func() bool { return undecodable() >= 2*spoilt })
-	if dropped := undecodable(); dropped != 2*spoilt || w.tail.spoiled() != spoilt {
-		t.Errorf("%d entries were damaged, the test saw %d, the recorders of two targets dropped %.0f", spoilt, w.tail.spoiled(), dropped)
+	until(w.t, time.Minute, "the recorders of all targets dropped the damaged entries", func() bool { return undecodable() >= all })
+	if dropped := undecodable(); dropped != all || w.tail.spoiled() != n {
+		w.t.Errorf("%d entries were damaged, the test saw %d, the recorders of %d targets dropped %.0f", n, w.tail.spoiled(), len(w.targets), dropped)
 	}
 	if cut := w.sum("pollux_journal_cut_total") - undecodable(); cut > 0 {
-		t.Errorf("%.0f good entries were cut", cut)
+		w.t.Errorf("%.0f good entries were cut", cut)
 	}
-	pass(t, "there is a calm to compare with", time.Now().Add(calmFor))
+}
 
-	const limit = 24 << 20 // bytes of the log: a quarter of what Redis may use, read once a minute
+// fillToTheCap fills the log until the journal cuts it at a number of bytes, a
+// quarter of what Redis may use. Polls of at least two minutes are in it before, so that they are cut first.
+func (w *dataWorld) fillToTheCap(limit int) (filled int) {
+	w.t.Helper()
+	const filler = 3900 // bytes: one takes a node of the stream
 	w.redis.Must("CONFIG", "SET", "maxmemory", strconv.Itoa(4*limit))
-	addresses := w.targetAddresses()
-	stopped := time.Now()
-	for _, target := range targets {
-		target.Stop() // what they acknowledged they write
-	}
-	acked := map[string]string{}
-	for id, address := range addresses {
-		if acked[address], err = w.client.HGet(t.Context(), journalStream+":cursor:"+id, "acked").Result(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pass(t, "the log has grown", stopped.Add(2*time.Minute))
-	fill := make([]string, 100)
-	for i := range fill {
-		fill[i] = strings.Repeat("x", filler)
-	}
-	filled := 0
-	untilEvery(t, 250*time.Millisecond, 5*time.Minute, "the journal is cut at its cap", func() bool {
+	pass(w.t, "the processes know the cap, which they read once a minute", time.Now().Add(2*time.Minute))
+	fill := slices.Repeat([]string{strings.Repeat("x", filler)}, 100)
+	untilEvery(w.t, 250*time.Millisecond, 5*time.Minute, "the journal is cut at its cap", func() bool {
 		if s, err := w.status(); err != nil || s.Lost > 0 {
 			return err == nil
 		}
@@ -109,15 +95,19 @@ func TestDataDamagedEntries(t *testing.T) {
 		}
 		return false
 	})
-	pass(t, "polling goes on at the cap", time.Now().Add(2*dataInterval*time.Second))
+	pass(w.t, "polling goes on at the cap", time.Now().Add(2*dataInterval*time.Second))
 	w.redis.Must("CONFIG", "SET", "maxmemory", "2gb")
-	// The processes read maxmemory once a minute.
-	pass(t, "the cap is out of reach", time.Now().Add(65*time.Second))
-	status, err := w.status()
-	must(t, err)
-	first, err := w.client.XRangeN(t.Context(), journalStream, "-", "+", 1).Result()
-	must(t, err)
-	lost, atRisk := 1<<30, 0 // polls that no target has, and that one of them lacks
+	pass(w.t, "the cap is out of reach", time.Now().Add(65*time.Second))
+	return filled
+}
+
+// noteCuts notes what each target lacked when the log was cut. lost are the polls
+// that no target has, atRisk those that at least one lacks.
+func (w *dataWorld) noteCuts(acked map[string]string) (lost, atRisk int) {
+	w.t.Helper()
+	first, err := w.client.XRangeN(w.t.Context(), journalStream, "-", "+", 1).Result()
+	must(w.t, err)
+	lost = 1 << 30
 	for address, id := range acked {
 		cut := w.tail.between(id, first[0].ID)
 		w.cut[address] = map[slot]bool{}
@@ -126,9 +116,36 @@ func TestDataDamagedEntries(t *testing.T) {
 		}
 		lost, atRisk = min(lost, len(cut)), max(atRisk, len(cut))
 	}
-	t.Logf("%d entries of filler; the log holds %d bytes of %d", filled, status.Bytes, limit)
-	if lost == 0 {
-		t.Error("no measurement was cut: the fault did not bite")
+	return lost, atRisk
+}
+
+// TestDataDamagedEntries puts entries that nobody can read into the log; then
+// stops both targets and fills the log up to its cap. Damaged entries are
+// dropped and counted, the cap cuts the oldest and counts them apart, and polling goes on.
+func TestDataDamagedEntries(t *testing.T) {
+	t.Parallel()
+	const spoilt, limit = 200, 24 << 20
+	targets := []*polluxtest.Server{polluxtest.RRDCached(t, shortWindow...), polluxtest.RRDCachedTCP(t, shortWindow...)}
+	w := newDataWorld(t, polluxtest.MariaDB, dataSetup{targets: targets})
+	w.dropsDamaged(spoilt)
+	pass(t, "there is a calm to compare with", time.Now().Add(calmFor))
+
+	addresses, acked := w.targetAddresses(), map[string]string{}
+	stopped := time.Now()
+	for _, target := range targets {
+		target.Stop() // what they acknowledged they write
+	}
+	for id, address := range addresses {
+		var err error
+		acked[address], err = w.client.HGet(t.Context(), journalStream+":cursor:"+id, "acked").Result()
+		must(t, err)
+	}
+	filled := w.fillToTheCap(limit)
+	lost, atRisk := w.noteCuts(acked)
+	status, err := w.status()
+	must(t, err)
+	if lost == 0 || status.Bytes > limit {
+		t.Errorf("%d polls were cut, the log holds %d bytes of %d", lost, status.Bytes, limit)
 	}
 	for _, target := range targets {
 		target.Start()
@@ -136,9 +153,9 @@ func TestDataDamagedEntries(t *testing.T) {
 	back := time.Now()
 	drained := w.drained(back, drainedIn)
 	w.healed("all devices are polled in a whole slot", back, 1)
-	v := w.judge("%d damaged entries dropped by the recorders of both targets; both away for %v: %d polls cut at the cap before any target had them, %d before both had; %d entries counted as lost and %d as acknowledged; drained after %v",
-		spoilt, back.Sub(stopped).Round(time.Second), lost, atRisk, status.Lost, status.AtRisk, drained)
-	v.wholly(t)
+	v := w.judge("%d damaged entries dropped by the recorders of both targets; both away for %v: %d polls cut before any target had them, %d before both had; "+
+		"%d entries counted as lost and %d as acknowledged; drained after %v", spoilt, back.Sub(stopped).Round(time.Second), lost, atRisk, status.Lost, status.AtRisk, drained)
+	v.wholly(t, stopped)
 	w.unaffected(v, "the journal was at its cap", span{stopped, back})
 	if status.Lost < int64(lost) || status.Lost > int64(lost+filled) || status.AtRisk < int64(atRisk-lost) {
 		t.Errorf("%d polls were cut before any target had them, %d before both had; %d entries are counted as lost and %d as acknowledged", lost, atRisk, status.Lost, status.AtRisk)

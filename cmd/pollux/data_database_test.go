@@ -36,7 +36,7 @@ func TestDataDatabaseAway(t *testing.T) {
 	w.healed("all devices are polled in a whole slot", back, 1)
 	copies := w.sum("pollux_poll_targets_total", `source="copy"`)
 	v := w.judge("the database away for %v, %.0f polls by the last known inventory; all state right %v after its return", back.Sub(killed).Round(time.Second), copies, right.Round(100*time.Millisecond))
-	v.wholly(t)
+	v.wholly(t, killed)
 	w.unaffected(v, "the database was away", span{killed, back})
 	if copies < float64(dataDevices) {
 		t.Errorf("%.0f targets were copies: the fault did not bite", copies)

@@ -40,6 +40,8 @@ func TestJudgeOfFiledRates(t *testing.T) {
 	for i := range waited {
 		waited[i].taken = all[i].at
 	}
+	early, begun := sampledAt(map[int]bool{1: true}) // a slot was missed after the first sample of a file
+	begun[0].rate = math.NaN()
 	for name, c := range map[string]struct {
 		all            []answered
 		rows           []rowOf
@@ -52,6 +54,7 @@ func TestJudgeOfFiledRates(t *testing.T) {
 		"beside a missed slot something is lost": {gap, short, 0, 1},
 		"a row is unknown":                       {all, unknown, 1, 0},
 		"the time of a sample is off":            {waited, late, 0, 0},
+		"a file began, and a slot was missed":    {early, begun, 0, 0},
 		"rows are not there":                     {all, right[:4], 4, 0},
 	} {
 		var r filed

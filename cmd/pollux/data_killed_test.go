@@ -107,7 +107,7 @@ func TestDataSlowWriteOut(t *testing.T) {
 	)
 	rrd := polluxtest.SlowRRDCached(t, pause, shortWindow...)
 	w := newDataWorld(t, polluxtest.PostgreSQL, dataSetup{targets: []*polluxtest.Server{rrd}})
-	brake := filepath.Join(rrd.Dir, "slow")
+	faulted, brake := time.Now(), filepath.Join(rrd.Dir, "slow")
 	var queued int64
 	var unwritten, worst time.Duration
 	for range rounds {
@@ -133,5 +133,5 @@ func TestDataSlowWriteOut(t *testing.T) {
 		})
 	}
 	v := w.judge("%d kills of RRDCached with %d files waiting to be written, nothing of the last %v known to be on disk; drained after %v", rounds, queued, unwritten.Round(time.Second), worst)
-	v.wholly(t)
+	v.wholly(t, faulted)
 }

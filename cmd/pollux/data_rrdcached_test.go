@@ -31,7 +31,7 @@ func TestDataRRDCachedStopped(t *testing.T) {
 	drained := w.drained(back, drainedIn)
 	w.healed("all devices are polled in a whole slot", back, 1)
 	v := w.judge("RRDCached away for %v, %d entries waited; drained after %v", back.Sub(stopped).Round(time.Second), status.Entries, drained)
-	v.wholly(t)
+	v.wholly(t, stopped)
 	w.unaffected(v, "RRDCached was away", span{stopped, back})
 }
 
@@ -67,7 +67,7 @@ func TestDataRRDCachedHangs(t *testing.T) {
 	w.healed("all devices are polled in a whole slot", room, 1)
 	v := w.judge("RRDCached frozen for %v, drained after %v; its disk full for %v with 10 new devices, drained after %v",
 		thawed.Sub(frozen).Round(time.Second), afterHang, room.Sub(filled).Round(time.Second), afterFull)
-	v.wholly(t)
+	v.wholly(t, frozen)
 	w.unaffected(v, "RRDCached was frozen", span{frozen, thawed})
 	w.unaffected(v, "its disk was full", span{filled, room})
 }

@@ -38,7 +38,7 @@ func TestDataTargetAway(t *testing.T) {
 	reads := reader()
 	v := w.judge("the first of two targets away for %v, %d graphs read meanwhile, the slowest in %v; drained after %v",
 		back.Sub(away).Round(time.Second), reads.count, reads.slowest.Round(time.Millisecond), drained)
-	v.wholly(t)
+	v.wholly(t, away)
 	w.unaffected(v, "a target was away", span{away, back})
 	if reads.count < int(lasting(10*time.Minute)/graphEvery)/2 {
 		t.Errorf("only %d graphs were read", reads.count)
