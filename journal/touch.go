@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -129,16 +130,16 @@ func (t *term) create(ctx context.Context, l *line) error {
 		t.spoil(l, err)
 		return nil
 	}
-	source, err := t.olderGeneration(ctx, l)
+	source, begin, err := t.olderGeneration(ctx, l)
 	if err != nil {
 		return err
 	}
-	attempt := func(ctx context.Context) error { return t.client.Create(ctx, l.update.File, schema, m.Time, source) }
+	attempt := func(ctx context.Context) error { return t.client.Create(ctx, l.update.File, schema, begin, source) }
 	err = t.ask(ctx, attempt)
 	var reply *rrdcached.ReplyError
 	if source != "" && errors.As(err, &reply) && !errors.Is(err, rrdcached.ErrExists) && !noRoom(reply.Text) {
 		t.log.Warn("a file cannot go on from its history and begins anew", "file", l.update.File, "history", source, "error", err)
-		source = ""
+		source, begin = "", m.Time
 		err = t.ask(ctx, attempt)
 	}
 	switch {
@@ -180,28 +181,63 @@ func noRoom(text string) bool {
 	return strings.HasSuffix(strings.TrimSpace(text), "RRD Error:") || strings.Contains(text, "No space left")
 }
 
-// olderGeneration is the file whose history a new generation goes on from, "" for none.
-func (t *term) olderGeneration(ctx context.Context, l *line) (string, error) {
+// olderGeneration is the file whose history a new generation goes on from, "" for none, and when it goes on.
+func (t *term) olderGeneration(ctx context.Context, l *line) (source string, begin time.Time, err error) {
 	m := l.sample
 	for g := m.Generation - 1; g >= max(0, m.Generation-maxBack); g-- {
 		older := *l
 		older.update.File = measurement.Path(l.entry.Dir, m.Kind, m.Instance, g)
 		results, err := t.probe(ctx, []*line{&older})
 		if err != nil {
-			return "", err
+			return "", time.Time{}, err
 		}
 		if results[0].Exists && results[0].Last < float64(m.Time.Unix()) {
-			return older.update.File, nil
+			begin, err := t.finish(ctx, &older, results[0].Last)
+			return older.update.File, begin, err
 		}
 	}
-	return "", nil
+	return "", m.Time, nil
 }
+
+// finish ends the last step of an older generation with an unknown value, and
+// returns when a new one goes on: at its own first step that begins after that. What
+// an older file holds of a step that it has not finished would be taken over as that of a
+// step of the new one, which has another length and began at another time: too high by many times, or too low.
+func (t *term) finish(ctx context.Context, older *line, last float64) (begin time.Time, err error) {
+	var info rrdcached.Info
+	err = t.ask(ctx, func(ctx context.Context) (err error) {
+		info, err = t.client.Info(ctx, older.update.File)
+		return err
+	})
+	if err != nil && !aboutFile(err) {
+		return time.Time{}, fmt.Errorf("look at %s: %w", older.update.File, err)
+	}
+	end := ceil(int64(math.Ceil(last)), int64(max(info.Step, 1)))
+	if err == nil && float64(end) > last {
+		unknown := rrdcached.Update{File: older.update.File, Time: time.Unix(end, 0), Values: make([]rrdcached.Value, len(older.update.Values)), Sources: older.update.Sources}
+		err = t.ask(ctx, func(ctx context.Context) error { return t.client.Update(ctx, unknown) })
+		if err != nil && !aboutLine(err) {
+			return time.Time{}, fmt.Errorf("finish %s: %w", older.update.File, err)
+		}
+	}
+	return time.Unix(ceil(end, int64(older.entry.Step)), 0), nil
+}
+
+// aboutLine says whether RRDCached refused a line.
+func aboutLine(err error) bool {
+	var newer *rrdcached.IllegalTimeError
+	return errors.As(err, &newer) || aboutFile(err)
+}
+
+// ceil is the first multiple of step that is not below n.
+func ceil(n, step int64) int64 { return (n + step - 1) / step * step }
 
 // join ends the history that a new generation took over, with one unknown
 // value on the last step boundary before its first sample: RRDtool counts
 // unknown time in whole seconds, so the gap must not reach into the sample's step.
 // It is written at once, because a replay does not come here again; and it must
 // not stand in the sample's own second, or a replay would take the sample for present.
+// A sample in the very second in which the new file begins is written at once for the same reason.
 func (t *term) join(ctx context.Context, l *line) error {
 	if err := t.reprobe(ctx, l); err != nil {
 		return err
@@ -210,19 +246,22 @@ func (t *term) join(ctx context.Context, l *line) error {
 	sample := l.update.Time.Unix()
 	boundary := min(sample/step*step, sample-1)
 	second, _ := t.files.touched(l.hash)
-	if second == unusable || boundary <= int64(second) {
+	first := l.update
+	switch {
+	case second == unusable:
+		return nil
+	case boundary > int64(second):
+		first = rrdcached.Update{File: l.update.File, Time: time.Unix(boundary, 0), Values: make([]rrdcached.Value, len(l.update.Values)), Sources: l.update.Sources}
+	case sample != int64(second):
 		return nil
 	}
-	unknown := rrdcached.Update{File: l.update.File, Time: time.Unix(boundary, 0), Values: make([]rrdcached.Value, len(l.update.Values)), Sources: l.update.Sources}
 	err := t.ask(ctx, func(ctx context.Context) error {
-		if err := t.client.Update(ctx, unknown); err != nil {
+		if err := t.client.Update(ctx, first); err != nil {
 			return err
 		}
 		return t.client.Flush(ctx, l.update.File)
 	})
-	var reply *rrdcached.ReplyError
-	var newer *rrdcached.IllegalTimeError
-	if err != nil && !errors.As(err, &reply) && !errors.As(err, &newer) {
+	if err != nil && !aboutLine(err) {
 		return fmt.Errorf("begin %s: %w", l.update.File, err)
 	}
 	return nil

@@ -16,8 +16,9 @@ const (
 //
 // Without source the file begins 10 s before first, the time of its first
 // sample; older samples are refused for ever. With source, the name of an older
-// file, the new one takes over its history and goes on at its last update, and
-// first is not used. What the daemon holds of the older file is written before;
+// file, the new one takes over its history and goes on at the whole second of first, which must
+// be the end of a step of the new file, and not lie within a step of the older one in which that was updated:
+// rrdtool would take over what the older file holds of its unfinished step as that of the new one's. What the daemon holds of the older file is written before;
 // its probe counts among the Updates. (rrdcached has no manual for "-r old": measured on 1.7.2,
 // which resolves the name in its base directory and guards it by nothing but CheckFile here.)
 //

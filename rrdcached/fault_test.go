@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -275,8 +276,8 @@ func TestCreateWaitsForTheHistoryOfItsSource(t *testing.T) {
 				return "0 Successfully flushed.\n"
 			})
 			begun := time.Now()
-			must(t, c.Create(t.Context(), "new.rrd", portSchema(60), time.Time{}, "old.rrd"))
-			if !strings.HasPrefix(created, "CREATE new.rrd -r old.rrd -s 60 -O DS:") {
+			must(t, c.Create(t.Context(), "new.rrd", portSchema(60), at(0), "old.rrd"))
+			if !strings.HasPrefix(created, fmt.Sprintf("CREATE new.rrd -r old.rrd -b %d -s 60 -O DS:", at(0).Unix())) {
 				t.Errorf("sent %q", created)
 			}
 			if took := time.Since(begun); writes == 3 && asked != 4 || took > patience {

@@ -171,22 +171,23 @@ func TestCreateFromASourceKeepsHistory(t *testing.T) {
 		updates = append(updates, update("dev/port-id1.rrd", at(i*300_000+700), counters(15, uint64(i*300_000+700))))
 	}
 	send(t, c, updates)
-	must(t, c.Create(ctx, "dev/port-id1-g1.rrd", fresh, at(0), "dev/port-id1.rrd")) // pending values are flushed by Create
-	if err := c.Create(ctx, "dev/port-id1-g1.rrd", fresh, at(0), "dev/port-id1.rrd"); !errors.Is(err, ErrExists) {
+	begin := at(20 * 300_000)                                                       // the end of the old file's last step
+	must(t, c.Create(ctx, "dev/port-id1-g1.rrd", fresh, begin, "dev/port-id1.rrd")) // pending values are flushed by Create
+	if err := c.Create(ctx, "dev/port-id1-g1.rrd", fresh, begin, "dev/port-id1.rrd"); !errors.Is(err, ErrExists) {
 		t.Errorf("second create: %v", err)
 	}
 	found, err := c.Probe(ctx, []string{"dev/port-id1-g1.rrd"})
 	must(t, err)
-	if want := float64(at(19 * 300_000).Unix()); found[0].Last != want {
+	if want := float64(begin.Unix()); found[0].Last != want {
 		t.Errorf("the new file goes on at %.1f, want %.1f", found[0].Last, want)
 	}
 	updates = nil
 	for i := range int64(20) {
-		ms := 19*300_000 + 60_700 + i*60_000
+		ms := 20*300_000 + 60_700 + i*60_000
 		updates = append(updates, update("dev/port-id1-g1.rrd", at(ms), counters(15, uint64(ms))))
 	}
 	send(t, c, updates)
-	series, err := c.Fetch(ctx, "dev/port-id1-g1.rrd", "AVERAGE", at(0), at(6_900_000))
+	series, err := c.Fetch(ctx, "dev/port-id1-g1.rrd", "AVERAGE", at(0), at(7_200_000))
 	must(t, err)
 	if series.Step != 60 {
 		t.Fatalf("step %d", series.Step)
@@ -194,7 +195,7 @@ func TestCreateFromASourceKeepsHistory(t *testing.T) {
 	if good, unknown := rates(t, series, at(600_000), at(5_700_000), 1000); good != 85*15 || unknown != 0 {
 		t.Errorf("old history: %d good, %d unknown values", good, unknown)
 	}
-	if good, unknown := rates(t, series, at(5_820_000), at(6_840_000), 1000); good != 17*15 || unknown != 0 {
+	if good, unknown := rates(t, series, at(6_120_000), at(7_140_000), 1000); good != 17*15 || unknown != 0 {
 		t.Errorf("new values: %d good, %d unknown values", good, unknown)
 	}
 	for _, source := range []string{"../x.rrd", "/etc/passwd", "-x", "a b"} {

@@ -196,10 +196,14 @@ func TestCreateLinesReparse(t *testing.T) {
 		}
 		lines++
 		got, ok := parse(string(line))
-		if !ok || got.update || got.file != file || len(got.words) != 4+len(schema.Sources)+len(schema.Archives) || strings.Count(string(line), " -O ") != 1 {
+		options := 4
+		if source != "" {
+			options = 6
+		}
+		if !ok || got.update || got.file != file || len(got.words) != options+len(schema.Sources)+len(schema.Archives) || strings.Count(string(line), " -O ") != 1 {
 			t.Fatalf("%q %+v became %q", file, schema, line)
 		}
-		if wantR := source != ""; wantR != (got.words[0] == "-r") || wantR == (got.words[0] == "-b") || got.words[2] != "-s" || got.words[3] != strconv.Itoa(schema.Step) {
+		if wantR := source != ""; wantR != (got.words[0] == "-r") || got.words[options-4] != "-b" || got.words[options-2] != "-s" || got.words[options-1] != strconv.Itoa(schema.Step) {
 			t.Fatalf("%q has other options than source %q, step %d", line, source, schema.Step)
 		}
 		for i, s := range schema.Sources {

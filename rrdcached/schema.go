@@ -146,6 +146,7 @@ func appendCreate(dst []byte, file string, s Schema, first time.Time, source str
 	}
 	line := append(dst, "CREATE "...)
 	line = append(line, file...)
+	begin := first.Unix()
 	if source != "" {
 		if err := CheckFile(source); err != nil {
 			return dst, err
@@ -153,13 +154,13 @@ func appendCreate(dst []byte, file string, s Schema, first time.Time, source str
 		line = append(line, " -r "...)
 		line = append(line, source...)
 	} else {
-		begin := first.Unix() - beforeFirst
-		if begin <= firstTime || begin > maxTime {
-			return dst, fmt.Errorf("%w: the first time %d of %s is not a time of measurement", ErrBadValue, first.Unix(), file)
-		}
-		line = append(line, " -b "...)
-		line = strconv.AppendInt(line, begin, 10)
+		begin -= beforeFirst
 	}
+	if begin <= firstTime || begin > maxTime {
+		return dst, fmt.Errorf("%w: the first time %d of %s is not a time of measurement", ErrBadValue, first.Unix(), file)
+	}
+	line = append(line, " -b "...)
+	line = strconv.AppendInt(line, begin, 10)
 	line = append(line, " -s "...)
 	line = strconv.AppendInt(line, int64(s.Step), 10)
 	line = append(line, " -O"...) // without it an existing file and its history are erased
