@@ -157,7 +157,7 @@ func FuzzDecode(f *testing.F) {
 
 // What an entry can make a recorder allocate is bounded, however small it is when it comes.
 func TestDecodingIsBounded(t *testing.T) {
-	entry, body := traffic(9_999, 0), []byte(nil)
+	entry := traffic(9_999, 0)
 	for i := range entry.Measurements {
 		entry.Measurements[i].Values = make([]measurement.Value, 15) // all unknown: the fewest bytes for the most memory
 	}
@@ -165,7 +165,8 @@ func TestDecodingIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err = s2.Decode(nil, good[1:]); err != nil {
+	body, err := s2.Decode(nil, good[1:])
+	if err != nil {
 		t.Fatal(err)
 	}
 	for name, payload := range map[string][]byte{
