@@ -235,8 +235,12 @@ func TestAWrongTreeIsNotTouched(t *testing.T) {
 	must(t, err)
 	before := names(t, backup)
 	client := w.dial(w.a)
+	sources := make([]rrdcached.Source, 15)
+	for i := range sources {
+		sources[i].Type = "DERIVE"
+	}
 	must(t, client.Update(t.Context(), rrdcached.Update{ // and with one that is newer there
-		File: "sw1/port-id55.rrd", Time: at(w.begin + 600), Values: make([]rrdcached.Value, 15),
+		File: "sw1/port-id55.rrd", Time: at(w.begin + 600), Values: make([]rrdcached.Value, 15), Sources: sources,
 	}))
 	must(t, client.Flush(t.Context(), "sw1/port-id55.rrd"))
 	for _, file := range []string{"sw1/port-id55.rrd", "sw2/uptime.rrd"} {

@@ -65,6 +65,7 @@ type other struct {
 	name    string
 	from    int64
 	clients []*rrdcached.Client
+	sources []rrdcached.Source // of the file, from create on
 }
 
 // other creates a file in both trees.
@@ -81,10 +82,8 @@ func (o *other) create(client *rrdcached.Client, step int, source, archives stri
 	o.t.Helper()
 	parsed, err := rrdcached.ParseArchives(archives)
 	must(o.t, err)
-	must(o.t, client.Create(o.t.Context(), o.name, rrdcached.Schema{
-		Step: step, Archives: parsed,
-		Sources: []rrdcached.Source{{Name: source, Type: "GAUGE", Heartbeat: 600, Min: rrdcached.NoLimit, Max: rrdcached.NoLimit}},
-	}, at(o.from), ""))
+	o.sources = []rrdcached.Source{{Name: source, Type: "GAUGE", Heartbeat: 600, Min: rrdcached.NoLimit, Max: rrdcached.NoLimit}}
+	must(o.t, client.Create(o.t.Context(), o.name, rrdcached.Schema{Step: step, Archives: parsed, Sources: o.sources}, at(o.from), ""))
 }
 
 // update sends the value of one step to one end, or to both.
@@ -95,7 +94,7 @@ func (o *other) update(slot int, value float64, clients ...*rrdcached.Client) {
 	}
 	for _, client := range clients {
 		must(o.t, client.Update(o.t.Context(), rrdcached.Update{
-			File: o.name, Time: at(o.from + int64(slot)*step), Values: []rrdcached.Value{rrdcached.Gauge(value)},
+			File: o.name, Time: at(o.from + int64(slot)*step), Values: []rrdcached.Value{rrdcached.Gauge(value)}, Sources: o.sources,
 		}))
 	}
 }

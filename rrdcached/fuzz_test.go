@@ -239,7 +239,11 @@ func checkCreate(t *testing.T, file, source string, ms int64, numbers []byte) {
 		return
 	}
 	got, ok := parse(string(line))
-	if !ok || got.update || got.file != file || len(got.words) != 4+len(schema.Sources)+len(schema.Archives) || !allowedName(file) {
+	options := 4
+	if source != "" {
+		options = 6
+	}
+	if !ok || got.update || got.file != file || len(got.words) != options+len(schema.Sources)+len(schema.Archives) || !allowedName(file) {
 		t.Fatalf("%q %+v became %q", file, schema, line)
 	}
 	if history := got.words[0] == "-r"; history != (source != "") || history && (got.words[1] != source || !allowedName(source)) {

@@ -23,7 +23,7 @@ type parsed struct {
 
 var (
 	lineOfUpdate = regexp.MustCompile(`^UPDATE ([A-Za-z0-9_.,/~-]+) (\d{1,10})\.(\d{3})((?::(?:U|-?\d+(?:\.\d+)?(?:e[+-]\d+)?))+)$`)
-	lineOfCreate = regexp.MustCompile(`^CREATE ([A-Za-z0-9_.,/~-]+)((?: -[brs] [A-Za-z0-9_.,/~-]+){2}) -O((?: DS:[A-Za-z0-9_-]{1,19}:[A-Z]+:\d+:(?:U|-?[0-9.e+-]+):(?:U|-?[0-9.e+-]+))+)((?: RRA:[A-Z]+:[0-9.e-]+:\d+:\d+)+)$`)
+	lineOfCreate = regexp.MustCompile(`^CREATE ([A-Za-z0-9_.,/~-]+)((?: -[brs] [A-Za-z0-9_.,/~-]+){2,3}) -O((?: DS:[A-Za-z0-9_-]{1,19}:[A-Z]+:\d+:(?:U|-?[0-9.e+-]+):(?:U|-?[0-9.e+-]+))+)((?: RRA:[A-Z]+:[0-9.e-]+:\d+:\d+)+)$`)
 )
 
 // parse reads one line of the protocol with nothing of the package's own code.
@@ -207,8 +207,8 @@ func TestCreateLinesReparse(t *testing.T) {
 			t.Fatalf("%q has other options than source %q, step %d", line, source, schema.Step)
 		}
 		for i, s := range schema.Sources {
-			if want := "DS:" + s.Name + ":" + s.Type + ":" + strconv.Itoa(s.Heartbeat) + ":" + strconv.Itoa(int(s.Min)) + ":U"; got.words[4+i] != want {
-				t.Fatalf("source %q, want %q", got.words[4+i], want)
+			if want := "DS:" + s.Name + ":" + s.Type + ":" + strconv.Itoa(s.Heartbeat) + ":" + strconv.Itoa(int(s.Min)) + ":U"; got.words[options+i] != want {
+				t.Fatalf("source %q, want %q", got.words[options+i], want)
 			}
 		}
 	}

@@ -136,7 +136,7 @@ func SameSources(has, want []Source) bool {
 }
 
 // appendCreate appends the CREATE line without its newline. With a source file
-// there is no -b: the new file then goes on where the old one ends, while a -b before that would cut history away.
+// the new one begins at first, which must not lie before the end of the old one, or history is cut away.
 func appendCreate(dst []byte, file string, s Schema, first time.Time, source string) ([]byte, error) {
 	if err := CheckFile(file); err != nil {
 		return dst, err

@@ -42,7 +42,7 @@ func newPair(t *testing.T) *pairSite {
 func (p *pairSite) recorded() {
 	p.t.Helper()
 	polluxtest.Eventually(p.t, roleLimit, "both have recorded", func() bool {
-		all := targetsOf(decode[object](p.spawn("journal", "status", "--json")))
+		all := targetsOf(decode[items[object]](p.spawn("journal", "status", "--json")).Items[0])
 		for _, target := range all {
 			if target["lag_seconds"] != 0.0 || target["target"] == "" || target["note"] != nil {
 				return false
@@ -120,7 +120,7 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 	consumer := moved.role("consumer")
 	moved.spawn("device", "poll", "sw1").works()
 	polluxtest.Eventually(t, roleLimit, "the new one records", func() bool {
-		for _, target := range targetsOf(decode[object](moved.spawn("journal", "status", "--json"))) {
+		for _, target := range targetsOf(decode[items[object]](moved.spawn("journal", "status", "--json")).Items[0]) {
 			if target["address"] == c.Address && target["recorder"] == "node-1" && target["lag_seconds"] == 0.0 {
 				return true
 			}
