@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -141,8 +142,13 @@ func (c *Consumer) lookAtJournal(ctx context.Context) {
 func (c *Consumer) appendRecent(ctx context.Context, seen time.Time) error {
 	counts := map[journal.Result]int{}
 	var stale []accepted
+	var moving error
 	for _, kept := range c.recent.all() {
 		result, err := c.deps.Journal.AppendOn(ctx, "", kept.entry)
+		if errors.Is(err, journal.ErrMoving) {
+			moving = err // the others go on; what they brought is refused at the next look
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -155,6 +161,9 @@ func (c *Consumer) appendRecent(ctx context.Context, seen time.Time) error {
 		}
 		counts[result]++
 		c.metrics.reappended.WithLabelValues(string(result)).Inc()
+	}
+	if moving != nil {
+		return moving
 	}
 	overtaken, err := c.overtaken(ctx, stale, seen)
 	if err != nil {

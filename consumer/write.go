@@ -18,6 +18,9 @@ const (
 	// a poll that used its slot to the end has its samples inside it.
 	writeGrace = 3 * time.Second
 
+	// movingGrace is how long an append may wait for its device to be moved: longer than a device is ever held.
+	movingGrace = 35 * time.Second
+
 	firstPause = 100 * time.Millisecond // between two tries to append; it doubles
 	lastPause  = 2 * time.Second
 )
@@ -97,6 +100,8 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 	entry := entryOf(t, d, report)
 	ctx, cancel := c.untilSlotEnd(t)
 	defer cancel()
+	moving, stop := context.WithTimeout(context.Background(), max(t.remaining(c.deps.Clock.Now()), movingGrace))
+	defer stop()
 	var failed time.Time
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		result, err := c.deps.Journal.AppendOn(ctx, c.awaitGuard(ctx, t, failed, settleTime), entry)
@@ -110,6 +115,7 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 			c.sight.lookNow()
 		case errors.Is(err, journal.ErrMoving): // nothing is wrong with Redis, and it takes a moment only
 			pause = firstPause
+			ctx = moving // which may be longer than what is left of the slot
 		}
 		if !errors.Is(err, journal.ErrMoving) {
 			failed = time.Now()

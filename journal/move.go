@@ -82,13 +82,13 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 return 1
 `)
 
-// releaseScript ends a hold without a move.
+// releaseScript ends a hold without a move. The inventory knows the device's shard.
 //
 //	KEYS moves
 //	ARGV device, value of the hold
 var releaseScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], string.match(ARGV[2], '^%d+'))
+redis.call('HDEL', KEYS[1], ARGV[1])
 return 1
 `)
 
@@ -132,4 +132,47 @@ func (s *Shards) Release(ctx context.Context, h *Hold) error {
 		return fmt.Errorf("let device %d be recorded again: %w", h.DeviceID, err)
 	}
 	return nil
+}
+
+// confirmScript repeats a commit that a Redis which took over may have lost.
+//
+//	KEYS moves, tombstones of the old shard, tombstones of the new shard
+//	ARGV device, new shard, lifetime of the tombstone in ms
+var confirmScript = redis.NewScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+return 1
+`)
+
+// Confirm makes sure that a move that was committed some seconds ago stands: a
+// Redis that has taken over since may lack it. Only then may the old files go.
+func (s *Shards) Confirm(ctx context.Context, h *Hold, window time.Duration) error {
+	keys := []string{common(keyMoves), s.Shard(h.From).key("tombstones"), s.Shard(h.To).key("tombstones")}
+	if err := confirmScript.Run(ctx, s.client, keys, h.DeviceID, h.To, (2 * window).Milliseconds()).Err(); err != nil {
+		return fmt.Errorf("confirm that device %d is in shard %d: %w", h.DeviceID, h.To, err)
+	}
+	return nil
+}
+
+// Homes are the shards of the devices that were moved, by their ids; a device that is
+// held, or was when its mover died, is in the shard that it was to leave.
+func (s *Shards) Homes(ctx context.Context) (map[int64]int, error) {
+	all, err := s.client.HGetAll(ctx, common(keyMoves)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read which devices were moved: %w", err)
+	}
+	homes := make(map[int64]int, len(all))
+	for device, value := range all {
+		home, _, _ := strings.Cut(value, ":")
+		id, idErr := strconv.ParseInt(device, 10, 64)
+		shard, err := strconv.Atoi(home)
+		if idErr == nil && err == nil {
+			homes[id] = shard
+		}
+	}
+	return homes, nil
 }

@@ -120,6 +120,19 @@ func TestAMoveThatStops(t *testing.T) {
 	}
 	m.accepted(0)
 	m.holds(2, 0)
+	if homes, err := m.shards.Homes(t.Context()); err != nil || len(homes) != 0 {
+		t.Errorf("a device that was let go again is noted: %v, %v", homes, err)
+	}
+	// A Redis that took over lacks the commit: the hold lapses there.
+	hold = m.hold(0, 1, 100*time.Millisecond)
+	if err := m.shards.Confirm(t.Context(), hold, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	m.accepted(0)
+	m.holds(2, 1)
+	if homes, err := m.shards.Homes(t.Context()); err != nil || homes[7] != 1 {
+		t.Errorf("homes: %v, %v", homes, err)
+	}
 }
 
 // TestSlotsOfAllShards holds that a device's finished slots do not depend on its shard.

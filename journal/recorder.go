@@ -233,11 +233,11 @@ func (r *Recorder) dial(ctx context.Context) (*rrdcached.Client, error) {
 		_ = client.Close() // the reason is the other error
 		return nil, fmt.Errorf("RRDCached at %s: %w", r.config.Target, err)
 	}
+	if err := r.journal.own(ctx, id); err != nil {
+		_ = client.Close() // the reason is the other error
+		return nil, fmt.Errorf("RRDCached at %s: %w", r.config.Target, err)
+	}
 	if id != r.target {
-		if err := r.journal.own(ctx, id); err != nil {
-			_ = client.Close() // the reason is the other error
-			return nil, fmt.Errorf("RRDCached at %s: %w", r.config.Target, err)
-		}
 		r.target, r.lease = id, r.newLease(r.journal.key("recorder", id))
 		r.marks, r.seen, r.writing = marks{}, 0, writeOut{}
 		r.current.Store(&id)

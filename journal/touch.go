@@ -191,7 +191,8 @@ func (t *term) olderGeneration(ctx context.Context, l *line) (source string, beg
 		if err != nil {
 			return "", time.Time{}, err
 		}
-		if results[0].Exists && results[0].Last < float64(m.Time.Unix()) {
+		// Whatever its last update: an attempt that was cut short may have ended its last step already.
+		if results[0].Exists {
 			begin, err := t.finish(ctx, &older, results[0].Last)
 			return older.update.File, begin, err
 		}

@@ -2,14 +2,14 @@ package rrd
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"time"
 
 	"pollux/device"
 	"pollux/journal"
-	"pollux/rrdcached"
 )
 
 // A device moves to another shard while it is polled: its entries wait for a
@@ -24,6 +24,8 @@ const (
 	holdMost   = 30 * time.Second
 	// catchUpLimit is how long a recorder that lags is waited for before a device is held.
 	catchUpLimit = time.Minute
+	// settleMoves is how long after a move its old files stay at least, see Settle.
+	settleMoves = 3 * time.Second
 	// maxDirectory bounds the files of one device.
 	maxDirectory = 100_000
 )
@@ -70,6 +72,14 @@ type Mover struct {
 	config MoverConfig
 	deps   MoverDeps
 	sites  map[int][]*site
+	moved  []departure // whose old files are still there
+}
+
+// departure is a device that was moved, and what its files held then.
+type departure struct {
+	move   Move
+	hold   *journal.Hold
+	copied map[string][sha256.Size]byte // by name
 }
 
 // site is a place that is open.
@@ -98,7 +108,27 @@ func NewMover(ctx context.Context, c MoverConfig, d MoverDeps) (*Mover, error) {
 			seen[s.daemon.target] = place.Address
 		}
 	}
+	if err := m.complete(ctx); err != nil {
+		m.Close()
+		return nil, err
+	}
 	return m, nil
+}
+
+// complete refuses shards that are recorded elsewhere too: those trees would get no history, or keep theirs.
+func (m *Mover) complete(ctx context.Context) error {
+	for shard, sites := range m.sites {
+		status, err := m.deps.Shards.Shard(shard).Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, target := range status.Targets {
+			if !slices.ContainsFunc(sites, func(s *site) bool { return s.daemon.target == target.ID }) {
+				return fmt.Errorf("shard %d: %w: target %s; name its tree too, or, if no node feeds it any more: pollux journal forget %s", shard, ErrLacking, target.ID, target.ID)
+			}
+		}
+	}
+	return nil
 }
 
 func openSite(ctx context.Context, place Place, clusterID string) (*site, error) {
@@ -132,10 +162,9 @@ func (m *Mover) Close() {
 type Moved struct {
 	Files int           // that were copied
 	Held  time.Duration // for how long the device's entries waited
-	Left  []error       // files of the old shard that are still there, and do no harm
 }
 
-// Move moves one device with its history. It may be repeated after any error.
+// Move moves one device with its history. Its old files stay until Settle. It may be repeated after any error.
 // An error leaves the device where it is, unless the inventory could not be
 // written: then its polls go to the new shard all the same, and the next run notes it.
 func (m *Mover) Move(ctx context.Context, move Move) (Moved, error) {
@@ -150,40 +179,54 @@ func (m *Mover) move(ctx context.Context, move Move) (moved Moved, err error) {
 	if len(m.sites[move.From]) == 0 || len(m.sites[move.To]) == 0 {
 		return moved, fmt.Errorf("the trees of shard %d and %d must be known", move.From, move.To)
 	}
-	source := m.sites[move.From][0]
-	if err := m.recorded(ctx, move.From, source, catchUpLimit); err != nil {
-		return moved, err
+	for _, s := range m.sites[move.From] {
+		if err := m.recorded(ctx, move.From, s, catchUpLimit); err != nil {
+			return moved, err
+		}
 	}
 	limit := min(max(time.Duration(move.Device.Interval)*time.Second*holdTenths/10, holdLeast), holdMost)
 	hold, home, err := m.deps.Shards.Hold(ctx, move.Device.ID, move.From, move.To, limit)
 	if err != nil {
 		return moved, err
 	}
-	if hold == nil { // an earlier run moved it and could not write that down
-		if err := m.deps.Note(ctx, move.Device.ID, move.From, home); err != nil {
-			return moved, err
-		}
-		moved.Left = m.clear(ctx, move)
-		return moved, nil
+	if hold == nil { // an earlier run moved it and could not write that down; its old files stay
+		return moved, m.deps.Note(ctx, move.Device.ID, move.From, home)
 	}
 	held := time.Now()
 	copying, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if moved.Files, err = m.copy(copying, move, source, limit); err == nil {
+	gone := departure{move: move, hold: hold}
+	if gone.copied, err = m.copy(copying, move, limit); err == nil {
 		err = m.deps.Shards.Commit(copying, hold, m.config.Window)
 	}
-	moved.Held = time.Since(held)
+	moved.Held, moved.Files = time.Since(held), len(gone.copied)
 	if err != nil {
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		return moved, errors.Join(err, m.deps.Shards.Release(release, hold))
 	}
-	after := context.WithoutCancel(ctx)
-	if err := m.deps.Note(after, move.Device.ID, move.From, move.To); err != nil {
-		return moved, err
+	m.moved = append(m.moved, gone)
+	return moved, m.deps.Note(context.WithoutCancel(ctx), move.Device.ID, move.From, move.To)
+}
+
+// Settle ends the moves so far: when a Redis that took over meanwhile would have
+// been seen, it makes sure that they stand, and removes the files that were copied
+// from all trees of the old shards. A file that is not the same as the one that was
+// copied stays, and is in left; it does no harm. It is to be called every few devices, and at the end.
+func (m *Mover) Settle(ctx context.Context) (left []error) {
+	ctx = context.WithoutCancel(ctx) // what was moved must not be left half
+	if len(m.moved) > 0 {
+		_ = pause(ctx, settleMoves)
 	}
-	moved.Left = m.clear(after, move)
-	return moved, nil
+	for _, gone := range m.moved {
+		if err := m.deps.Shards.Confirm(ctx, gone.hold, m.config.Window); err != nil {
+			left = append(left, err)
+			continue
+		}
+		left = append(left, m.clear(ctx, gone)...)
+	}
+	m.moved = nil
+	return left
 }
 
 // recorded waits until a target has acknowledged all that its log holds now.
@@ -204,86 +247,4 @@ func (m *Mover) recorded(ctx context.Context, shard int, s *site, limit time.Dur
 			return fmt.Errorf("the recorder of %s lags; is a consumer running?", s.address)
 		}
 	}
-}
-
-// copy copies all RRD files of a device to all trees of its new shard.
-func (m *Mover) copy(ctx context.Context, move Move, source *site, limit time.Duration) (files int, err error) {
-	if err := m.recorded(ctx, move.From, source, limit); err != nil {
-		return 0, err
-	}
-	names, err := source.tree.files(move.Device.RRDDir)
-	if err != nil {
-		return 0, err
-	}
-	for _, name := range names {
-		data, info, err := source.settled(ctx, name)
-		if err != nil {
-			return files, fmt.Errorf("copy %s: %w", name, err)
-		}
-		for _, to := range m.sites[move.To] {
-			if err := to.daemon.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
-				return files, fmt.Errorf("RRDCached at %s: %w", to.address, err)
-			}
-			if err := to.tree.write(name, data, info); err != nil {
-				return files, fmt.Errorf("copy %s to %s: %w", name, to.tree.name, err)
-			}
-		}
-		files++
-	}
-	return files, nil
-}
-
-// files are the RRD files in the directory of a device, none when it has no directory.
-func (t *tree) files(dir string) ([]string, error) {
-	entries, err := t.list(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(entries) > maxDirectory {
-		return nil, fmt.Errorf("%s holds more than %d files", dir, maxDirectory)
-	}
-	var names []string
-	for _, entry := range entries {
-		name := dir + "/" + entry.Name()
-		if entry.Type().IsRegular() && rrdFile(name) {
-			names = append(names, name)
-		}
-	}
-	return names, nil
-}
-
-// rrdFile says whether RRDCached can be asked for a file of that name.
-func rrdFile(name string) bool {
-	return len(name) > 4 && name[len(name)-4:] == ".rrd" && rrdcached.CheckFile(name) == nil
-}
-
-// clear removes the files of a device that has left a shard from the trees there. What it cannot remove is harmless.
-func (m *Mover) clear(ctx context.Context, move Move) (left []error) {
-	for _, s := range m.sites[move.From] {
-		names, err := s.tree.files(move.Device.RRDDir)
-		if err != nil {
-			left = append(left, err)
-		}
-		for _, name := range names {
-			if err := s.drop(ctx, name); err != nil {
-				left = append(left, err)
-			}
-		}
-		_ = s.tree.root.Remove(move.Device.RRDDir) // it stays when something is in it
-	}
-	return left
-}
-
-// drop has RRDCached forget a file, and removes it.
-func (s *site) drop(ctx context.Context, name string) error {
-	if err := s.daemon.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
-		return fmt.Errorf("RRDCached at %s: forget %s: %w", s.address, name, err)
-	}
-	if err := s.tree.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s from %s: %w", name, s.tree.name, err)
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -254,8 +255,11 @@ func (w *shardWorld) moveUnderLoad(shards []int) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var polling sync.WaitGroup
 	polling.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond) // simulated time must not reach the present
+		defer tick.Stop()
 		for ctx.Err() == nil {
 			w.poll()
+			<-tick.C
 		}
 	})
 	defer polling.Wait()
@@ -271,10 +275,13 @@ func (w *shardWorld) moveUnderLoad(shards []int) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if moved.Files != shardPorts || len(moved.Left) > 0 {
+		if moved.Files != shardPorts {
 			w.t.Errorf("%s: %+v", move.Device.Hostname, moved)
 		}
 		w.t.Logf("%s was held for %v", move.Device.Hostname, moved.Held.Round(time.Millisecond))
+	}
+	if left := mover.Settle(w.t.Context()); len(left) > 0 {
+		w.t.Errorf("files that are left: %v", left)
 	}
 }
 
@@ -303,7 +310,10 @@ func TestAMoveThatWasNotWrittenDown(t *testing.T) {
 		t.Error("a move that was not written down succeeds")
 	}
 	w.poll() // by a node that reads shard 0 in the inventory
-	if moved, err := mover.Move(t.Context(), move); err != nil || len(moved.Left) > 0 {
+	if left := forgetful.Settle(t.Context()); len(left) > 0 {
+		t.Errorf("files that are left: %v", left)
+	}
+	if moved, err := mover.Move(t.Context(), move); err != nil || moved.Files != 0 {
 		t.Fatalf("the next run: %+v, %v", moved, err)
 	}
 	if w.devices[1].Shard != 1 {
@@ -327,8 +337,9 @@ func TestMoversKnowTheirTrees(t *testing.T) {
 		"no directory": func(c *rrd.MoverConfig) {
 			c.Places[1] = []rrd.Place{{good[1][0].Address, "/nowhere/" + strconv.Itoa(os.Getpid())}}
 		},
-		"twice":           func(c *rrd.MoverConfig) { c.Places[1] = good[0] },
-		"another cluster": func(c *rrd.MoverConfig) { c.ClusterID = "ffffffffffffffffff" },
+		"one of two trees": func(c *rrd.MoverConfig) { c.Places[0] = good[0][:1] },
+		"twice":            func(c *rrd.MoverConfig) { c.Places[1] = good[0] },
+		"another cluster":  func(c *rrd.MoverConfig) { c.ClusterID = "ffffffffffffffffff" },
 	} {
 		c := w.moverConfig()
 		change(&c)
@@ -347,4 +358,78 @@ func TestMoversKnowTheirTrees(t *testing.T) {
 	}
 	w.poll()
 	w.check()
+}
+
+// TestOnlyCopiesAreRemoved has two trees of a shard differ: the history that only one has must not be lost.
+func TestOnlyCopiesAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := newShardWorld(t)
+	w.add(2)
+	for range 3 {
+		w.poll()
+	}
+	w.recorded()
+	mover, err := w.mover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mover.Close()
+	file := func(n int, device, port int64) string {
+		return filepath.Join(w.rrds[0][n].Base, measurement.Path(w.devices[device].RRDDir, measurement.KindPort, device*100+port, 0))
+	}
+	only := filepath.Join(filepath.Dir(file(1, 1, 0)), "port-id999.rrd") // in the second tree only
+	w.flush(w.rrds[0][1])
+	if data, err := os.ReadFile(file(1, 1, 0)); err != nil || os.WriteFile(only, data, 0o600) != nil {
+		t.Fatal(err)
+	}
+	if _, err := mover.Move(t.Context(), rrd.Move{Device: w.devices[1], From: 0, To: 1}); !errors.Is(err, rrd.ErrLacking) {
+		t.Errorf("a move from the tree that lacks a file: %v", err)
+	}
+	w.poll() // it is polled on where it was
+	if w.devices[1].Shard != 0 {
+		t.Error("the device moved")
+	}
+	// A file of the second tree that lacks the last samples stays.
+	other := file(1, 2, 1)
+	early, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.poll()
+	}
+	w.recorded()
+	w.flush(w.rrds[0][1])
+	if err := os.WriteFile(other, early, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mover.Move(t.Context(), rrd.Move{Device: w.devices[2], From: 0, To: 1}); err != nil {
+		t.Fatal(err)
+	}
+	left := mover.Settle(t.Context())
+	if len(left) != 1 || !strings.Contains(left[0].Error(), "port-id201.rrd") {
+		t.Errorf("left: %v", left)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("the other history is gone: %v", err)
+	}
+	if _, err := os.Stat(file(0, 2, 1)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the copied one is still there: %v", err)
+	}
+}
+
+func (w *shardWorld) flush(s *polluxtest.Server) {
+	w.t.Helper()
+	client, err := rrdcached.Dial(w.t.Context(), s.Address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer client.Close()
+	for _, d := range w.devices {
+		for port := range int64(shardPorts) {
+			if err := client.Flush(w.t.Context(), measurement.Path(d.RRDDir, measurement.KindPort, d.ID*100+port, 0)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
 }

@@ -23,6 +23,7 @@ import (
 var (
 	ErrSameTarget = errors.New("both addresses lead to the same RRD tree")
 	ErrNotTree    = errors.New("not the RRD tree of this RRDCached")
+	ErrLacking    = errors.New("not all trees of the shard are the same, or known")
 	ErrInUse      = errors.New("RRDCached is in use already")
 )
 

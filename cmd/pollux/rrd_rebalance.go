@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pollux/cluster"
 	"pollux/device"
 	"pollux/producer"
 	"pollux/rrd"
@@ -17,8 +18,14 @@ import (
 	"pollux/store"
 )
 
-// moveFailures is after how many devices that could not be moved the rest is left.
-const moveFailures = 10
+const (
+	// moveFailures is after how many devices that could not be moved the rest is left.
+	moveFailures = 10
+	// settleEvery is after how many devices the old files of those that moved are removed.
+	settleEvery = 50
+	// moverTTL is longer than a device and a settlement take.
+	moverTTL = 10 * time.Minute
+)
 
 type rebalanceFlags struct {
 	dryRun, yes bool
@@ -61,7 +68,7 @@ func (p *program) rebalance(ctx context.Context, flags rebalanceFlags) error {
 		if err != nil {
 			return err
 		}
-		moves, err := plannedMoves(ctx, n.store, shards)
+		moves, err := n.plannedMoves(ctx, shards)
 		if err != nil {
 			return err
 		}
@@ -114,10 +121,19 @@ func (n *node) shardsWithout(without []int) ([]int, error) {
 	return shards, nil
 }
 
-func plannedMoves(ctx context.Context, s *store.Store, shards []int) (moves []rrd.Move, err error) {
-	for d, err := range eachDevice(ctx, s) {
+// plannedMoves are the devices in the wrong shard, and those that an earlier run moved without writing it down.
+func (n *node) plannedMoves(ctx context.Context, shards []int) (moves []rrd.Move, err error) {
+	homes, err := n.shards.Homes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for d, err := range eachDevice(ctx, n.store) {
 		if err != nil {
 			return nil, err
+		}
+		if home, moved := homes[d.ID]; moved && home != d.Shard {
+			moves = append(moves, rrd.Move{Device: d, From: d.Shard, To: home})
+			continue
 		}
 		moves = append(moves, rrd.Plan([]device.Device{d}, shards)...)
 	}
@@ -191,10 +207,16 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 		return rrdAdvice(err)
 	}
 	defer mover.Close()
+	lease := cluster.NewLease(n.journalRedis, "pollux:{journal:0}:mover", orDefault(n.config.NodeID, "cli"), moverTTL)
 	done, failed := 0, 0
 	var longest time.Duration
-	for _, move := range moves {
+	for i, move := range moves {
 		if ctx.Err() != nil || failed == moveFailures {
+			break
+		}
+		if err := n.mayMove(ctx, lease, move); err != nil {
+			p.note("%s", plain(err.Error()))
+			failed = moveFailures
 			break
 		}
 		moved, err := mover.Move(ctx, move)
@@ -205,10 +227,14 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 		}
 		done++
 		longest = max(longest, moved.Held)
-		for _, left := range moved.Left {
-			p.note("%s stays where it was: %s", plain(move.Device.Hostname), plain(left.Error()))
-		}
 		fmt.Fprintf(p.out, "%s: shard %d -> %d, %d files\n", plain(move.Device.Hostname), move.From, move.To, moved.Files)
+		if (i+1)%settleEvery == 0 {
+			p.noteLeft(mover.Settle(ctx))
+		}
+	}
+	p.noteLeft(mover.Settle(ctx))
+	if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
+		p.note("%s", plain(err.Error()))
 	}
 	fmt.Fprintf(p.out, "%d of %d devices moved; the measurements of one waited for %v at most\n", done, len(moves), longest.Round(time.Millisecond))
 	err = n.store.AddEvent(context.WithoutCancel(ctx), device.Event{
@@ -221,4 +247,26 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 		return errors.Join(fmt.Errorf("%d devices were not moved; run it again", len(moves)-done), err)
 	}
 	return err
+}
+
+// mayMove says whether a device may be moved now: nobody else moves devices, and its new shard is still in force.
+func (n *node) mayMove(ctx context.Context, lease *cluster.Lease, move rrd.Move) error {
+	held, err := lease.TryAcquire(ctx)
+	if err == nil && !held {
+		err = errors.New("somebody else moves devices")
+	}
+	if err == nil {
+		err = n.settings.Refresh(ctx)
+	}
+	if err == nil && !slices.Contains(store.ShardNumbers(n.settings.Values().Shards()), move.To) {
+		err = fmt.Errorf("shard %d is not in %s any more", move.To, settings.KeyRRDShards)
+	}
+	return err
+}
+
+// noteLeft tells which files could not be removed from their old shard.
+func (p *program) noteLeft(left []error) {
+	for _, err := range left {
+		p.note("%s", plain(err.Error()))
+	}
 }
