@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func (r *rig) buries() *morgue {
 func (r *rig) buried(t *testing.T, id int64) bool {
 	t.Helper()
 	_, err := r.client.ZScore(t.Context(), tombstonesKey, strconv.FormatInt(id, 10)).Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatal(err)
 	}
 	return err == nil
