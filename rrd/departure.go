@@ -20,7 +20,7 @@ func (m *Mover) copy(ctx context.Context, move Move, limit time.Duration) (copie
 		if err := m.recorded(ctx, move.From, s, limit); err != nil {
 			return copied, err
 		}
-		names, err := s.tree.files(move.Device.RRDDir)
+		names, err := s.files(move.Device.RRDDir)
 		if err != nil {
 			return copied, err
 		}
@@ -46,11 +46,11 @@ func (m *Mover) copyFile(ctx context.Context, source *site, name string, sites [
 		return sum, fmt.Errorf("copy %s: %w", name, err)
 	}
 	for _, to := range sites {
-		if err := to.daemon.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
+		if err := to.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
 			return sum, fmt.Errorf("RRDCached at %s: %w", to.address, err)
 		}
-		if err := to.tree.write(name, data, info); err != nil {
-			return sum, fmt.Errorf("copy %s to %s: %w", name, to.tree.name, err)
+		if err := to.write(name, data, info); err != nil {
+			return sum, fmt.Errorf("copy %s to %s: %w", name, to.name, err)
 		}
 	}
 	return sha256.Sum256(data), nil
@@ -89,14 +89,14 @@ func (m *Mover) clear(ctx context.Context, gone departure) (left []error) {
 	sites := m.sites[gone.move.From]
 	for n := len(sites) - 1; n >= 0; n-- {
 		s := sites[n]
-		names, err := s.tree.files(gone.move.Device.RRDDir)
+		names, err := s.files(gone.move.Device.RRDDir)
 		if err != nil {
 			left = append(left, err)
 		}
 		for _, name := range names {
 			same, err := s.isCopied(ctx, name, gone, sites[0])
 			if err == nil && !same {
-				err = fmt.Errorf("%s in %s is not what was copied, and stays", name, s.tree.name)
+				err = fmt.Errorf("%s in %s is not what was copied, and stays", name, s.name)
 			}
 			if err == nil {
 				err = s.drop(ctx, name)
@@ -105,7 +105,7 @@ func (m *Mover) clear(ctx context.Context, gone departure) (left []error) {
 				left = append(left, err)
 			}
 		}
-		_ = s.tree.root.Remove(gone.move.Device.RRDDir) // it stays when something is in it
+		_ = s.root.Remove(gone.move.Device.RRDDir) // it stays when something is in it
 	}
 	return left
 }
@@ -126,11 +126,11 @@ func (s *site) isCopied(ctx context.Context, name string, gone departure, source
 
 // drop has RRDCached forget a file, and removes it.
 func (s *site) drop(ctx context.Context, name string) error {
-	if err := s.daemon.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
+	if err := s.client.Forget(ctx, name); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
 		return fmt.Errorf("RRDCached at %s: forget %s: %w", s.address, name, err)
 	}
-	if err := s.tree.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s from %s: %w", name, s.tree.name, err)
+	if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s from %s: %w", name, s.name, err)
 	}
 	return nil
 }

@@ -21,11 +21,11 @@ func (s *site) settled(ctx context.Context, name string) ([]byte, fs.FileInfo, e
 		if !exists {
 			return nil, nil, fmt.Errorf("RRDCached at %s does not find it", s.address)
 		}
-		last, err := s.daemon.client.Last(ctx, name)
+		last, err := s.client.Last(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}
-		data, stat, err := s.tree.read(ctx, name)
+		data, stat, err := s.read(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}

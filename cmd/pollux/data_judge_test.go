@@ -19,7 +19,7 @@ const (
 type answered struct {
 	at    float64 // Unix seconds
 	count uint64
-	begin int64   // of the slot
+	begin int64   //nolint:unused // of the slot; the tests that have a fleet use it
 	taken float64 // for when the poller took it to be; 0 when that is not known
 }
 

@@ -216,7 +216,6 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 		}
 		if err := n.mayMove(ctx, lease, move); err != nil {
 			p.note("%s", plain(err.Error()))
-			failed = moveFailures
 			break
 		}
 		moved, err := mover.Move(ctx, move)
