@@ -214,7 +214,7 @@ func (n *node) measure(b *testing.B) {
 		return after.consumer.sum(metric, label) - before.consumer.sum(metric, label)
 	}
 	polls, all := delta("pollux_polls_total", `result="up"`), delta("pollux_polls_total", "")
-	if polls < float64(n.devices) {
+	if polls < 0.95*float64(n.devices) { // at the ends of the window some may lie just outside
 		b.Fatalf("only %v of %v slots were polls of a device that is up, %d devices", polls, all, n.devices)
 	}
 	for name := range n.pids {
