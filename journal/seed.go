@@ -84,18 +84,7 @@ func (j *Journal) OldestUnwritten(ctx context.Context, target string) (time.Time
 	if err != nil {
 		return time.Time{}, err
 	}
-	messages, err := j.client.XRangeN(ctx, j.stream, "("+state.durable.String(), "+", 1).Result()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the log from %s: %w", state.durable, err)
-	}
-	if len(messages) == 0 {
-		return time.Time{}, nil
-	}
-	first, err := parsePosition(messages[0].ID)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the log from %s: %w", state.durable, err)
-	}
-	return time.UnixMilli(int64(first.ms)), nil
+	return j.first(ctx, "("+state.durable.String())
 }
 
 // knownState is the state of a target that has a cursor, else ErrNoTarget.

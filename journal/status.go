@@ -79,20 +79,7 @@ func (j *Journal) Status(ctx context.Context) (Status, error) {
 }
 
 // Oldest is when the oldest entry of the log was appended, by the clock of Redis; the zero time when there is none.
-func (j *Journal) Oldest(ctx context.Context) (time.Time, error) {
-	first, err := j.client.XRangeN(ctx, j.stream, "-", "+", 1).Result()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the oldest entry of the log: %w", err)
-	}
-	if len(first) == 0 {
-		return time.Time{}, nil
-	}
-	at, err := parsePosition(first[0].ID)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the oldest entry of the log: %w", err)
-	}
-	return time.UnixMilli(int64(at.ms)), nil
-}
+func (j *Journal) Oldest(ctx context.Context) (time.Time, error) { return j.first(ctx, "-") }
 
 // noteCuts adds to what was ever cut. A Redis that is full may refuse it.
 func (j *Journal) noteCuts(ctx context.Context, lost, atRisk int64) error {
@@ -138,20 +125,29 @@ func (j *Journal) limit(ctx context.Context, shards int) (bytes int64, bounded b
 	return capDefault / int64(shards), false, nil
 }
 
-// age is how old the first entry from a place on is, 0 when there is none.
-func (j *Journal) age(ctx context.Context, now time.Time, from string) (time.Duration, error) {
+// first is when the first entry from a place on was appended, the zero time when there is none.
+func (j *Journal) first(ctx context.Context, from string) (time.Time, error) {
 	messages, err := j.client.XRangeN(ctx, j.stream, from, "+", 1).Result()
 	if err != nil {
-		return 0, fmt.Errorf("read the log from %s: %w", from, err)
+		return time.Time{}, fmt.Errorf("read the log from %s: %w", from, err)
 	}
 	if len(messages) == 0 {
-		return 0, nil
+		return time.Time{}, nil
 	}
 	first, err := parsePosition(messages[0].ID)
 	if err != nil {
-		return 0, fmt.Errorf("read the log from %s: %w", from, err)
+		return time.Time{}, fmt.Errorf("read the log from %s: %w", from, err)
 	}
-	return max(now.Sub(time.UnixMilli(int64(first.ms))), time.Millisecond), nil
+	return time.UnixMilli(int64(first.ms)), nil
+}
+
+// age is how old the first entry from a place on is, 0 when there is none.
+func (j *Journal) age(ctx context.Context, now time.Time, from string) (time.Duration, error) {
+	first, err := j.first(ctx, from)
+	if err != nil || first.IsZero() {
+		return 0, err
+	}
+	return max(now.Sub(first), time.Millisecond), nil
 }
 
 // size is the number of entries and the memory they take. Redis estimates the latter from a few nodes.

@@ -11,7 +11,6 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/measurement"
-	"pollux/store"
 )
 
 const (
@@ -31,7 +30,7 @@ type OrphansConfig struct {
 	Window    time.Duration // how long RRDCached may hold an update (rrd.flush_window and a minute)
 	Older     time.Duration // only files that were not changed for so long; at least twice the window
 	Devices   iter.Seq2[device.Device, error]
-	Removed   iter.Seq2[store.Removed, error]
+	Removed   iter.Seq2[device.Removed, error]
 	Ports     Ports
 	LastPort  int64 // highest id of a port in the inventory
 }
@@ -154,7 +153,7 @@ func (s *search) owners() error {
 		if err != nil {
 			return err
 		}
-		s.owner[r.RRDDir] = owner{device: r.ID, shard: r.Shard, removed: r.RemovedAt}
+		s.owner[r.RRDDir] = owner{device: r.ID, shard: r.Shard, removed: r.At}
 	}
 	for d, err := range s.Devices { // after those removed: one that was removed meanwhile is found there by the next search
 		if err != nil {

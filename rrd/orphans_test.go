@@ -16,7 +16,6 @@ import (
 	"pollux/polluxtest"
 	"pollux/rrd"
 	"pollux/rrdcached"
-	"pollux/store"
 )
 
 const window = time.Hour
@@ -24,7 +23,7 @@ const window = time.Hour
 // cleared is a world whose tree has files of all kinds: device 1 is there, 2 was removed long ago, 3 lately.
 type cleared struct {
 	*world
-	removed []store.Removed
+	removed []device.Removed
 	config  rrd.OrphansConfig
 }
 
@@ -69,7 +68,7 @@ func newCleared(t *testing.T) *cleared {
 		}
 	}
 	removed := func(id int64, dir string, ago time.Duration) {
-		w.removed = append(w.removed, store.Removed{ID: id, RRDDir: dir, RemovedAt: time.Now().Add(-ago)})
+		w.removed = append(w.removed, device.Removed{ID: id, RRDDir: dir, At: time.Now().Add(-ago)})
 	}
 	removed(2, "sw2", 72*time.Hour)
 	removed(3, "sw3", window*3/2)
@@ -78,7 +77,7 @@ func newCleared(t *testing.T) *cleared {
 	w.devices = append(w.devices[:1], device.Device{ID: 6, RRDDir: "moved", Shard: 1})
 	w.config = rrd.OrphansConfig{
 		Journal: w.journal, ClusterID: clusterID, Tree: w.a.Base, Addresses: []string{w.b.Address, w.a.Address}, Window: window,
-		Devices: each(w.devices), Removed: func(yield func(store.Removed, error) bool) { each(w.removed)(yield) }, Ports: w.portsOf, LastPort: 1000,
+		Devices: each(w.devices), Removed: func(yield func(device.Removed, error) bool) { each(w.removed)(yield) }, Ports: w.portsOf, LastPort: 1000,
 	}
 	w.settle(0)
 	return w
@@ -150,11 +149,11 @@ func TestOrphansAreWhatNothingOwns(t *testing.T) {
 		t.Errorf("of those older than 50 hours: %v", got)
 	}
 	w.config.Older = 0
-	w.removed[1].RemovedAt = time.Now().Add(-3 * window)
+	w.removed[1].At = time.Now().Add(-3 * window)
 	if got := orphaned(w.find()); len(got) != len(wantOrphans)+5 {
 		t.Errorf("when all twice the window ago: %v", got)
 	}
-	w.removed[1].RemovedAt, w.removed[0].RemovedAt = time.Now(), time.Now().Add(-3*window)
+	w.removed[1].At, w.removed[0].At = time.Now(), time.Now().Add(-3*window)
 	w.settle(time.Hour) // the log may be sent again from its beginning, which is younger than the removal of device 2
 	if got := orphaned(w.find()); !slices.Equal(got, wantOrphans) {
 		t.Errorf("with a log that is younger: %v", got)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
@@ -202,33 +201,6 @@ func (s *Store) RemoveDevice(ctx context.Context, id int64) error {
 		_, err := tx.NewDelete().Table("devices").Where("id = ?", id).Exec(ctx) // ports and outages go with it (foreign keys)
 		return err
 	})
-}
-
-// removedRow is a row of removed_devices.
-type removedRow struct {
-	bun.BaseModel `bun:"table:removed_devices"`
-
-	ID        int64  `bun:"id,pk"`
-	Hostname  string `bun:"hostname"`
-	RRDDir    string `bun:"rrd_dir"`
-	Shard     int    `bun:"shard"`
-	RemovedAt int64  `bun:"removed_at"`
-}
-
-// Removed lists the devices that were removed after a time, the last one first, at most 10,000.
-func (s *Store) Removed(ctx context.Context, after time.Time) ([]device.Removed, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var rows []removedRow
-	err := s.reads.NewSelect().Model(&rows).Where("removed_at > ?", millis(after)).OrderExpr("removed_at DESC, id DESC").Limit(maxPageSize).Scan(ctx)
-	if err != nil {
-		return nil, s.fail("list the removed devices", err)
-	}
-	list := make([]device.Removed, len(rows))
-	for i, row := range rows {
-		list[i] = device.Removed{ID: row.ID, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, At: fromMillis(row.RemovedAt)}
-	}
-	return list, nil
 }
 
 // locked keeps other writers from the rows until the transaction ends. A

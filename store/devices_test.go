@@ -238,15 +238,15 @@ func deviceRemoved(t *testing.T, e engine) {
 	if n := len(before); n > 0 {
 		after = before[n-1].ID
 	}
-	var want []Removed
+	var want []device.Removed
 	for range 3 {
 		d := added(t, e)
 		if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, Removed{ID: d.ID, Hostname: d.Hostname, RRDDir: d.RRDDir, Shard: d.Shard})
+		want = append(want, device.Removed{ID: d.ID, Hostname: d.Hostname, RRDDir: d.RRDDir, Shard: d.Shard})
 	}
-	var got []Removed
+	var got []device.Removed
 	for {
 		list, err := e.RemovedDevices(t.Context(), after, 2)
 		if err != nil {
@@ -256,10 +256,10 @@ func deviceRemoved(t *testing.T, e engine) {
 			break
 		}
 		for _, r := range list {
-			if r.RemovedAt.Before(began) || r.RemovedAt.After(time.Now()) {
-				t.Errorf("device %d was removed at %v", r.ID, r.RemovedAt)
+			if r.At.Before(began) || r.At.After(time.Now()) {
+				t.Errorf("device %d was removed at %v", r.ID, r.At)
 			}
-			after, r.RemovedAt = r.ID, time.Time{}
+			after, r.At = r.ID, time.Time{}
 			got = append(got, r)
 		}
 	}

@@ -3,29 +3,51 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/uptrace/bun"
+
+	"pollux/device"
 )
 
-// Removed is what a removed device leaves behind: the name of its RRD directory, which no other device gets.
-type Removed struct {
-	ID        int64
-	Hostname  string
-	RRDDir    string
-	Shard     int
-	RemovedAt time.Time
+// removedRow is a row of removed_devices.
+type removedRow struct {
+	bun.BaseModel `bun:"table:removed_devices"`
+
+	ID        int64  `bun:"id,pk"`
+	Hostname  string `bun:"hostname"`
+	RRDDir    string `bun:"rrd_dir"`
+	Shard     int    `bun:"shard"`
+	RemovedAt int64  `bun:"removed_at"`
+}
+
+// Removed lists the devices that were removed after a time, the last one first, at most 10,000.
+func (s *Store) Removed(ctx context.Context, after time.Time) ([]device.Removed, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []removedRow
+	err := s.reads.NewSelect().Model(&rows).Where("removed_at > ?", millis(after)).OrderExpr("removed_at DESC, id DESC").Limit(maxPageSize).Scan(ctx)
+	if err != nil {
+		return nil, s.fail("list the removed devices", err)
+	}
+	return removedOf(rows), nil
 }
 
 // RemovedDevices lists removed devices with ids above afterID, in the order of
 // their ids: 1,000 for a limit of 0, 10,000 at most.
-func (s *Store) RemovedDevices(ctx context.Context, afterID int64, limit int) ([]Removed, error) {
+func (s *Store) RemovedDevices(ctx context.Context, afterID int64, limit int) ([]device.Removed, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var rows []removedRow
 	if err := s.reads.NewSelect().Model(&rows).Where("id > ?", afterID).Order("id").Limit(page(limit)).Scan(ctx); err != nil {
 		return nil, s.fail("list the removed devices", err)
 	}
-	list := make([]Removed, len(rows))
+	return removedOf(rows), nil
+}
+
+func removedOf(rows []removedRow) []device.Removed {
+	list := make([]device.Removed, len(rows))
 	for i, row := range rows {
-		list[i] = Removed{ID: row.ID, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, RemovedAt: fromMillis(row.RemovedAt)}
+		list[i] = device.Removed{ID: row.ID, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, At: fromMillis(row.RemovedAt)}
 	}
-	return list, nil
+	return list
 }

@@ -65,10 +65,10 @@ func eachDevice(ctx context.Context, s *store.Store) iter.Seq2[device.Device, er
 }
 
 // eachRemoved are the devices that were removed.
-func eachRemoved(ctx context.Context, s *store.Store) iter.Seq2[store.Removed, error] {
-	return paged(func(after int64) ([]store.Removed, error) {
+func eachRemoved(ctx context.Context, s *store.Store) iter.Seq2[device.Removed, error] {
+	return paged(func(after int64) ([]device.Removed, error) {
 		return s.RemovedDevices(ctx, after, pageOfDevices)
-	}, func(r store.Removed) int64 { return r.ID })
+	}, func(r device.Removed) int64 { return r.ID })
 }
 
 // paged goes through a list that is read in pages; an error ends it.

@@ -59,6 +59,9 @@ poller while its files are copied. It may be interrupted and run again.`,
 }
 
 func (p *program) rebalance(ctx context.Context, flags rebalanceFlags) error {
+	if flags.limit < 0 {
+		return usagef("--limit is a number of devices, not %d", flags.limit)
+	}
 	trees, err := parseTrees(flags.trees)
 	if err != nil {
 		return err
