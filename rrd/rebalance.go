@@ -2,7 +2,6 @@ package rrd
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +25,8 @@ const (
 	catchUpLimit = time.Minute
 	// settleMoves is how long after a move its old files stay at least, see Settle.
 	settleMoves = 3 * time.Second
+	// askAgain is how long Redis is asked whether a commit was carried out whose answer was lost.
+	askAgain = 5 * time.Second
 	// maxDirectory bounds the files of one device.
 	maxDirectory = 100_000
 )
@@ -79,7 +80,7 @@ type Mover struct {
 type departure struct {
 	move   Move
 	hold   *journal.Hold
-	copied map[string][sha256.Size]byte // by name
+	copied map[string]copiedFile // by name
 }
 
 // site is a place that is open.
@@ -197,7 +198,7 @@ func (m *Mover) move(ctx context.Context, move Move) (moved Moved, err error) {
 	defer cancel()
 	gone := departure{move: move, hold: hold}
 	if gone.copied, err = m.copy(copying, move, limit); err == nil {
-		err = m.deps.Shards.Commit(copying, hold, m.config.Window)
+		err = m.commit(ctx, hold, held.Add(limit))
 	}
 	moved.Held, moved.Files = time.Since(held), len(gone.copied)
 	if err != nil {
@@ -207,6 +208,25 @@ func (m *Mover) move(ctx context.Context, move Move) (moved Moved, err error) {
 	}
 	m.moved = append(m.moved, gone)
 	return moved, m.deps.Note(context.WithoutCancel(ctx), move.Device.ID, move.From, move.To)
+}
+
+// commit moves a device for good. Nobody interrupts it, and only a device that the journal
+// has where it was is not moved: after a commit of which nothing is known, its old files would stay for ever.
+func (m *Mover) commit(ctx context.Context, hold *journal.Hold, until time.Time) error {
+	ctx = context.WithoutCancel(ctx)
+	committing, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	err := m.deps.Shards.Commit(committing, hold, m.config.Window)
+	if err == nil {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	homes, askErr := m.deps.Shards.Homes(asking)
+	if home, moved := homes[hold.DeviceID]; askErr == nil && moved && home == hold.To {
+		return nil // only the answer was lost
+	}
+	return err
 }
 
 // Settle ends the moves so far: when a Redis that took over meanwhile would have

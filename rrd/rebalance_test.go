@@ -39,6 +39,7 @@ const (
 // shardWorld is two shards of two RRDCached each, and devices whose polls flow into them.
 type shardWorld struct {
 	t      *testing.T
+	client *redis.Client
 	shards *journal.Shards
 	rrds   map[int][]*polluxtest.Server
 
@@ -53,7 +54,7 @@ func newShardWorld(t *testing.T) *shardWorld {
 	server := polluxtest.Redis(t)
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Socket, ContextTimeoutEnabled: true, ReadTimeout: 2 * time.Second})
 	t.Cleanup(func() { _ = client.Close() })
-	w := &shardWorld{t: t, shards: journal.NewShards(client), rrds: map[int][]*polluxtest.Server{}, devices: map[int64]device.Device{}}
+	w := &shardWorld{t: t, client: client, shards: journal.NewShards(client), rrds: map[int][]*polluxtest.Server{}, devices: map[int64]device.Device{}}
 	w.begin = (time.Now().Unix() - 7200) / 300 * 300
 	w.slot = w.begin
 	var posts []journal.Post
@@ -100,14 +101,7 @@ func (w *shardWorld) poll() {
 	slot, devices := w.slot, slices.Collect(maps.Values(w.devices))
 	w.mu.Unlock()
 	for _, d := range devices {
-		e := journal.Entry{DeviceID: d.ID, Shard: d.Shard, Slot: slot, Outcome: device.OutcomeUp, Dir: d.RRDDir, Step: shardStep, Heartbeat: 600}
-		for port := range int64(shardPorts) {
-			m := measurement.Measurement{Kind: measurement.KindPort, Instance: d.ID*100 + port, Max: measurement.DefaultPortMax, Time: time.UnixMilli(slot*1000 + 500)}
-			for i := range m.Kind.Sources() {
-				m.Values = append(m.Values, measurement.Counter(uint64(slot-w.begin)*shardRate*uint64(i+1)))
-			}
-			e.Measurements = append(e.Measurements, m)
-		}
+		e := w.entry(d, slot, 0)
 		polluxtest.Eventually(w.t, 30*time.Second, "a poll is accepted", func() bool {
 			result, err := w.shards.AppendOn(w.t.Context(), "", e)
 			if err != nil && !errors.Is(err, journal.ErrMoving) {
@@ -116,6 +110,21 @@ func (w *shardWorld) poll() {
 			return err == nil && result == journal.Accepted
 		})
 	}
+}
+
+// entry is a poll of a device some seconds after the begin of a slot.
+func (w *shardWorld) entry(d device.Device, slot, after int64) journal.Entry {
+	e := journal.Entry{DeviceID: d.ID, Shard: d.Shard, Slot: slot, Outcome: device.OutcomeUp, Dir: d.RRDDir, Step: shardStep, Heartbeat: 600}
+	for port := range int64(shardPorts) {
+		m := measurement.Measurement{
+			Kind: measurement.KindPort, Instance: d.ID*100 + port, Max: measurement.DefaultPortMax, Time: time.UnixMilli((slot+after)*1000 + 500),
+		}
+		for i := range m.Kind.Sources() {
+			m.Values = append(m.Values, measurement.Counter(uint64(slot+after-w.begin)*shardRate*uint64(i+1)))
+		}
+		e.Measurements = append(e.Measurements, m)
+	}
+	return e
 }
 
 // note is the inventory's part of a move.

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path"
 	"syscall"
+	"time"
 )
 
 // settled reads a file that nobody updates any more, once everything that was
-// is on disk: RRDCached says that a file is written while it still writes it.
+// is on disk: RRDCached says that a file is written while it still writes it. Its
+// last update it says by the step only, so the last of two in one step may be missing: see changed.
 func (s *site) settled(ctx context.Context, name string) ([]byte, fs.FileInfo, error) {
 	for range settleTries {
 		info, exists, err := s.written(ctx, name)
@@ -43,6 +45,21 @@ func (s *site) settled(ctx context.Context, name string) ([]byte, fs.FileInfo, e
 	return nil, nil, errBusy
 }
 
+// changed says whether a file is being written, or was since it had that last update.
+func (t *tree) changed(name string, last time.Time) (bool, error) {
+	file, err := t.open(name)
+	if err != nil {
+		return false, err
+	}
+	busy, err := writing(file)
+	_ = file.Close() // it was only looked at
+	if err != nil || busy {
+		return busy, err
+	}
+	h, err := t.header(name)
+	return !h.lastUpdate.Equal(last), err
+}
+
 // write puts a file into the tree in one step, with the owner and the rights of the tree it comes from.
 func (t *tree) write(name string, data []byte, like fs.FileInfo) (err error) {
 	if err := t.root.Mkdir(path.Dir(name), 0o755); err == nil {
@@ -66,6 +83,23 @@ func (t *tree) write(name string, data []byte, like fs.FileInfo) (err error) {
 	}
 	if err != nil {
 		return errors.Join(err, t.root.Remove(part))
+	}
+	return nil
+}
+
+// sync makes the names in a directory, and its own, survive a crash of the machine: what
+// was written to a file does, but not that it has a name. A file system that cannot do so says EINVAL.
+func (t *tree) sync(directory string) error {
+	for _, name := range []string{directory, "."} {
+		d, err := t.root.Open(name)
+		if err != nil {
+			return err
+		}
+		err = d.Sync()
+		_ = d.Close() // it was only read
+		if err != nil && !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
 	}
 	return nil
 }
