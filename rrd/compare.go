@@ -32,6 +32,7 @@ const (
 	DifferentArchives  What = "archives"
 	DifferentUpdate    What = "last update"
 	DifferentRows      What = "rows"
+	Unreadable         What = "unreadable" // at least one end cannot read it
 )
 
 // pair are the two ends of one comparison.
@@ -60,10 +61,19 @@ const tries = 8
 func (p *pair) compare(ctx context.Context, file string) (verdict, error) {
 	skip := 0
 	var seen time.Time
+	var refused *unreadableError
 	for try := 0; try < tries; try++ {
 		v, err := p.once(ctx, file, skip)
 		differ := err == nil && v.differs != nil && v.differs.What == DifferentRows
+		again := refused != nil
 		switch {
+		case errors.As(err, &refused) && again:
+			return verdict{late: -1, differs: &Difference{File: file, What: Unreadable, From: refused.ends[0], To: refused.ends[1]}}, nil
+		case errors.As(err, &refused): // it may just be made
+			if err := pause(ctx, settlePause); err != nil {
+				return v, err
+			}
+			continue
 		case err != nil && !errors.Is(err, errMoved):
 			return v, err
 		case err == nil && (!differ || v.differs.First.Equal(seen)):
@@ -87,7 +97,11 @@ func (p *pair) once(ctx context.Context, file string, skip int) (verdict, error)
 		return err
 	})
 	v := verdict{late: -1}
+	var refused *unreadableError
 	switch {
+	case errors.As(err, &refused):
+		refused.missing(exists)
+		return v, err
 	case err != nil:
 		return v, err
 	case !exists[0] && !exists[1]:

@@ -346,6 +346,25 @@ func TestCopyRefuses(t *testing.T) {
 	}
 }
 
+// TestACopyNamesADamagedFile: passed over as no RRD file, its history would be missing and nobody would know.
+func TestACopyNamesADamagedFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stop := w.record(w.a)
+	w.poll()
+	w.drained(w.a)
+	stop()
+	w.damage(w.a, "sw2/port-id201.rrd", func(data []byte) []byte { return data[:len(data)-1000] })
+	copied, err := rrd.Copy(t.Context(), w.copyConfig(), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "sw2/port-id201.rrd") || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("%+v, %v", copied, err)
+	}
+	must(t, os.Remove(filepath.Join(w.a.Base, "sw2/port-id201.rrd")))
+	if copied, err := rrd.Copy(t.Context(), w.copyConfig(), io.Discard); err != nil || copied.Files != 14 {
+		t.Errorf("without it: %+v, %v", copied, err)
+	}
+}
+
 func with(w *world, change func(*rrd.CopyConfig)) rrd.CopyConfig {
 	c := w.copyConfig()
 	change(&c)

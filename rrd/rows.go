@@ -3,7 +3,6 @@ package rrd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -74,15 +73,19 @@ func (p *pair) archive(ctx context.Context, file, function string, w window, c *
 	for begin := w.begin; begin < w.end; begin += most * w.length {
 		end := min(w.end, begin+most*w.length)
 		var series [2]rrdcached.Series
+		var gone [2]bool
 		err := p.both(ctx, func(ctx context.Context, i int, e *daemon) error {
 			var err error
 			series[i], err = e.client.Fetch(ctx, file, function, time.Unix(max(begin, 1), 0), time.Unix(end, 0))
-			return err
+			if gone[i] = errors.Is(err, rrdcached.ErrNoFile); err == nil || gone[i] {
+				return nil
+			}
+			return e.about(ctx, file, err)
 		})
 		if err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
+			return err
 		}
-		if series[0].Step != series[1].Step || int64(series[0].Step) > w.length || !series[0].Start.Equal(series[1].Start) {
+		if gone[0] || gone[1] || series[0].Step != series[1].Step || int64(series[0].Step) > w.length || !series[0].Start.Equal(series[1].Start) {
 			return errMoved
 		}
 		c.add(series, w.end)
@@ -111,11 +114,44 @@ func (c *compared) add(series [2]rrdcached.Series, until int64) {
 	}
 }
 
-// both asks both ends at the same time.
+// both asks both ends at the same time. When a file cannot be read the error is an *unreadableError.
 func (p *pair) both(ctx context.Context, ask func(ctx context.Context, i int, e *daemon) error) error {
+	var refused [2]*fileError
 	group, ctx := errgroup.WithContext(ctx)
 	for i, e := range p.ends {
-		group.Go(func() error { return ask(ctx, i, e) })
+		group.Go(func() error {
+			err := ask(ctx, i, e)
+			if errors.As(err, &refused[i]) {
+				return nil // an error here would interrupt the other end, and end its connection
+			}
+			return err
+		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil || refused[0] == nil && refused[1] == nil {
+		return err
+	}
+	u := &unreadableError{ends: [2]string{readable, readable}}
+	for i, end := range refused {
+		if end != nil {
+			u.ends[i] = end.why
+		}
+	}
+	return u
+}
+
+const readable = "readable"
+
+// unreadableError says how the two ends take a file that at least one of them cannot read.
+type unreadableError struct{ ends [2]string }
+
+// Error implements error.
+func (u *unreadableError) Error() string { return u.ends[0] + "; " + u.ends[1] }
+
+// missing notes which end has no such file at all.
+func (u *unreadableError) missing(exists [2]bool) {
+	for i, there := range exists {
+		if !there && u.ends[i] == readable {
+			u.ends[i] = "missing"
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"pollux/device"
@@ -64,7 +65,7 @@ type daemon struct {
 func dial(ctx context.Context, address, clusterID string) (*daemon, error) {
 	client, err := rrdcached.Dial(ctx, address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("RRDCached at %s: %w", address, err)
 	}
 	target, err := journal.ReadIdentity(ctx, client, clusterID)
 	if err != nil {
@@ -107,7 +108,36 @@ func (e *daemon) written(ctx context.Context, file string) (info rrdcached.Info,
 		return rrdcached.Info{}, false, nil
 	}
 	if err != nil {
-		return rrdcached.Info{}, false, fmt.Errorf("RRDCached at %s: read %s: %w", e.address, file, err)
+		return rrdcached.Info{}, false, e.about(ctx, file, err)
 	}
 	return info, true, nil
+}
+
+// fileError says that an RRDCached cannot read a file that is there.
+type fileError struct{ address, file, why string }
+
+// Error implements error.
+func (e *fileError) Error() string {
+	return fmt.Sprintf("RRDCached at %s cannot read %s: %s", e.address, e.file, e.why)
+}
+
+// forbidden begins what an RRDCached says whose option -P forbids a command: nothing is wrong with the file.
+const forbidden = "Permission denied"
+
+// about tells a file that cannot be read, which is a *fileError, from trouble with its
+// RRDCached. What it says of a damaged file may be no reply at all; that ends the connection, and there is a new one then.
+func (e *daemon) about(ctx context.Context, file string, err error) error {
+	var reply *rrdcached.ReplyError
+	switch {
+	case errors.As(err, &reply) && !strings.HasPrefix(reply.Text, forbidden):
+		return &fileError{e.address, file, reply.Text}
+	case errors.Is(err, rrdcached.ErrProtocol):
+		client, dialErr := rrdcached.Dial(ctx, e.address)
+		if dialErr != nil {
+			return errors.Join(err, dialErr)
+		}
+		e.client = client
+		return &fileError{e.address, file, "what it says of the file makes no sense"}
+	}
+	return fmt.Errorf("RRDCached at %s: read %s: %w", e.address, file, err)
 }

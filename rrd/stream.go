@@ -96,10 +96,9 @@ func (s *copying) head(name string, info fs.FileInfo) error {
 // file copies one file, with all that RRDCached held of it by now.
 func (s *copying) file(ctx context.Context, name string) error {
 	known, exists, err := s.source.written(ctx, name)
-	var reply *rrdcached.ReplyError
-	if errors.As(err, &reply) && !errors.Is(err, rrdcached.ErrPermission) { // it ends with .rrd and is none
-		s.copied.Skipped++
-		return nil
+	var refused *fileError
+	if errors.As(err, &refused) {
+		return s.unreadable(name, refused)
 	}
 	if err != nil {
 		return err
@@ -131,4 +130,19 @@ func (s *copying) file(ctx context.Context, name string) error {
 	s.copied.Files++
 	s.copied.Bytes += int64(len(data))
 	return nil
+}
+
+// unreadable passes over what ends with .rrd and is no RRD file. One whose header is
+// sound is damaged behind it: passed over, its history would be missing in the copy and nobody would know.
+func (s *copying) unreadable(name string, why error) error {
+	switch _, err := s.tree.header(name); {
+	case errors.Is(err, errHeader):
+		s.copied.Skipped++
+		return nil
+	case errors.Is(err, fs.ErrNotExist): // it went away
+		return nil
+	case err != nil:
+		return fmt.Errorf("copy %s: %w", name, err)
+	}
+	return fmt.Errorf("copy %s: %w; mend the file or move it away", name, why)
 }

@@ -48,7 +48,7 @@ type Verified struct {
 // up to the time that both have. It makes both write what they hold of each
 // file. What one end has beyond the other is looked at again once the other one
 // has taken in all that the log held by then; so a healthy pair is equal while
-// entries flow. It holds one file in memory at a time.
+// entries flow. A file that cannot be read is a difference, and ends nothing. It holds one file in memory at a time.
 //
 // Errors: ErrSameTarget, ErrNotTree, journal.ErrOtherCluster, those of devices
 // and of Ports, and rrdcached.ErrConnection.
@@ -165,10 +165,12 @@ func (v *verifier) judge(ctx context.Context, l lateFile) error {
 	late := v.pair.ends[l.end]
 	for range settleTries {
 		info, exists, err := late.written(ctx, l.file)
-		if err != nil {
+		var refused *fileError
+		unreadable := errors.As(err, &refused)
+		if err != nil && !unreadable {
 			return err
 		}
-		if exists && !info.LastUpdate.Before(l.wanted) {
+		if unreadable || exists && !info.LastUpdate.Before(l.wanted) {
 			found, err := v.pair.compare(ctx, l.file)
 			if err == nil && found.differs != nil {
 				v.differs(l.device, *found.differs)
@@ -195,10 +197,13 @@ func (v *verifier) lastUpdate(ctx context.Context, l lateFile) error {
 	d := Difference{File: l.file, What: DifferentUpdate}
 	for i, shown := range []*string{&d.From, &d.To} {
 		info, _, err := v.pair.ends[i].written(ctx, l.file)
-		if err != nil {
+		var refused *fileError
+		switch *shown = info.LastUpdate.UTC().Format(time.RFC3339); {
+		case errors.As(err, &refused):
+			*shown = refused.why
+		case err != nil:
 			return err
 		}
-		*shown = info.LastUpdate.UTC().Format(time.RFC3339)
 	}
 	v.differs(l.device, d)
 	return nil

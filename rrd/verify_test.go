@@ -235,6 +235,38 @@ func TestAnEndThatIsBehindIsNoDifference(t *testing.T) {
 	}
 }
 
+// TestVerifyGoesOnBehindUnreadableFiles damages files in four ways.
+func TestVerifyGoesOnBehindUnreadableFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stopA, stopB := w.record(w.a), w.record(w.b)
+	w.poll()
+	w.drained(w.a, w.b)
+	stopA()
+	stopB()
+	w.damage(w.b, "sw1/port-id100.rrd", func([]byte) []byte { return []byte("no RRD file") })
+	w.damage(w.a, "sw2/port-id201.rrd", func(data []byte) []byte { return data[:len(data)-1000] })
+	w.damage(w.b, "sw3/port-id302.rrd", func(data []byte) []byte { data[130] = ' '; return data }) // in the name of its first source
+	w.damage(w.a, "sw3/uptime.rrd", func([]byte) []byte { return nil })
+	must(t, os.Remove(filepath.Join(w.b.Base, "sw3/uptime.rrd")))
+	if err := w.dial(w.b).Forget(t.Context(), "sw3/uptime.rrd"); err != nil && !errors.Is(err, rrdcached.ErrNoFile) {
+		t.Fatal(err)
+	}
+	result, found := w.verify()
+	if result.Files != 15 || result.Devices != 3 || result.Behind != 0 || len(found) != 4 {
+		t.Errorf("%+v: %v", result, found)
+	}
+	for name, want := range map[string]struct{ from, to string }{
+		"sw1/port-id100.rrd": {"readable", "RRD Error"}, "sw2/port-id201.rrd": {"too small", "readable"},
+		"sw3/port-id302.rrd": {"readable", "makes no sense"}, "sw3/uptime.rrd": {"", "missing"},
+	} {
+		d := found[name]
+		if d.What != rrd.Unreadable || d.Device == "" || !strings.Contains(d.From, want.from) || d.From == "" || !strings.Contains(d.To, want.to) {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -217,6 +217,17 @@ func (w *world) verify() (rrd.Verified, map[string]rrd.Difference) {
 	return result, found
 }
 
+// damage changes a file behind the back of an RRDCached that holds nothing of it.
+func (w *world) damage(s *polluxtest.Server, name string, change func(data []byte) []byte) {
+	w.t.Helper()
+	client, file := w.dial(s), filepath.Join(s.Base, name)
+	must(w.t, client.Flush(w.t.Context(), name))
+	must(w.t, client.Forget(w.t.Context(), name))
+	data, err := os.ReadFile(file)
+	must(w.t, err)
+	must(w.t, os.WriteFile(file, change(data), 0o644))
+}
+
 // files are the files of all devices.
 func (w *world) files() (all []string) {
 	for _, d := range w.devices {
