@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"pollux/device"
@@ -17,9 +18,10 @@ const (
 	settled = time.Minute
 )
 
-// Removals lists devices that were removed after a time, the last one first.
+// Removals lists devices that were removed after a time and have ids above
+// afterID, by their ids and as many as it likes at a time; none when there are no more.
 type Removals interface {
-	Removed(ctx context.Context, after time.Time) ([]device.Removed, error)
+	Removed(ctx context.Context, after time.Time, afterID int64) ([]device.Removed, error)
 }
 
 // Tombs are the tombstones in the log of one shard.
@@ -63,12 +65,11 @@ func (t *term) bury(ctx context.Context) {
 func (t *term) tombstones(ctx context.Context, back time.Duration, marked map[int64]bool) error {
 	window := t.deps.Settings().Seconds(settings.KeyRRDFlushWindow) + settled
 	now := t.deps.Clock.Now()
-	removed, err := t.deps.Removals.Removed(ctx, now.Add(-back))
-	if err != nil {
-		return err
-	}
 	oldest := map[int]time.Time{} // entry, by shard
-	for _, d := range removed {
+	for d, err := range t.removed(ctx, now.Add(-back)) {
+		if err != nil {
+			return err
+		}
 		if marked[d.ID] {
 			continue
 		}
@@ -92,6 +93,27 @@ func (t *term) tombstones(ctx context.Context, back time.Duration, marked map[in
 		marked[d.ID] = true
 	}
 	return nil
+}
+
+// removed are all devices that were removed after a time; an error ends them.
+func (t *term) removed(ctx context.Context, after time.Time) iter.Seq2[device.Removed, error] {
+	return func(yield func(device.Removed, error) bool) {
+		for last := int64(0); ; {
+			list, err := t.deps.Removals.Removed(ctx, after, last)
+			if err != nil {
+				yield(device.Removed{}, err)
+				return
+			}
+			if len(list) == 0 {
+				return
+			}
+			for _, d := range list {
+				if last = d.ID; !yield(d, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // How far back removed devices are looked for: at a renewal, for longer than a log

@@ -15,17 +15,17 @@ import (
 	"pollux/polluxtest"
 )
 
-// morgue lists removed devices.
+// morgue lists removed devices, two at a time.
 type morgue struct {
 	mu      sync.Mutex
 	removed []device.Removed
 }
 
-func (m *morgue) Removed(_ context.Context, after time.Time) (list []device.Removed, _ error) {
+func (m *morgue) Removed(_ context.Context, after time.Time, afterID int64) (list []device.Removed, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, d := range m.removed {
-		if d.At.After(after) {
+		if d.At.After(after) && d.ID > afterID && len(list) < 2 {
 			list = append(list, d)
 		}
 	}
@@ -94,6 +94,25 @@ func TestTombstonesOfRemovedDevices(t *testing.T) {
 	score, err := r.client.ZScore(t.Context(), tombstonesKey, "1").Result()
 	if left := time.Until(time.UnixMilli(int64(score))); err != nil || left < 100*time.Minute || left > 103*time.Minute { // 2 x (3000 s + 60 s)
 		t.Errorf("a tombstone lasts for %v, %v", left, err)
+	}
+}
+
+// However many were removed, each has its tombstone renewed.
+func TestTombstonesOfManyRemovedDevices(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "a")
+	m := r.buries()
+	lead := r.leads(t)
+	for id := range int64(7) {
+		m.add(id+1, time.Duration(id)*time.Minute)
+	}
+	if err := lead.tombstones(t.Context(), farBack, map[int64]bool{}); err != nil {
+		t.Fatal(err)
+	}
+	for id := range int64(7) {
+		if !r.buried(t, id+1) {
+			t.Errorf("device %d has no tombstone", id+1)
+		}
 	}
 }
 

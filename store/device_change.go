@@ -39,7 +39,7 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 		if row.RRDDir, err = freeDirectory(ctx, tx, d.Hostname); err != nil {
 			return err
 		}
-		if row.Shard, err = shardFor(ctx, tx, row.RRDDir); err != nil {
+		if row.Shard, err = s.shardFor(ctx, tx, row.RRDDir); err != nil {
 			return err
 		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {

@@ -159,12 +159,12 @@ func deviceDirectory(t *testing.T, e engine) {
 	if err := e.RemoveDevice(t.Context(), first.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
-	removed, err := e.Removed(t.Context(), time.Now().Add(-time.Minute))
+	removed, err := e.Removed(t.Context(), time.Now().Add(-time.Minute), 0)
 	at := slices.IndexFunc(removed, func(d device.Removed) bool { return d.ID == first.ID })
 	if err != nil || at < 0 || removed[at].RRDDir != first.RRDDir || removed[at].Hostname != first.Hostname || time.Since(removed[at].At) > time.Minute {
 		t.Errorf("removed: %+v, %v", removed, err)
 	}
-	if later, err := e.Removed(t.Context(), time.Now().Add(time.Minute)); err != nil || len(later) > 0 {
+	if later, err := e.Removed(t.Context(), time.Now().Add(time.Minute), 0); err != nil || len(later) > 0 {
 		t.Errorf("removed after now: %+v, %v", later, err)
 	}
 	colon, long := described(), described()

@@ -20,12 +20,13 @@ type removedRow struct {
 	RemovedAt int64  `bun:"removed_at"`
 }
 
-// Removed lists the devices that were removed after a time, the last one first, at most 10,000.
-func (s *Store) Removed(ctx context.Context, after time.Time) ([]device.Removed, error) {
+// Removed lists the devices that were removed after a time and have ids above
+// afterID, in the order of their ids, at most 10,000: the last id leads to the next ones.
+func (s *Store) Removed(ctx context.Context, after time.Time, afterID int64) ([]device.Removed, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var rows []removedRow
-	err := s.reads.NewSelect().Model(&rows).Where("removed_at > ?", millis(after)).OrderExpr("removed_at DESC, id DESC").Limit(maxPageSize).Scan(ctx)
+	err := s.reads.NewSelect().Model(&rows).Where("removed_at > ?", millis(after)).Where("id > ?", afterID).Order("id").Limit(maxPageSize).Scan(ctx)
 	if err != nil {
 		return nil, s.fail("list the removed devices", err)
 	}

@@ -60,12 +60,11 @@ func (s *Store) SetSetting(ctx context.Context, key, value, actor string) error 
 				return err
 			}
 		}
-		if key == settings.KeyRRDShards {
-			if err := checkShards(ctx, tx, value); err != nil {
-				return err
-			}
-		}
+		// Locked before devices are counted: what was read before would lack those that came while this waited.
 		old, stored, err := s.lockedSetting(ctx, tx, key)
+		if err == nil && key == settings.KeyRRDShards {
+			err = checkShards(ctx, tx, value)
+		}
 		if err != nil || stored && old == value {
 			return err
 		}
@@ -85,12 +84,10 @@ func (s *Store) UnsetSetting(ctx context.Context, key, actor string) error {
 		return s.fail("unset", fmt.Errorf("%w setting: %w", ErrInvalid, unknown))
 	}
 	return s.tx(ctx, fmt.Sprintf("take back the setting %.60q", key), func(ctx context.Context, tx bun.Tx) error {
-		if key == settings.KeyRRDShards {
-			if err := checkShards(ctx, tx, ""); err != nil {
-				return err
-			}
+		old, stored, err := s.lockedSetting(ctx, tx, key) // first, as in SetSetting
+		if err == nil && key == settings.KeyRRDShards {
+			err = checkShards(ctx, tx, "")
 		}
-		old, stored, err := s.lockedSetting(ctx, tx, key)
 		switch {
 		case err != nil:
 			return err

@@ -19,10 +19,13 @@ func ShardNumbers(shards []settings.Shard) []int {
 	return numbers
 }
 
-// shardFor is the shard that a new device is given.
-func shardFor(ctx context.Context, tx bun.Tx, rrdDir string) (int, error) {
+// shardFor is the shard that a new device is given. Until the transaction ends
+// nobody changes the setting: a shard is not taken out while a device comes into it. Without
+// the setting there is shard 0 only, which stays.
+func (s *Store) shardFor(ctx context.Context, tx bun.Tx, rrdDir string) (int, error) {
 	var stored string
-	err := tx.NewSelect().Table("settings").Column("value").Where("name = ?", settings.KeyRRDShards).Scan(ctx, &stored)
+	query := "SELECT value FROM settings WHERE name = ?" + forShare[s.db.Dialect().Name()]
+	err := tx.NewRaw(query, settings.KeyRRDShards).Scan(ctx, &stored)
 	if err != nil && !missing(err) {
 		return 0, err
 	}
