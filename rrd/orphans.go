@@ -32,16 +32,28 @@ type OrphansConfig struct {
 	Devices   iter.Seq2[device.Device, error]
 	Removed   iter.Seq2[device.Removed, error]
 	Ports     Ports
-	LastPort  int64 // highest id of a port in the inventory
+	LastPort  int64         // highest id of a port in the inventory
+	Homes     map[int64]int // shards of the devices that were moved, as the journal has them
 }
 
 // Orphan is a file that Pollux made and that nothing owns.
 type Orphan struct {
 	File    string // relative to the tree; a directory ends with a slash
+	Kind    OrphanKind
 	Why     string
 	Bytes   int64
 	Changed time.Time
 }
+
+// OrphanKind says what has become of the owner.
+type OrphanKind string
+
+// The kinds of orphans.
+const (
+	OrphanRemoved OrphanKind = "removed" // the device was removed
+	OrphanPort    OrphanKind = "port"    // the device has no such port
+	OrphanMoved   OrphanKind = "moved"   // the device was moved to another shard; the file may hold what the copy lacks
+)
 
 // Foreign are files of one directory that Pollux does not know. They are never removed.
 type Foreign struct {
@@ -56,23 +68,15 @@ type Orphans struct {
 	Target      string // id of the tree
 	Files       []Orphan
 	Foreign     []Foreign
-	Owned       int // files of devices, and those of removed ones of which updates may still come
+	Owned       int // files of devices, and those of removed and moved ones of which updates may still come
 	Young       int // files without owner that were changed too lately
 	More        int // orphans beyond the 100,000 in Files
 	MoreForeign int // foreign files in directories beyond the 10,000 in Foreign
 }
 
-// owner is whose a directory is.
-type owner struct {
-	device     int64
-	generation int // of uptime.rrd
-	shard      int
-	removed    time.Time // zero for a device that is there
-}
-
 // FindOrphans lists what no device owns in the tree of an RRDCached: files of
-// devices that were removed, once no update of them can come any more, and those of ports that
-// a device does not have. Files of an older generation belong to their port. What has another
+// devices that were removed or moved to another shard, once no update of them can come any more, and those of
+// ports that a device does not have. Files of an older generation belong to their port. What has another
 // name than Pollux gives, lies in a directory that no device ever had, or is newer than the inventory knows is foreign.
 //
 // Errors: ErrNotTree when the directory has no identity of this cluster, or
@@ -148,22 +152,6 @@ type search struct {
 	found     Orphans
 }
 
-func (s *search) owners() error {
-	for r, err := range s.Removed {
-		if err != nil {
-			return err
-		}
-		s.owner[r.RRDDir] = owner{device: r.ID, shard: r.Shard, removed: r.At}
-	}
-	for d, err := range s.Devices { // after those removed: one that was removed meanwhile is found there by the next search
-		if err != nil {
-			return err
-		}
-		s.owner[d.RRDDir] = owner{device: d.ID, generation: d.Generation, shard: d.Shard}
-	}
-	return nil
-}
-
 func (s *search) run(ctx context.Context) error {
 	entries, err := s.tree.list(".")
 	if err != nil {
@@ -180,8 +168,10 @@ func (s *search) run(ctx context.Context) error {
 			s.foreign(".", "not in the directory of a device", entry)
 		case !known:
 			err = s.unknown(entry.Name(), "no device ever had this directory")
-		case o.shard != s.Shard:
+		case o.shard != s.Shard && !o.moved:
 			err = s.unknown(entry.Name(), fmt.Sprintf("device %d is in shard %d", o.device, o.shard))
+		case o.shard != s.Shard && o.removed.IsZero():
+			err = s.departed(entry, o)
 		case o.removed.IsZero():
 			err = s.device(ctx, entry.Name(), o)
 		default:
@@ -225,7 +215,7 @@ func (s *search) device(ctx context.Context, directory string, o owner) error {
 		case !owned && instance > s.LastPort: // of a database that was restored from a backup
 			s.foreign(directory, "a port with a higher id than the inventory knows", entry)
 		case !owned:
-			s.orphan(directory, fmt.Sprintf("device %d has no port %d", o.device, instance), entry)
+			s.orphan(directory, OrphanPort, fmt.Sprintf("device %d has no port %d", o.device, instance), entry)
 		case generation > newest:
 			s.foreign(directory, "a later generation than the inventory knows", entry)
 		default:
@@ -242,12 +232,14 @@ func (s *search) removed(directory string, o owner) error {
 	why := fmt.Sprintf("device %d was removed at %s", o.device, o.removed.UTC().Format(time.RFC3339))
 	entries, err := s.tree.list(directory)
 	if err == nil && len(entries) == 0 {
-		s.add(Orphan{File: directory + "/", Why: why, Changed: o.removed})
+		s.add(Orphan{File: directory + "/", Kind: OrphanRemoved, Why: why, Changed: o.removed})
 	}
 	if err != nil {
 		return err
 	}
-	return s.each(directory, func(entry fs.DirEntry, _ measurement.Kind, _ int64, _ int) { s.orphan(directory, why, entry) })
+	return s.each(directory, func(entry fs.DirEntry, _ measurement.Kind, _ int64, _ int) {
+		s.orphan(directory, OrphanRemoved, why, entry)
+	})
 }
 
 // each hands over the files of a directory that have a name of ours; all else is foreign.
@@ -268,7 +260,7 @@ func (s *search) each(directory string, use func(entry fs.DirEntry, kind measure
 }
 
 // orphan takes a file that nothing owns, unless somebody still writes it.
-func (s *search) orphan(directory, why string, entry fs.DirEntry) {
+func (s *search) orphan(directory string, kind OrphanKind, why string, entry fs.DirEntry) {
 	info, err := entry.Info()
 	if err != nil {
 		return // it has just gone
@@ -277,7 +269,7 @@ func (s *search) orphan(directory, why string, entry fs.DirEntry) {
 		s.found.Young++
 		return
 	}
-	s.add(Orphan{File: directory + "/" + entry.Name(), Why: why, Bytes: info.Size(), Changed: info.ModTime()})
+	s.add(Orphan{File: directory + "/" + entry.Name(), Kind: kind, Why: why, Bytes: info.Size(), Changed: info.ModTime()})
 }
 
 func (s *search) add(o Orphan) {

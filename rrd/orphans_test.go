@@ -56,6 +56,9 @@ func newCleared(t *testing.T) *cleared {
 	recorded("sw2/processor-hr-1.rrd")
 	recorded("sw2/deeper/port-id1.rrd")
 	recorded("moved/port-id1.rrd")
+	recorded("gone/port-id1.rrd")
+	recorded("back/port-id800.rrd")
+	recorded("left/port-id1.rrd")
 	recorded("libre/port-id1.rrd")
 	recorded("loose.rrd")
 	must(t, os.Mkdir(filepath.Join(w.a.Base, "hollow"), 0o755))
@@ -74,8 +77,12 @@ func newCleared(t *testing.T) *cleared {
 	removed(3, "sw3", window*3/2)
 	removed(4, "hollow", 72*time.Hour)
 	removed(5, "linked", 72*time.Hour)
-	w.devices = append(w.devices[:1], device.Device{ID: 6, RRDDir: "moved", Shard: 1})
+	// Of device 7 journal and inventory agree, of 6 and 8 they do not: 8 is here. Device 9 was removed from the other shard.
+	w.devices = append(w.devices[:1], device.Device{ID: 6, RRDDir: "moved", Shard: 1}, device.Device{ID: 7, RRDDir: "gone", Shard: 1}, device.Device{ID: 8, RRDDir: "back", Shard: 1})
+	w.ports[8] = []device.Port{{ID: 800, DeviceID: 8}}
+	w.removed = append(w.removed, device.Removed{ID: 9, RRDDir: "left", Shard: 1, At: time.Now().Add(-72 * time.Hour)})
 	w.config = rrd.OrphansConfig{
+		Homes:   map[int64]int{7: 1, 8: 0, 9: 1},
 		Journal: w.journal, ClusterID: clusterID, Tree: w.a.Base, Addresses: []string{w.b.Address, w.a.Address}, Window: window,
 		Devices: each(w.devices), Removed: func(yield func(device.Removed, error) bool) { each(w.removed)(yield) }, Ports: w.portsOf, LastPort: 1000,
 	}
@@ -111,7 +118,7 @@ func orphaned(found rrd.Orphans) (all []string) {
 }
 
 var wantOrphans = []string{
-	"hollow/", "sw1/port-id55.rrd",
+	"gone/port-id1.rrd", "hollow/", "left/port-id1.rrd", "sw1/port-id55.rrd",
 	"sw2/port-id200.rrd", "sw2/port-id201.rrd", "sw2/port-id202.rrd", "sw2/port-id203.rrd", "sw2/uptime.rrd",
 }
 
@@ -122,7 +129,11 @@ func TestOrphansAreWhatNothingOwns(t *testing.T) {
 	if got := orphaned(found); !slices.Equal(got, wantOrphans) {
 		t.Errorf("orphans %v, want %v", got, wantOrphans)
 	}
+	kinds := map[string]rrd.OrphanKind{"gone/port-id1.rrd": rrd.OrphanMoved, "sw1/port-id55.rrd": rrd.OrphanPort}
 	for _, o := range found.Files {
+		if want := kinds[o.File]; o.Kind != want && (want != "" || o.Kind != rrd.OrphanRemoved) || o.Kind == rrd.OrphanMoved && o.Why != "device 7 was moved to shard 1" {
+			t.Errorf("%s is %s: %s", o.File, o.Kind, o.Why)
+		}
 		if o.File == "sw1/port-id55.rrd" && o.Why != "device 1 has no port 55" || strings.HasPrefix(o.File, "sw2/") && !strings.HasPrefix(o.Why, "device 2 was removed at ") {
 			t.Errorf("%s: %s", o.File, o.Why)
 		}
@@ -139,8 +150,8 @@ func TestOrphansAreWhatNothingOwns(t *testing.T) {
 	if !slices.Equal(foreign, want) {
 		t.Errorf("foreign %q,\nwant %q", foreign, want)
 	}
-	// Of device 1: 3 ports, 3 generations of the fourth, uptime-g1; of device 3 all 5.
-	if found.Owned != 3+3+1+5 || found.Young != 1 || found.More != 0 {
+	// Of device 1: 3 ports, 3 generations of the fourth, uptime-g1; of device 3 all 5; of device 8 one port.
+	if found.Owned != 3+3+1+5+1 || found.Young != 1 || found.More != 0 {
 		t.Errorf("%d owned, %d young, %d more", found.Owned, found.Young, found.More)
 	}
 
@@ -185,10 +196,11 @@ func TestOrphansAreRemovedAndForgotten(t *testing.T) {
 	must(t, err)
 	removed, err := rrd.Remove(t.Context(), w.config, found)
 	must(t, err)
-	if removed.Files != 5 || removed.Directories != 1 || removed.Left != 1 || removed.Bytes == 0 {
+	if removed.Files != 7 || removed.Directories != 3 || removed.Left != 1 || removed.Bytes == 0 {
 		t.Errorf("removed %+v", removed)
 	}
 	gone := slices.DeleteFunc(slices.Clone(wantOrphans), func(name string) bool { return name == "sw2/port-id203.rrd" })
+	gone = append(gone, "gone/", "left/") // which are empty then
 	want := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(gone, name) })
 	if left := names(t, w.a.Base); !slices.Equal(left, want) {
 		t.Errorf("left are\n%v, want\n%v", left, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,8 +18,8 @@ import (
 
 // orphansFlags say what is looked for.
 type orphansFlags struct {
-	tree, older string
-	remove, yes bool
+	tree, older        string
+	remove, moved, yes bool
 }
 
 func (p *program) rrdOrphansCommand() *cobra.Command {
@@ -26,13 +27,16 @@ func (p *program) rrdOrphansCommand() *cobra.Command {
 	command := p.jsonFlag(&cobra.Command{
 		Use: "orphans", Short: "List the RRD files that no device owns, and remove them", Args: words(0),
 		Long: `Lists what nothing owns in the tree of an RRDCached: files of devices that were
-removed, and of ports that a device does not have. Run it where the files are.
-What Pollux did not make is listed apart as foreign and is never removed.`,
+removed or moved to another shard, and of ports that a device does not have. Run
+it where the files are. A move removes what it has copied; what it left may hold
+what the copy lacks, so --delete removes that only with --moved. What Pollux did
+not make is listed apart as foreign and is never removed.`,
 		RunE: do(func(command *cobra.Command, _ []string) error { return p.rrdOrphans(command.Context(), flags) }),
 	})
 	command.Flags().StringVar(&flags.tree, "tree", "", "base directory of an RRDCached, readable here")
 	command.Flags().StringVar(&flags.older, "older", "", "only files that were not changed for so long, such as 24h or 30d; at least twice the window")
 	command.Flags().BoolVar(&flags.remove, "delete", false, "remove them")
+	command.Flags().BoolVar(&flags.moved, "moved", false, "with --delete: remove files of devices that were moved to another shard too")
 	command.Flags().BoolVar(&flags.yes, "yes", false, "do not ask")
 	return command
 }
@@ -52,6 +56,7 @@ type orphansJSON struct {
 // orphanJSON is a file in JSON.
 type orphanJSON struct {
 	File    string  `json:"file"`
+	Kind    string  `json:"kind"`
 	Bytes   int64   `json:"bytes"`
 	Changed *string `json:"changed"`
 	Why     string  `json:"why"`
@@ -96,6 +101,9 @@ func (p *program) rrdOrphans(ctx context.Context, flags orphansFlags) error {
 			}
 		}
 		if flags.remove {
+			if !flags.moved {
+				found.Files = slices.DeleteFunc(found.Files, func(o rrd.Orphan) bool { return o.Kind == rrd.OrphanMoved })
+			}
 			if shown.Deleted, err = p.removeOrphans(ctx, n, search, found, flags.yes); err != nil {
 				return rrdAdvice(err)
 			}
@@ -113,8 +121,13 @@ func (n *node) orphans(ctx context.Context, tree string, older time.Duration) (s
 	if err != nil {
 		return search, found, err
 	}
+	homes, err := n.shards.Homes(ctx)
+	if err != nil {
+		return search, found, err
+	}
 	for _, shard := range n.rrdShards() {
 		search = rrd.OrphansConfig{
+			Homes:   homes,
 			Journal: shard.journal, Shard: shard.number, ClusterID: n.cluster, Tree: tree, Addresses: shard.addresses,
 			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow) + time.Minute, Older: older,
 			Devices: eachDevice(ctx, n.store), Removed: eachRemoved(ctx, n.store), Ports: n.store.Ports, LastPort: last,
@@ -132,7 +145,7 @@ func shownOrphans(found rrd.Orphans) orphansJSON {
 		Items: []orphanJSON{}, Foreign: []foreignJSON{},
 	}
 	for _, o := range found.Files {
-		shown.Items = append(shown.Items, orphanJSON{plain(o.File), o.Bytes, rfc3339(o.Changed), o.Why})
+		shown.Items = append(shown.Items, orphanJSON{plain(o.File), string(o.Kind), o.Bytes, rfc3339(o.Changed), o.Why})
 	}
 	for _, f := range found.Foreign {
 		shown.Foreign = append(shown.Foreign, foreignJSON{plain(f.Directory), f.Files, f.Bytes, f.Why})
@@ -163,6 +176,15 @@ func (p *program) printOrphans(shown orphansJSON) error {
 	}
 	fmt.Fprintf(p.out, "%d orphans, %d files that something owns, %d without owner that were changed too lately\n",
 		len(shown.Items)+shown.More, shown.Owned, shown.Young)
+	moved := 0
+	for _, o := range shown.Items {
+		if o.Kind == string(rrd.OrphanMoved) {
+			moved++
+		}
+	}
+	if moved > 0 {
+		fmt.Fprintf(p.out, "%d of the orphans are of devices that were moved to another shard, and may hold what is not there; --delete removes them only with --moved\n", moved)
+	}
 	return nil
 }
 
