@@ -1,4 +1,4 @@
-// Package rrd compares, copies and clears RRD trees: those of two RRDCached
+// Package rrd reads graphs, and compares, copies and clears RRD trees: those of two RRDCached
 // that should hold the same, the one that a new RRDCached begins with, and what
 // removed devices have left behind.
 //

@@ -87,8 +87,10 @@ func (p *program) journalStatus(ctx context.Context) error {
 }
 
 // addresses are the RRDCached of a shard.
-func (n *node) addresses(shard int) (all []string) {
-	for _, post := range n.posts() {
+func (n *node) addresses(shard int) []string { return addressesOf(n.posts(), shard) }
+
+func addressesOf(posts []journal.Post, shard int) (all []string) {
+	for _, post := range posts {
 		if post.Shard == shard {
 			all = append(all, post.Target)
 		}

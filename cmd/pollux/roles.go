@@ -168,13 +168,18 @@ func (n *node) addConsumer(ctx context.Context) error {
 	return nil
 }
 
-// posts are the RRDCached of all shards: those of RRDCACHED, and those of the setting rrd.shards.
+// posts are the RRDCached of all shards.
 func (n *node) posts() []journal.Post {
-	posts := make([]journal.Post, 0, len(n.config.RRDCached))
-	for _, target := range n.config.RRDCached {
+	return postsOf(n.config.RRDCached, n.settings.Values().Shards())
+}
+
+// postsOf are those of RRDCACHED, and those of the setting rrd.shards.
+func postsOf(targets []string, shards []settings.Shard) []journal.Post {
+	posts := make([]journal.Post, 0, len(targets))
+	for _, target := range targets {
 		posts = append(posts, journal.Post{Target: target})
 	}
-	for _, shard := range n.settings.Values().Shards() {
+	for _, shard := range shards {
 		for _, target := range shard.Targets {
 			posts = append(posts, journal.Post{Shard: shard.Number, Target: target})
 		}

@@ -19,8 +19,8 @@ import (
 )
 
 func (p *program) rrdCommand() *cobra.Command {
-	command := &cobra.Command{Use: "rrd", Short: "Compare, copy, move and clear the trees of RRD files", Args: words(0), RunE: help}
-	command.AddCommand(p.rrdVerifyCommand(), p.rrdCopyCommand(), p.rrdOrphansCommand(), p.rrdRebalanceCommand())
+	command := &cobra.Command{Use: "rrd", Short: "Read RRD files; compare, copy, move and clear their trees", Args: words(0), RunE: help}
+	command.AddCommand(p.rrdFetchCommand(), p.rrdVerifyCommand(), p.rrdCopyCommand(), p.rrdOrphansCommand(), p.rrdRebalanceCommand())
 	return command
 }
 

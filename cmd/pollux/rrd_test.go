@@ -1,20 +1,24 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"pollux/polluxtest"
+	"pollux/rrdcached"
 	"pollux/simulator"
 )
 
 // pairSite is a node with two RRDCached that have recorded some polls of one device of 3 ports.
 type pairSite struct {
 	*site
+	redis *polluxtest.Server
 	a, b  *polluxtest.Server
 	files []string
 }
@@ -22,8 +26,8 @@ type pairSite struct {
 func newPair(t *testing.T) *pairSite {
 	t.Helper()
 	a, b := polluxtest.RRDCached(t), polluxtest.RRDCached(t)
-	p := &pairSite{a: a, b: b}
-	p.site = migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+a.Address+","+b.Address)
+	p := &pairSite{redis: polluxtest.Redis(t), a: a, b: b}
+	p.site = migrated(t, "REDIS_SOCKET="+p.redis.Socket, "RRDCACHED="+a.Address+","+b.Address)
 	p.ok("device", "add", "sw1", "--address", "127.0.0.1", "-r", agents(t, simulator.Config{}), "-2", "-c", canaryCommunity)
 	p.ok("config", "set", "rrd.rra", "AVERAGE:1x60 MAX:6x20")
 	consumer := p.role("consumer")
@@ -186,4 +190,137 @@ func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 	p.spawn("rrd", "orphans").fails(exitUsage, "--tree is needed")
 	p.spawn(orphans("--older", "soon")...).fails(exitUsage, "--older is a time")
 	p.spawn("rrd", "orphans", "--tree", p.dir).fails(exitUsage, "not the RRD tree", "_pollux.rrd")
+}
+
+// moved notes in journal and inventory that the device was moved to shard 1.
+func (p *pairSite) moved() {
+	p.t.Helper()
+	p.redis.Must("HSET", "pollux:{journal:0}:moves", "1", "1")
+	p.execute("UPDATE devices SET shard = 1")
+}
+
+// TestRRDOrphansOfMovedDevices offers what a move left, but does not remove it unless it is asked to.
+func TestRRDOrphansOfMovedDevices(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	for _, file := range p.files {
+		if err := os.Chtimes(filepath.Join(p.a.Base, file), time.Now(), time.Now().Add(-24*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	orphans := func(more ...string) result {
+		return p.spawn(append([]string{"rrd", "orphans", "--tree", p.a.Base}, more...)...)
+	}
+	p.execute("UPDATE devices SET shard = 1") // by the inventory only
+	if page := orphans("--delete", "--moved", "--yes").works(); !strings.Contains(page, "device 1 is in shard 1") || !strings.Contains(page, "0 orphans, 0 files") {
+		t.Errorf("of a device that only the inventory has elsewhere:\n%s", page)
+	}
+	p.moved()
+	found := decode[object](orphans("--json"))
+	checkNames(t, found)
+	items, _ := found["items"].([]any)
+	if len(items) != len(p.files) || items[0].(object)["kind"] != "moved" {
+		t.Errorf("found: %v", found)
+	}
+	page := orphans("--delete", "--yes").works()
+	for _, part := range []string{"device 1 was moved to shard 1", "4 orphans, 0 files", "4 of the orphans are of devices that were moved", "--moved"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q:\n%s", part, page)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(p.a.Base, p.files[0])); err != nil {
+		t.Fatalf("they were removed: %v", err)
+	}
+	if page := orphans("--delete", "--moved", "--yes").works(); !strings.Contains(page, "4 files and 1 directories removed") {
+		t.Errorf("it says:\n%s", page)
+	}
+}
+
+// counted makes a file of two counters that count 50 and 100 a second for ten minutes.
+func counted(t testing.TB, server *polluxtest.Server, file string, from time.Time) {
+	t.Helper()
+	client, err := rrdcached.Dial(t.Context(), server.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	archives, err := rrdcached.ParseArchives("AVERAGE:1x120")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from = from.Truncate(time.Minute)
+	schema := rrdcached.Schema{Step: 60, Archives: archives, Sources: []rrdcached.Source{
+		{Name: "IN", Type: "DERIVE", Heartbeat: 600, Max: rrdcached.NoLimit}, {Name: "OUT", Type: "DERIVE", Heartbeat: 600, Max: rrdcached.NoLimit},
+	}}
+	if err := client.Create(t.Context(), file, schema, from, ""); err != nil {
+		t.Fatal(err)
+	}
+	for minute := range uint64(10) {
+		update := rrdcached.Update{
+			File: file, Time: from.Add(time.Duration(minute) * time.Minute), Sources: schema.Sources,
+			Values: []rrdcached.Value{rrdcached.Counter(minute * 3000), rrdcached.Counter(minute * 6000)},
+		}
+		if err := client.Update(t.Context(), update); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRRDFetchReadsFromWhicheverAnswers compares with what rrdtool prints, and takes one RRDCached away and then the other.
+func TestRRDFetchReadsFromWhicheverAnswers(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	start, end := strconv.FormatInt(time.Now().Unix()-3600, 10), strconv.FormatInt(time.Now().Unix(), 10)
+	const name, file = "port-id77.rrd", "sw1/port-id77.rrd"
+	for _, server := range []*polluxtest.Server{p.a, p.b} {
+		counted(t, server, file, time.Now().Add(-time.Hour))
+	}
+	fetch := func(args ...string) result { return p.spawn(append([]string{"rrd", "fetch", "sw1"}, args...)...) }
+	printed := fetch(name, "--start", start, "--end", end).works()
+	rrdtool := exec.Command("rrdtool", "fetch", "--daemon", p.b.Address, file, "AVERAGE", "-s", start, "-e", end)
+	rrdtool.Dir = p.b.Base
+	want, err := rrdtool.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.ReplaceAll(string(want), "-nan", "nan"); printed != text || !strings.Contains(printed, " 5.0000000000e+01 1.0000000000e+02\n") {
+		t.Errorf("it prints\n%s\nrrdtool prints\n%s", printed, text)
+	}
+	port := decode[object](p.call("device", "show", "sw1", "--json"))["ports"].([]any)[0].(object)["if_name"].(string)
+	for what, source := range map[string]string{"uptime": " uptime\n\n", port: " OUTOCTETS ", strings.TrimPrefix(p.files[0], "sw1/"): " OUTMULTICASTPKTS\n\n"} {
+		if page := fetch(what).works(); !strings.Contains(page, source) {
+			t.Errorf("of %s it prints\n%s", what, page)
+		}
+	}
+	for _, server := range []*polluxtest.Server{p.a, p.b} {
+		server.Stop()
+		other := p.b
+		if server == p.b {
+			other = p.a
+		}
+		r := fetch(name, "--start", start, "--end", end)
+		if r.code != exitOK || r.out != printed || (server == p.a) != strings.Contains(r.errout, "read from "+other.Address) {
+			t.Errorf("without %s: exit code %d\n%s%s", server.Address, r.code, r.out, r.errout)
+		}
+		shown := object{}
+		if err := json.Unmarshal([]byte(fetch(name, "--start", start, "--end", end, "--json").out), &shown); err != nil {
+			t.Fatal(err)
+		}
+		checkNames(t, shown)
+		rows, _ := shown["rows"].([]any)
+		sources, _ := shown["sources"].([]any)
+		if shown["rrdcached"] != other.Address || shown["file"] != file || len(sources) != 2 || len(rows) != strings.Count(printed, ":") {
+			t.Errorf("in JSON: %v", shown)
+		}
+		server.Start()
+	}
+	fetch("port-id999.rrd").fails(exitNotFound, "port-id999.rrd")
+	fetch("Gi9/9").fails(exitNotFound, "no port", "pollux device show sw1")
+	fetch("../sw2/uptime.rrd").fails(exitUsage, "FILE is")
+	fetch(name, "--cf", "MEDIAN").fails(exitUsage, "--cf is")
+	fetch(name, "--start", "soon").fails(exitUsage, "--start is")
+	fetch(name, "--start", "1h", "--end", "2h").fails(exitUsage, "--start must be before")
+	p.a.Stop()
+	p.b.Stop()
+	fetch(name).fails(exitUnreachable, p.a.Address, p.b.Address)
 }
