@@ -210,7 +210,7 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 		return rrdAdvice(err)
 	}
 	defer mover.Close()
-	lease := cluster.NewLease(n.journalRedis, "pollux:{journal:0}:mover", orDefault(n.config.NodeID, "cli"), moverTTL)
+	lease := n.moverLease(moverTTL)
 	done, failed := 0, 0
 	var longest time.Duration
 	for i, move := range moves {
@@ -255,7 +255,7 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 func (n *node) mayMove(ctx context.Context, lease *cluster.Lease, move rrd.Move) error {
 	held, err := lease.TryAcquire(ctx)
 	if err == nil && !held {
-		err = errors.New("somebody else moves devices")
+		err = fmt.Errorf("%w by somebody else, or %s is being changed", errMoving, settings.KeyRRDShards)
 	}
 	if err == nil {
 		err = n.settings.Refresh(ctx)

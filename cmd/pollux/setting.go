@@ -129,7 +129,7 @@ func (p *program) configSet(command *cobra.Command, key, value string) error {
 			return errSharedSQLite
 		}
 	}
-	return p.withStore(command.Context(), func(st *store.Store, _ settings.Values, _ *slog.Logger) error {
+	set := func(st *store.Store) error {
 		err := st.SetSetting(command.Context(), key, value, actor())
 		if key == settings.KeyDefaultPollerGroup && errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("%w: there is no poller group %s; see: pollux group list", errNotFound, value)
@@ -139,16 +139,16 @@ func (p *program) configSet(command *cobra.Command, key, value string) error {
 		}
 		fmt.Fprintf(p.out, "%s = %s; in effect on every node within 10 s\n", key, value)
 		return nil
-	})
+	}
+	if key == settings.KeyRRDShards {
+		return p.changeShards(command.Context(), value, set)
+	}
+	return p.withStore(command.Context(), func(st *store.Store, _ settings.Values, _ *slog.Logger) error { return set(st) })
 }
 
 func (p *program) configUnset(command *cobra.Command, key string) error {
-	return p.withStore(command.Context(), func(st *store.Store, values settings.Values, _ *slog.Logger) error {
-		s, unknown := findSetting(key)
-		stale := slices.ContainsFunc(values.Ignored(), func(i settings.Ignored) bool { return i.Key == key })
-		if unknown != nil && !stale {
-			return unknown
-		}
+	s, unknown := findSetting(key)
+	unset := func(st *store.Store) error {
 		if err := st.UnsetSetting(command.Context(), key, actor()); err != nil {
 			return err
 		}
@@ -158,6 +158,16 @@ func (p *program) configUnset(command *cobra.Command, key string) error {
 		}
 		fmt.Fprintf(p.out, "%s = %s (default); in effect on every node within 10 s\n", key, s.Default)
 		return nil
+	}
+	if key == settings.KeyRRDShards {
+		return p.changeShards(command.Context(), s.Default, unset)
+	}
+	return p.withStore(command.Context(), func(st *store.Store, values settings.Values, _ *slog.Logger) error {
+		stale := slices.ContainsFunc(values.Ignored(), func(i settings.Ignored) bool { return i.Key == key })
+		if unknown != nil && !stale {
+			return unknown
+		}
+		return unset(st)
 	})
 }
 
