@@ -69,7 +69,8 @@ func (w *dataWorld) dropsDamaged(n int) {
 	all := float64(n * len(w.targets))
 	undecodable := func() float64 { return w.sum("pollux_journal_cut_total", `kind="undecodable"`) }
 	until(w.t, time.Minute, "the recorders of all targets dropped the damaged entries", func() bool { return undecodable() >= all })
-	if dropped := undecodable(); dropped != all || w.tail.spoiled() != n {
+	// A recorder that takes over, or goes back, drops some of them again.
+	if dropped := undecodable(); dropped < all || w.tail.spoiled() != n {
 		w.t.Errorf("%d entries were damaged, the test saw %d, the recorders of %d targets dropped %.0f", n, w.tail.spoiled(), len(w.targets), dropped)
 	}
 	if cut := w.sum("pollux_journal_cut_total") - undecodable(); cut > 0 {
@@ -166,11 +167,13 @@ func TestDataDamagedEntries(t *testing.T) {
 func (w *dataWorld) targetAddresses() map[string]string {
 	w.t.Helper()
 	var shown struct {
-		Targets []struct{ Target, Address string }
+		Items []struct { // a shard each
+			Targets []struct{ Target, Address string }
+		}
 	}
 	must(w.t, json.Unmarshal([]byte(cli(w.t, w.dir, w.env, "journal", "status", "--json")), &shown))
 	addresses := map[string]string{}
-	for _, target := range shown.Targets {
+	for _, target := range shown.Items[0].Targets {
 		addresses[target.Target] = target.Address
 	}
 	if len(addresses) != len(w.targets) {

@@ -64,3 +64,16 @@ func TestJudgeOfFiledRates(t *testing.T) {
 		}
 	}
 }
+
+func TestJudgeForgivesFewTimes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rows, late int
+		wrong      bool
+	}{{0, 0, true}, {100, 5, false}, {100, 6, true}} {
+		r := filed{rows: c.rows, late: c.late}
+		if wrong := r.judge(); (len(wrong) > 0) != c.wrong {
+			t.Errorf("%d of %d: %q", c.late, c.rows, wrong)
+		}
+	}
+}

@@ -55,6 +55,14 @@ func (r filed) String() string {
 		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.late, 1000*r.off, r.gaps)
 }
 
+// judge is what is wrong, at the end. A poller whose times were off in more than a twentieth of the rows is not forgiven.
+func (r filed) judge() []string {
+	if r.rows == 0 || r.late > r.rows/20 {
+		r.complain("I3: %d rates could be compared, of %d the time is off", r.rows, r.late)
+	}
+	return r.complaints
+}
+
 func (r *filed) complain(format string, args ...any) {
 	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
 }
@@ -109,7 +117,7 @@ func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []an
 		if begin >= taken[0].at && end <= taken[len(taken)-1].at {
 			asTaken = (counted(taken, end) - counted(taken, begin)) / step
 		}
-		r.judge(what, row, expected, asTaken)
+		r.look(what, row, expected, asTaken)
 	}
 	if missing := int((last-first)/step) - 1 - len(rows); missing > 0 {
 		r.unknown += missing
@@ -117,9 +125,9 @@ func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []an
 	}
 }
 
-// judge looks at one row. On a busy machine an answer may wait for its way: the poller
+// look judges one row. On a busy machine an answer may wait for its way: the poller
 // takes its moment for half of the way, and is off. A row that is exactly right by the poller's times is not lost.
-func (r *filed) judge(what string, row rowOf, expected, asTaken float64) {
+func (r *filed) look(what string, row rowOf, expected, asTaken float64) {
 	off := math.Abs(row.rate-expected) / expected
 	if off > rightWithin && math.Abs(row.rate-asTaken) <= closeWithin*asTaken {
 		r.late++

@@ -3,23 +3,67 @@
 package main_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
+	"pollux/device"
 	"pollux/polluxtest"
+	"pollux/store"
 )
 
-// acknowledged fails the test when the consumers brought more polls to the
-// journal than were ever seen there. No consumer may have been killed.
-func (w *dataWorld) acknowledged() (polls, again float64) {
+// savedPolls are the slots of polls that the inventory has: a consumer saves a poll there when the journal has acknowledged it.
+type savedPolls struct {
+	mu   sync.Mutex
+	seen map[slot]bool
+}
+
+// watchSaved reads them until the test ends, often enough to see each.
+func (w *dataWorld) watchSaved() *savedPolls {
+	saved := &savedPolls{seen: map[slot]bool{}}
+	w.watch.every(func() {
+		all, err := w.store.Devices(w.t.Context(), store.Filter{Limit: 10_000})
+		if err != nil {
+			return // the next look sees the same polls, or the test ends
+		}
+		saved.mu.Lock()
+		defer saved.mu.Unlock()
+		for _, d := range all {
+			if d.PolledSlot > 0 && (d.LastOutcome == device.OutcomeUp || d.LastOutcome == device.OutcomePartial) {
+				saved.seen[slot{d.ID, d.PolledSlot}] = true
+			}
+		}
+	})
+	return saved
+}
+
+// acknowledged fails the test when a poll that the journal acknowledged was never seen
+// there, by the slots that the inventory has and by the number that the consumers counted. No consumer may have been killed.
+func (w *dataWorld) acknowledged(saved *savedPolls) (polls, again float64) {
 	w.t.Helper()
+	logged := map[slot]bool{}
+	for _, e := range w.tail.entries() {
+		logged[e.slot] = true
+	}
+	saved.mu.Lock()
+	var lost []slot
+	for s := range saved.seen {
+		if !logged[s] {
+			lost = append(lost, s)
+		}
+	}
+	w.t.Logf("figures: %d acknowledged polls known by their slots", len(saved.seen))
+	if len(lost) > 0 || len(saved.seen) == 0 {
+		w.t.Errorf("%d of %d acknowledged polls are not in the log: %v", len(lost), len(saved.seen), some(lost))
+	}
+	saved.mu.Unlock()
 	for _, result := range []string{"up", "partial"} {
 		polls += w.sum("pollux_polls_total", `result="`+result+`"`)
 	}
 	again = w.sum("pollux_journal_reappended_total", `result="accepted"`)
 	overtaken := w.sum("pollux_journal_reappended_total", `result="stale"`)
-	if logged := float64(len(w.tail.entries())); polls > logged {
-		w.t.Errorf("%.0f polls were acknowledged, the log held %.0f", polls, logged)
+	if polls > float64(len(logged)) {
+		w.t.Errorf("%.0f polls were acknowledged, the log held %d", polls, len(logged))
 	}
 	if overtaken > 0 {
 		w.t.Errorf("%.0f polls that a Redis lost were overtaken by later ones", overtaken)
@@ -37,6 +81,7 @@ func TestDataRedisKilled(t *testing.T) {
 		away  = 10 * time.Second
 	)
 	w := newDataWorld(t, polluxtest.PostgreSQL, dataSetup{})
+	saved := w.watchSaved()
 	var hit []span
 	for n := range kills {
 		// When many slots begin: in a calm moment there would be nothing to lose.
@@ -55,7 +100,7 @@ func TestDataRedisKilled(t *testing.T) {
 	}
 	w.healed("all devices are polled in a whole slot", time.Now(), 1)
 	v := w.judge("%d kills of Redis", kills)
-	polls, again := w.acknowledged()
+	polls, again := w.acknowledged(saved)
 	t.Logf("figures: %.0f polls acknowledged, %.0f appended again", polls, again)
 	w.outside(v, hit...)
 }
@@ -66,6 +111,7 @@ func TestDataSentinelFailover(t *testing.T) {
 	t.Parallel()
 	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{})
 	w := newDataWorld(t, polluxtest.MariaDB, dataSetup{login: watched.Config()})
+	saved := w.watchSaved()
 	old := watched.Master()
 	old.Must("CONFIG", "SET", "min-replicas-to-write", "0") // else it would refuse what nobody else gets
 	for _, replica := range watched.Nodes {
@@ -89,7 +135,7 @@ func TestDataSentinelFailover(t *testing.T) {
 	watched.Complete(2 * time.Minute)
 	w.healed("all devices are polled in a whole slot", time.Now(), 2)
 	v := w.judge("the master of three killed, whose replicas lacked the last appends; another one after %v", took.Round(100*time.Millisecond))
-	polls, again := w.acknowledged()
+	polls, again := w.acknowledged(saved)
 	t.Logf("figures: %.0f polls acknowledged, %.0f appended again", polls, again)
 	if again == 0 {
 		t.Error("nothing was appended again: the fault did not bite")

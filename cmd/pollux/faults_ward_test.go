@@ -29,6 +29,7 @@ type ward struct {
 	ports              map[int64][]device.Port // of the sick devices, while they were well
 	episodes           []string                // what they were made to play
 	memory             memory
+	cores              map[span]float64 // that the consumer used in each spell
 }
 
 const (
@@ -64,7 +65,7 @@ func (m *memory) most(during span) (most float64) {
 
 func newWard(t *testing.T, healthy int) *ward {
 	t.Helper()
-	w := &ward{t: t, deployment: deploy(t, polluxtest.MariaDB(t)), ports: map[int64][]device.Port{}}
+	w := &ward{t: t, deployment: deploy(t, polluxtest.MariaDB(t)), ports: map[int64][]device.Port{}, cores: map[span]float64{}}
 	w.env = append(w.env, "POLLUX_LOG_LEVEL=debug")
 	w.healthy = startFleet(t, w.dir, healthy, wardPorts, wardInterval, wardLatency)
 	w.producer, w.consumer = w.run("producer", "p1"), w.run("consumer", "c1")
@@ -148,10 +149,13 @@ func (w *ward) spell(what string) span {
 	w.t.Helper()
 	from := time.Now().Add(settleSlots * wardInterval * time.Second)
 	to := from.Add((spellSlots + 1) * wardInterval * time.Second) // so many whole slots of each device
+	pass(w.t, what, from)
+	began, used := time.Now(), w.consumer.cpu()
 	pass(w.t, what, to)
 	if !w.consumer.alive() || !w.producer.alive() {
 		w.t.Fatalf("while %s a node ended", what)
 	}
+	w.cores[span{from, to}] = (w.consumer.cpu() - used).Seconds() / time.Since(began).Seconds()
 	return span{from, to}
 }
 
