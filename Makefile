@@ -16,7 +16,7 @@ DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
 FAULTS_AT_ONCE ?= 5
-FAULTS_DATA_AT_ONCE ?= 12
+FAULTS_DATA_AT_ONCE ?= 15
 FUZZTIME ?= 60s
 FUZZ_WORKERS ?= 2
 
@@ -58,7 +58,12 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 .PHONY: faults-data
 faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes
 	@packaging/apt.sh gcc libc6-dev iproute2
+	go test -count=1 -timeout 5m -run '^TestSickCounters' -v ./poller ./consumer
 	go test -tags faults -count=1 -timeout 30m -parallel $(FAULTS_DATA_AT_ONCE) -run '^Test(Soak|Data[A-Z])' -v ./cmd/pollux
+
+.PHONY: mutate
+mutate: test-packages ## Break one rule of the journal at a time, and see that its test fails; ONLY=part of a name
+	@./packaging/mutate.sh "$(ONLY)"
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME=60s each; make test runs their seeds only
