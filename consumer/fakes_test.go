@@ -97,6 +97,7 @@ type fakeJournal struct {
 	results []journal.Result // of the next appends
 	errs    []error          // of the next appends
 	away    bool
+	lost    int    // entries of the next ones that are accepted, and the answer is lost
 	again   int    // entries that were appended although their slot may be finished
 	server  string // who answers; "" for whoever is asked for
 }
@@ -131,6 +132,10 @@ func (j *fakeJournal) AppendOn(ctx context.Context, server string, e journal.Ent
 	}
 	j.entries = append(j.entries, e)
 	j.last[e.DeviceID] = journal.Last{Slot: e.Slot, Outcome: e.Outcome, SampleAt: newestSample(e)}
+	if j.lost > 0 {
+		j.lost--
+		return "", errors.New("the connection broke")
+	}
 	return journal.Accepted, nil
 }
 

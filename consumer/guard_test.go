@@ -104,6 +104,26 @@ func TestLostEntriesAreAppendedAgain(t *testing.T) {
 	})
 }
 
+// TestAnEntryWhoseAnswerWasLostIsAppendedAgain: it was accepted, and its retry was
+// refused as stale; the Redis that takes over may lack it as any other.
+func TestAnEntryWhoseAnswerWasLostIsAppendedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, redis, stop := guarded(t)
+		defer stop()
+		r.journal.mu.Lock()
+		r.journal.lost = 1
+		r.journal.mu.Unlock()
+		r.appendSample(t, 1)
+		r.failover(redis, "b")
+		r.journal.lose(1, journal.Last{})
+		time.Sleep(2 * identityEvery)
+		if again, overtaken := r.reappended(t); again != 1 || overtaken != 0 {
+			t.Errorf("%v are counted as appended again, %v as overtaken, want 1 and 0", again, overtaken)
+		}
+	})
+}
+
 // reappended are the counted results of appending again.
 func (r *rig) reappended(t *testing.T) (again, overtaken float64) {
 	t.Helper()

@@ -17,6 +17,8 @@ const (
 	// maxRecent bounds the entries kept: about 150 MB at 48 ports each. A node that
 	// polls more than 650 devices a second keeps less than the window.
 	maxRecent = 10_000
+	// maxMeasured bounds the measurements in them, since a device may have 30,000 ports: as many as in that many entries of 48 ports.
+	maxMeasured = 48 * maxRecent
 )
 
 // recent keeps the entries that were accepted last. Redis replicates behind its
@@ -25,6 +27,7 @@ const (
 type recent struct {
 	mu      sync.Mutex
 	entries []accepted // in the order of their acceptance
+	samples int        // measurements in them
 }
 
 // accepted is an entry and when it was accepted.
@@ -36,10 +39,19 @@ type accepted struct {
 func (r *recent) add(entry journal.Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.entries) >= maxRecent {
-		r.entries = slices.Delete(r.entries, 0, maxRecent/10) // a tenth at once, so that not every append moves all of them
+	r.samples += len(entry.Measurements)
+	for len(r.entries) >= maxRecent || r.samples > maxMeasured && len(r.entries) > 0 {
+		r.drop(max(1, len(r.entries)/10)) // a tenth at once, so that not every append moves all of them
 	}
 	r.entries = append(r.entries, accepted{entry, time.Now()})
+}
+
+// drop drops the oldest n.
+func (r *recent) drop(n int) {
+	for i := range n {
+		r.samples -= len(r.entries[i].entry.Measurements)
+	}
+	r.entries = slices.Delete(r.entries, 0, n)
 }
 
 // forget drops what was accepted before a time.
@@ -50,7 +62,7 @@ func (r *recent) forget(before time.Time) {
 	for old < len(r.entries) && r.entries[old].at.Before(before) {
 		old++
 	}
-	r.entries = slices.Delete(r.entries, 0, old)
+	r.drop(old)
 }
 
 // all are the entries kept.

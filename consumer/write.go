@@ -133,9 +133,7 @@ func (c *Consumer) append(t *turn, d device.Device, report poller.Report) error 
 func (c *Consumer) verdict(t *turn, entry journal.Entry, result journal.Result) error {
 	switch result {
 	case journal.Accepted:
-		if c.deps.JournalID != nil {
-			c.recent.add(entry)
-		}
+		c.keep(entry)
 		return nil
 	case journal.Future:
 		c.complain(&c.futures, slog.LevelWarn, "the journal refuses samples from the future: clocks differ", "device", t.DeviceID, "slot", t.Slot)
@@ -145,9 +143,17 @@ func (c *Consumer) verdict(t *turn, entry journal.Entry, result journal.Result) 
 		return errStale
 	}
 	if newest := newestSample(entry); !newest.IsZero() && newest.UnixMilli() == t.last.SampleAt.UnixMilli() {
+		c.keep(entry)
 		return nil
 	}
 	return errOvertaken
+}
+
+// keep keeps an entry that the journal has, for another Redis that lacks it.
+func (c *Consumer) keep(entry journal.Entry) {
+	if c.deps.JournalID != nil {
+		c.recent.add(entry)
+	}
 }
 
 func newestSample(entry journal.Entry) time.Time {

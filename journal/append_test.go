@@ -134,7 +134,7 @@ func TestAppendRefusesWhatCouldNotBeRecorded(t *testing.T) {
 		"instance":        func(e *journal.Entry) { e.Measurements[1].Instance = -1 },
 		"time":            func(e *journal.Entry) { e.Measurements[1].Time = time.Time{} },
 		"fewer values":    func(e *journal.Entry) { e.Measurements[1].Values = e.Measurements[1].Values[1:] },
-		"too many":        func(e *journal.Entry) { e.Measurements = make([]measurement.Measurement, 10_001) },
+		"too many":        func(e *journal.Entry) { e.Measurements = make([]measurement.Measurement, journal.MaxMeasurements+1) },
 	} {
 		e := portEntry(7, now.Unix(), now, 2)
 		spoil(&e)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -16,7 +17,7 @@ const slabValues = 1024
 
 // decoder turns bytes into entries. Its buffer is reused; the entries do not share memory with it.
 type decoder struct {
-	newest byte // in tests, the version that a later program knows
+	newest byte // in tests, the version that another program knows; 0 is version
 	body   []byte
 	slab   []measurement.Value
 }
@@ -27,10 +28,10 @@ func (c *decoder) decode(payload []byte) (Entry, error) {
 	if len(payload) < 2 {
 		return Entry{}, bad("%d bytes", len(payload))
 	}
-	switch known := max(version, c.newest); {
+	switch known := cmp.Or(c.newest, version); {
 	case payload[0] > known && payload[0] <= maxVersion:
 		return Entry{}, fmt.Errorf("%w: version %d, this program knows %d", errNewer, payload[0], known)
-	case payload[0] < version || payload[0] > known:
+	case payload[0] < 1 || payload[0] > known:
 		return Entry{}, bad("version %d, this program knows %d", payload[0], known)
 	}
 	size, err := s2.DecodedLen(payload[1:])

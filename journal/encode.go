@@ -2,18 +2,21 @@ package journal
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"math"
+	"strconv"
 
 	"github.com/klauspost/compress/s2"
 
 	"pollux/measurement"
 )
 
-// version is the first byte of an entry; what follows is an s2 block of the
-// body. It goes up with every change that an older program cannot read: an entry
-// that holds a new kind of measurement carries a higher version too. A program leaves
-// entries of later versions to others, see errNewer.
-const version = 1
+// version is the highest first byte of an entry that this program knows; what
+// follows is an s2 block of the body. It goes up with every change that an older program
+// cannot read: an entry that holds a new kind of measurement carries a higher version
+// too. A program leaves entries of later versions to others, see errNewer. So an entry carries
+// the lowest version that can hold it: 1, or 2, which differs in its bounds only.
+const version = 2
 
 // maxVersion is the last version that there can be; a byte beyond it is damage.
 const maxVersion = 15
@@ -75,9 +78,26 @@ func (c *encoder) encode(e *Entry) ([]byte, error) {
 		c.packed = make([]byte, room)
 	}
 	c.packed = c.packed[:cap(c.packed)]
-	c.packed[0] = version
+	c.packed[0] = versionOf(len(e.Measurements), len(b))
 	block := s2.Encode(c.packed[1:], b)
 	return c.packed[:1+len(block)], nil
+}
+
+// versionOf is the lowest version that holds so many measurements in so many bytes.
+func versionOf(measurements, body int) byte {
+	if measurements > measurements1 || body > body1 {
+		return 2
+	}
+	return 1
+}
+
+// checksums are made with CRC-32C, which processors compute.
+var checksums = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum is what stands beside an entry in the log. It is no part of the entry,
+// so that a program which does not know it reads the entry all the same.
+func checksum(payload []byte) string {
+	return strconv.FormatUint(uint64(crc32.Checksum(payload, checksums)), 10)
 }
 
 func appendValues(b []byte, values []measurement.Value) []byte {

@@ -9,17 +9,25 @@ import (
 	"pollux/rrdcached"
 )
 
-// MaxMeasurements is how many measurements an entry may hold.
-const MaxMeasurements = 10_000
+// MaxMeasurements is how many measurements an entry may hold: two for each of
+// the 30,000 ports that are read of a device at most, since each may have a break, and some more.
+const MaxMeasurements = 65_000
 
 // Bounds of an entry. What exceeds them is refused by Append and dropped by the recorder.
 const (
-	maxBody       = 1 << 20       // bytes of an entry before compression
+	maxBody       = 8 << 20       // bytes of an entry before compression: 30,000 ports with the longest counters and their breaks have 6 MB
 	maxDir        = 255           // bytes of a directory's name, NAME_MAX of Linux
 	maxSeconds    = 9_999_999_999 // Unix seconds that rrdcached takes as a time
 	maxStep       = 86_400        // seconds
 	maxHeartbeat  = 10_000_000    // seconds
 	maxGeneration = 1_000_000
+)
+
+// Bounds of an entry of version 1. What exceeds them is of version 2: a program
+// that knows version 1 only would drop it.
+const (
+	measurements1 = 10_000
+	body1         = 1 << 20
 )
 
 // ErrEntry says that an entry is not one that the journal holds: out of bounds, of an unknown version, or damaged.

@@ -37,11 +37,14 @@ func (r *Recorder) Patience(d time.Duration) { r.pace.yield, r.pace.patience = d
 // Still makes a recorder do nothing but its rounds.
 func (r *Recorder) Still() { r.pace.tick = time.Hour }
 
-// Knows makes a recorder read entries up to a version, as that of a later program would.
+// Knows makes a recorder read entries up to a version, as that of another program would.
 func (r *Recorder) Knows(version byte) { r.faults.newest = version }
 
 // RememberFiles bounds the files that a recorder remembers.
 func (r *Recorder) RememberFiles(n int) { r.files.limit = n }
+
+// StoreScript is the hash of the script that stores a cursor.
+var StoreScript = storeScript.Hash()
 
 // ErrNewer is the error of an entry that a later program wrote.
 var ErrNewer = errNewer

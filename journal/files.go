@@ -16,13 +16,19 @@ const (
 // touch is what is known of one file.
 type touch struct {
 	second uint32 // whole second of the last update that the daemon answered; everything is refused at unusable
-	asked  uint32 // the connection on which it was asked, of a spoiled file the era; 0 is never. Beside it the bit wasInspected
+	asked  uint32 // the connection on which it was asked, of a spoiled file the era; 0 is never. In its upper 8 bits the round in which it was looked at
 }
 
-// wasInspected says that the sources of a file were compared, or that this process created it.
-const wasInspected = 1 << 31
+const (
+	roundShift = 24
+	askedMask  = 1<<roundShift - 1
+	maxRound   = 255
+)
 
-func (t touch) when() uint32 { return t.asked &^ wasInspected }
+func (t touch) when() uint32 { return t.asked & askedMask }
+
+// round is when the sources of a file were compared, or this process created it; 0 for never.
+func (t touch) round() uint32 { return t.asked >> roundShift }
 
 // unusable stands for the second of a file that can take nothing in this era.
 const unusable = math.MaxUint32
@@ -38,6 +44,8 @@ type files struct {
 	limit      int // files remembered
 	connection uint32
 	era        uint32 // ends with the connection, and after some minutes of it: then spoiled files are asked again
+	round      uint32 // of looking at files: in the next one all are looked at again, since they may have been replaced or deleted
+	behind     bool   // in this era there was not the time to look at a file in whose turn it was
 	failed     int    // spoiled files that were asked again in vain in this era
 	known      map[uint64]touch
 	trusted    map[uint64]struct{}
@@ -47,22 +55,28 @@ type files struct {
 
 func newFiles() *files {
 	return &files{
-		seed: maphash.MakeSeed(), limit: maxFiles,
+		seed: maphash.MakeSeed(), limit: maxFiles, round: 1,
 		known: map[uint64]touch{}, trusted: map[uint64]struct{}{}, refused: map[uint64]struct{}{}, foreign: map[uint64]struct{}{},
 	}
 }
 
 // connect begins a new connection: every file must be asked again.
 func (f *files) connect() {
-	f.connection++
+	f.connection = f.connection%askedMask + 1
 	f.renew()
 	clear(f.refused)
 }
 
-// renew begins a new era: spoiled files are asked again, because somebody may have repaired them.
+// renew begins a new era: spoiled files are asked again, because somebody may have
+// repaired them. A new round of looking at files begins only when the last one is
+// through, or in a large tree the same files would be looked at each time.
 func (f *files) renew() {
-	f.era++
+	f.era = f.era%askedMask + 1
 	f.failed = 0
+	if !f.behind {
+		f.round = f.round%maxRound + 1
+	}
+	f.behind = false
 }
 
 func (f *files) hash(name string) uint64 { return maphash.String(f.seed, name) }
@@ -90,22 +104,25 @@ func (f *files) room(n int) {
 
 // learn notes the time of the file's last update in Unix seconds.
 func (f *files) learn(hash uint64, last float64) {
-	f.known[hash] = touch{uint32(max(0, min(math.Floor(last), unusable-1))), f.connection | f.known[hash].asked&wasInspected}
+	f.known[hash] = touch{uint32(max(0, min(math.Floor(last), unusable-1))), f.connection | f.known[hash].asked&^askedMask}
 	delete(f.foreign, hash)
 }
 
 // inspect notes that the file's sources are those that they must be.
 func (f *files) inspect(hash uint64) {
 	t := f.known[hash]
-	t.asked |= wasInspected
+	t.asked = t.when() | f.round<<roundShift
 	f.known[hash] = t
 }
 
-// inspected says whether there is nothing to look at: the sources are right, or the file takes nothing anyway.
+// inspected says whether there is nothing to look at in this round: the sources are right, or the file takes nothing anyway.
 func (f *files) inspected(hash uint64) bool {
 	t := f.known[hash]
-	return t.second == unusable || t.asked&wasInspected != 0
+	return t.second == unusable || t.round() == f.round
 }
+
+// good says that the file's sources were right when they were looked at last.
+func (f *files) good(hash uint64) bool { return f.known[hash].round() != 0 }
 
 // spoil notes that the file can take nothing in this era.
 func (f *files) spoil(hash uint64) {

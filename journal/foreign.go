@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"pollux/rrdcached"
@@ -12,8 +14,12 @@ import (
 // maxInspect is how long sources are looked at in a row, in the time that has been saved up.
 const maxInspect = 50 * time.Millisecond
 
+// errVanished says that a file is gone while RRDCached still held it, and took values for it that it could not write.
+var errVanished = errors.New("the file went away")
+
 // fits looks at the sources of a file that exists, because RRDCached would
 // accept values that do not fit them, and drop all that follows. A file that has others is spoiled.
+// One that is not there is dropped from RRDCached's memory; that is errVanished.
 func (t *term) fits(ctx context.Context, l *line) (bool, error) {
 	var info rrdcached.Info
 	err := t.ask(ctx, func(ctx context.Context) (err error) {
@@ -23,9 +29,13 @@ func (t *term) fits(ctx context.Context, l *line) (bool, error) {
 	switch {
 	case err != nil && !aboutFile(err):
 		return false, fmt.Errorf("look at %s: %w", l.update.File, err)
-	case errors.Is(err, rrdcached.ErrNoFile): // it went away, and the daemon still holds it
-		t.spoil(l, err)
-		return false, t.dismiss(ctx, l.update.File)
+	case errors.Is(err, rrdcached.ErrNoFile):
+		if err := t.dismiss(ctx, l.update.File); err != nil {
+			return false, err
+		}
+		return false, errVanished
+	case err != nil && t.files.good(l.hash): // more likely the daemon is in trouble, such as without a file descriptor: no reason to refuse values
+		t.complain(&t.unseen, slog.LevelWarn, "a file cannot be looked at", "file", l.update.File, "device", l.entry.DeviceID, "error", err)
 	case err != nil:
 		t.spoil(l, err)
 		return false, nil
@@ -73,6 +83,8 @@ func difference(has, want []rrdcached.Source) string {
 // inspect looks at the sources of files that were taken on the word of another
 // one in their directory, one after the other as their lines come by, in a part of
 // the time only: to look at all of a large tree at once would hold up a fresh process for minutes.
+// Then it looks at them again and again: a file that was deleted is made again with its next line.
+// It begins with any of them, so that those behind others get their turn where lines come seldom.
 func (t *term) inspect(ctx context.Context, lines []line) error {
 	if t.pace.inspect == 0 {
 		return nil
@@ -80,18 +92,30 @@ func (t *term) inspect(ctx context.Context, lines []line) error {
 	now := time.Now()
 	t.saved = min(maxInspect, t.saved+now.Sub(t.savedAt)/time.Duration(t.pace.inspect))
 	t.savedAt = now
+	first := rand.IntN(len(lines))
 	for i := range lines {
-		if t.saved <= 0 {
-			return nil
-		}
-		if t.files.inspected(lines[i].hash) {
+		l := &lines[(first+i)%len(lines)]
+		if t.files.inspected(l.hash) {
 			continue
 		}
+		if t.saved <= 0 {
+			t.files.behind = true
+			return nil
+		}
 		started := time.Now()
-		if _, err := t.fits(ctx, &lines[i]); err != nil {
+		_, err := t.fits(ctx, l)
+		switch {
+		case errors.Is(err, errVanished):
+			t.files.forget(l.hash)
+			t.tellVanished(l)
+		case err != nil:
 			return err
 		}
 		t.saved -= time.Since(started)
 	}
 	return nil
+}
+
+func (t *term) tellVanished(l *line) {
+	t.complain(&t.vanished, slog.LevelWarn, "a file went away under RRDCached and is made again", "file", l.update.File, "device", l.entry.DeviceID)
 }

@@ -38,8 +38,11 @@ const (
 // named: after a failover or a restart, when it may lack the newest entries.
 var ErrServer = errors.New("another Redis answers for the journal")
 
-// field is the one field of a message of the stream.
-const field = "e"
+// Fields of a message of the stream.
+const (
+	field    = "e" // the entry
+	sumField = "c" // its checksum; programs before made none, and do not look at it
+)
 
 // Keys that the logs of all shards have together, see common.
 const (
@@ -105,17 +108,20 @@ func (j *Journal) append(ctx context.Context, server string, entry Entry, again 
 		entry.Measurements = nil
 	}
 	encoder := j.encoders.Get().(*encoder)
-	defer j.encoders.Put(encoder)
+	defer j.giveBack(encoder)
 	payload, err := encoder.encode(&entry)
 	if err != nil {
 		return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
 	}
+	sum := ""
 	if len(entry.Measurements) == 0 {
 		payload = nil
+	} else {
+		sum = checksum(payload)
 	}
 	earliest, latest := entry.span()
 	code, err := appendScript.Run(ctx, j.client, []string{j.stream, common(keyLast), common(keyMoves)},
-		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server, again, j.number).Int()
+		entry.DeviceID, earliest, latest, entry.Slot, string(entry.Outcome), payload, server, again, j.number, sum).Int()
 	if err == nil {
 		var result Result
 		if result, err = resultOf(code); err == nil {
@@ -123,6 +129,15 @@ func (j *Journal) append(ctx context.Context, server string, entry Entry, again 
 		}
 	}
 	return "", fmt.Errorf("append the poll of device %d: %w", entry.DeviceID, err)
+}
+
+// maxKept is how large an encoder may be that is kept for the next append: those of the largest entries have 20 MB.
+const maxKept = 1 << 20
+
+func (j *Journal) giveBack(e *encoder) {
+	if cap(e.body)+cap(e.packed) <= maxKept {
+		j.encoders.Put(e)
+	}
 }
 
 // resultOf is what the code of the script means.
@@ -154,33 +169,27 @@ func (j *Journal) Tombstone(ctx context.Context, deviceID int64, window time.Dur
 	return nil
 }
 
-// Forget removes what the journal keeps for a target that will not come back.
-// Until then the log keeps for it all that it has not recorded, up to the cap.
-func (j *Journal) Forget(ctx context.Context, targetID string) error {
-	if err := j.client.SRem(ctx, j.key("targets"), targetID).Err(); err != nil {
-		return fmt.Errorf("forget target %s: %w", targetID, err)
-	}
-	if err := j.client.Del(ctx, j.key("cursor", targetID)).Err(); err != nil {
-		return fmt.Errorf("forget the cursor of target %s: %w", targetID, err)
-	}
-	return nil
-}
-
-// removed says which of the devices have a tombstone.
+// removed says which of the devices have a tombstone, or belong to another shard
+// since they were moved. A move leaves a tombstone too; but that ends, and a target
+// that comes back later than that replays what the device left in this log.
 func (j *Journal) removed(ctx context.Context, ids []string) ([]bool, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	scores, err := j.client.ZMScore(ctx, j.key("tombstones"), ids...).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read the tombstones of %d devices: %w", len(ids), err)
+	pipe := j.client.Pipeline()
+	tombstones := pipe.ZMScore(ctx, j.key("tombstones"), ids...)
+	moves := pipe.HMGet(ctx, common(keyMoves), ids...)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read which of %d devices were removed or moved: %w", len(ids), err)
 	}
-	if len(scores) != len(ids) {
-		return nil, errors.New("read the tombstones: another number of answers than questions")
+	if len(tombstones.Val()) != len(ids) || len(moves.Val()) != len(ids) {
+		return nil, errors.New("read which devices were removed or moved: another number of answers than questions")
 	}
 	found := make([]bool, len(ids))
-	for i, score := range scores {
-		found[i] = score > 0 // the time at which it ends, never 0; a missing member reads as 0
+	for i, ends := range tombstones.Val() {
+		value, _ := moves.Val()[i].(string)
+		home, moved := homeOf(value)
+		found[i] = ends > 0 || moved && home != j.number // the time at which a tombstone ends is never 0; a missing member reads as 0
 	}
 	return found, nil
 }

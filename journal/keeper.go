@@ -12,6 +12,8 @@ const (
 	capPart    = 4                // of Redis' maxmemory
 	capDefault = 256 << 20        // bytes, when Redis has no maxmemory
 	capEvery   = 60 * time.Second // between two readings of maxmemory
+	cutBytes   = 16 << 20         // that one call which cuts may take into its memory
+	cutMost    = 500              // entries that it cuts, which others wait for
 )
 
 // keeper watches the log's size and cuts it at the cap. It needs no lease: a
@@ -20,7 +22,8 @@ type keeper struct {
 	*Recorder
 	limit  int64 // bytes; 0 until known
 	readAt time.Time
-	warned bool
+	warned bool // of a Redis without maxmemory
+	tight  bool // there is too little room, which was said
 }
 
 // keep looks every two seconds until ctx ends.
@@ -50,7 +53,8 @@ func (k *keeper) look(ctx context.Context) error {
 	}
 	if bytes > limit && entries > 1 {
 		// A little below the cap, so that it is not cut one by one.
-		if err := k.cut(ctx, int64(float64(entries)*float64(limit)/float64(bytes)*0.98)); err != nil {
+		keep := int64(float64(entries) * float64(limit) / float64(bytes) * 0.98)
+		if err := k.cut(ctx, keep, max(1, min(cutMost, cutBytes*entries/bytes))); err != nil {
 			return err
 		}
 		if entries, bytes, err = k.journal.size(ctx); err != nil {
@@ -59,12 +63,37 @@ func (k *keeper) look(ctx context.Context) error {
 	}
 	k.metrics.entries.WithLabelValues(k.journal.shard).Set(float64(entries))
 	k.metrics.bytes.WithLabelValues(k.journal.shard).Set(float64(bytes))
-	return k.lag(ctx)
+	now, err := k.journal.client.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("read the time of Redis: %w", err)
+	}
+	oldest, err := k.journal.age(ctx, now, "-")
+	if err != nil {
+		return err
+	}
+	k.watchRoom(Room(oldest, bytes, limit), limit)
+	return k.lag(ctx, now)
+}
+
+// watchRoom warns once when the log would be cut before all that it must keep
+// for a replay is in it, and says when that is over.
+func (k *keeper) watchRoom(room time.Duration, limit int64) {
+	window := k.window()
+	k.metrics.room.WithLabelValues(k.journal.shard).Set(room.Seconds() / window.Seconds())
+	switch {
+	case Tight(room, window) && !k.tight:
+		k.tight = true
+		k.log.Warn("the journal has too little room: it may be cut before RRDCached has written what it holds; give Redis more memory, "+
+			"see \"Redis\" in docs/install.md", "room", room.Round(time.Second).String(), "window", window.String(), "limit_bytes", limit)
+	case k.tight && room > 0 && !Tight(room*9/10, window): // a little more, so that it is not said again and again
+		k.tight = false
+		k.log.Info("the journal has room again", "room", room.Round(time.Second).String())
+	}
 }
 
 // lag is measured here and not while recording, so that it grows also when
 // nobody can record. A target that this process has never reached is taken for the slowest.
-func (k *keeper) lag(ctx context.Context) error {
+func (k *keeper) lag(ctx context.Context, now time.Time) error {
 	states, err := k.journal.targets(ctx)
 	if err != nil {
 		return err
@@ -74,10 +103,6 @@ func (k *keeper) lag(ctx context.Context) error {
 		from = "(" + states[*id].acked.String()
 	} else if acked, known := slowest(states); known {
 		from = "(" + acked.String()
-	}
-	now, err := k.journal.client.Time(ctx).Result()
-	if err != nil {
-		return fmt.Errorf("read the time of Redis: %w", err)
 	}
 	age, err := k.journal.age(ctx, now, from)
 	if err != nil {
@@ -136,8 +161,8 @@ func maxMemory(info string) int64 {
 	return 0
 }
 
-// cut removes the oldest entries until keep are left, and counts what it gave up.
-func (k *keeper) cut(ctx context.Context, keep int64) error {
+// cut removes the oldest entries until keep are left, so many a call at most, and counts what it gave up.
+func (k *keeper) cut(ctx context.Context, keep, most int64) error {
 	states, err := k.journal.targets(ctx)
 	if err != nil {
 		return err
@@ -145,7 +170,7 @@ func (k *keeper) cut(ctx context.Context, keep int64) error {
 	durable, acked := reach(states)
 	var lost, atRisk int64
 	for ctx.Err() == nil {
-		counts, err := cutScript.Run(ctx, k.journal.client, []string{k.journal.stream}, keep, durable.ms, durable.seq, acked.ms, acked.seq).Int64Slice()
+		counts, err := cutScript.Run(ctx, k.journal.client, []string{k.journal.stream}, keep, durable.ms, durable.seq, acked.ms, acked.seq, most).Int64Slice()
 		if err != nil {
 			return fmt.Errorf("cut the log: %w", err)
 		}

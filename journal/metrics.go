@@ -14,7 +14,7 @@ const (
 	lineAccepted = "accepted" // the daemon holds it
 	linePresent  = "present"  // the file has it already
 	lineRefused  = "refused"  // it can never be recorded: a bad file, or a value that does not fit it
-	lineRemoved  = "removed"  // its device has a tombstone
+	lineRemoved  = "removed"  // its device was removed, or moved to another shard
 )
 
 // Why an entry was given up: the label kind of pollux_journal_cut_total.
@@ -28,6 +28,7 @@ const (
 type metrics struct {
 	entries *prometheus.GaugeVec   // shard
 	bytes   *prometheus.GaugeVec   // shard
+	room    *prometheus.GaugeVec   // shard
 	lag     *prometheus.GaugeVec   // shard, target
 	cut     *prometheus.CounterVec // shard, kind
 	updates *prometheus.CounterVec // target, result
@@ -41,7 +42,7 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	var m metrics
-	var errs [14]error
+	var errs [15]error
 	m.entries, errs[0] = gauge(r, "journal_entries", "Entries in the log, recorded ones that are kept for a replay included.", "shard")
 	m.bytes, errs[1] = gauge(r, "journal_bytes", "Memory that the log takes in Redis.", "shard")
 	m.lag, errs[2] = gauge(r, "journal_lag_seconds", "Age of the oldest entry that RRDCached has not acknowledged.", "shard", "target")
@@ -56,6 +57,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m.received, errs[11] = counter(r, "rrdcached_updates_received_total", "UPDATE commands that RRDCached has got.", "target")
 	m.files, errs[12] = counter(r, "rrdcached_files_written_total", "Files that RRDCached has written, each time counted.", "target")
 	m.values, errs[13] = counter(r, "rrdcached_updates_written_total", "Updates that RRDCached has written into files.", "target")
+	m.room, errs[14] = gauge(r, "journal_room_ratio", "How many windows the log has room for, as entries come now; 0 while not known.", "shard")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("register the journal's metrics: %w", err)
 	}
@@ -66,6 +68,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 func (m *metrics) expose(shard, target string) {
 	m.entries.WithLabelValues(shard)
 	m.bytes.WithLabelValues(shard)
+	m.room.WithLabelValues(shard)
 	m.lag.WithLabelValues(shard, target)
 	m.up.WithLabelValues(target)
 	m.wrote(target, rrdcached.Stats{}, WriteOut{})

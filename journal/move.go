@@ -24,6 +24,9 @@ var ErrMoving = errors.New("the device is being moved to another shard")
 // ErrMoveOver says that a move took longer than its device could be held.
 var ErrMoveOver = errors.New("the move took too long, and the device is polled into its old shard again")
 
+// ErrMovedOn says that a device belongs to a third shard meanwhile.
+var ErrMovedOn = errors.New("somebody else has moved the device since")
+
 // elsewhereCode and the number of the shard are what the script returns for a device of another shard.
 const elsewhereCode = 100
 
@@ -82,13 +85,14 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 return 1
 `)
 
-// releaseScript ends a hold without a move. The inventory knows the device's shard.
+// releaseScript ends a hold without a move. The device's shard stays noted: when it
+// was moved before, a node's copy of the inventory may still have the shard that it left.
 //
 //	KEYS moves
 //	ARGV device, value of the hold
 var releaseScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], string.match(ARGV[2], '^%d+'))
 return 1
 `)
 
@@ -134,14 +138,24 @@ func (s *Shards) Release(ctx context.Context, h *Hold) error {
 	return nil
 }
 
-// confirmScript repeats a commit that a Redis which took over may have lost.
+// confirmScript repeats a commit that a Redis which took over may have lost. Then
+// the device is where it was, held as it was perhaps. Anything else is of
+// somebody who moves devices since: nothing says that a mover is still the only one.
 //
 //	KEYS moves, tombstones of the old shard, tombstones of the new shard
-//	ARGV device, new shard, lifetime of the tombstone in ms
+//	ARGV device, new shard, lifetime of the tombstone in ms, old shard, value of the hold
+//
+// It returns 0 the move stands, 1 it was repeated, 2 somebody else moves the device, 3 it belongs to another shard.
 var confirmScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return 0 end
+local value = redis.call('HGET', KEYS[1], ARGV[1])
+if value == ARGV[2] then return 0 end
+if value and value ~= ARGV[5] then
+  local home, held = string.match(value, '^(%d+):?(%d*)')
+  if held and held ~= '' and tonumber(held) > now then return 2 end
+  if home and home ~= ARGV[4] then return 3 end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -150,9 +164,18 @@ return 1
 
 // Confirm makes sure that a move that was committed some seconds ago stands: a
 // Redis that has taken over since may lack it. Only then may the old files go.
+// Errors: ErrMoving and ErrMovedOn when somebody else moves the device, or did.
 func (s *Shards) Confirm(ctx context.Context, h *Hold, window time.Duration) error {
 	keys := []string{common(keyMoves), s.Shard(h.From).key("tombstones"), s.Shard(h.To).key("tombstones")}
-	if err := confirmScript.Run(ctx, s.client, keys, h.DeviceID, h.To, (2 * window).Milliseconds()).Err(); err != nil {
+	code, err := confirmScript.Run(ctx, s.client, keys, h.DeviceID, h.To, (2 * window).Milliseconds(), h.From, h.value).Int()
+	switch {
+	case err != nil:
+	case code == 2:
+		err = ErrMoving
+	case code == 3:
+		err = ErrMovedOn
+	}
+	if err != nil {
 		return fmt.Errorf("confirm that device %d is in shard %d: %w", h.DeviceID, h.To, err)
 	}
 	return nil
@@ -167,12 +190,17 @@ func (s *Shards) Homes(ctx context.Context) (map[int64]int, error) {
 	}
 	homes := make(map[int64]int, len(all))
 	for device, value := range all {
-		home, _, _ := strings.Cut(value, ":")
-		id, idErr := strconv.ParseInt(device, 10, 64)
-		shard, err := strconv.Atoi(home)
-		if idErr == nil && err == nil {
-			homes[id] = shard
+		id, err := strconv.ParseInt(device, 10, 64)
+		if home, known := homeOf(value); known && err == nil {
+			homes[id] = home
 		}
 	}
 	return homes, nil
+}
+
+// homeOf is the shard that a value of the hash names first, as the scripts read it; false for none.
+func homeOf(value string) (shard int, known bool) {
+	digits := len(value) - len(strings.TrimLeft(value, "0123456789"))
+	shard, err := strconv.Atoi(value[:digits])
+	return shard, err == nil
 }

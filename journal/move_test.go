@@ -2,6 +2,8 @@ package journal_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -120,8 +122,8 @@ func TestAMoveThatStops(t *testing.T) {
 	}
 	m.accepted(0)
 	m.holds(2, 0)
-	if homes, err := m.shards.Homes(t.Context()); err != nil || len(homes) != 0 {
-		t.Errorf("a device that was let go again is noted: %v, %v", homes, err)
+	if homes, err := m.shards.Homes(t.Context()); err != nil || homes[7] != 0 {
+		t.Errorf("a device that was let go again is noted in another shard: %v, %v", homes, err)
 	}
 	// A Redis that took over lacks the commit: the hold lapses there.
 	hold = m.hold(0, 1, 100*time.Millisecond)
@@ -132,6 +134,100 @@ func TestAMoveThatStops(t *testing.T) {
 	m.holds(2, 1)
 	if homes, err := m.shards.Homes(t.Context()); err != nil || homes[7] != 1 {
 		t.Errorf("homes: %v, %v", homes, err)
+	}
+}
+
+// TestALetGoDeviceStaysWhereItWasMoved: a node whose copy of the inventory is older than its first move must not bring it back.
+func TestALetGoDeviceStaysWhereItWasMoved(t *testing.T) {
+	t.Parallel()
+	m := newMoving(t)
+	if err := m.shards.Commit(t.Context(), m.hold(0, 1, time.Minute), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.shards.Release(t.Context(), m.hold(1, 2, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	m.accepted(0)
+	m.holds(0, 1, 0)
+	if homes, err := m.shards.Homes(t.Context()); err != nil || homes[7] != 1 {
+		t.Errorf("homes: %v, %v", homes, err)
+	}
+}
+
+// TestAMoveIsConfirmedOnlyWhereItWasLost: what somebody else has done with the device since stands.
+func TestAMoveIsConfirmedOnlyWhereItWasLost(t *testing.T) {
+	t.Parallel()
+	m := newMoving(t)
+	hold := m.hold(0, 1, time.Minute)
+	if err := m.shards.Commit(t.Context(), hold, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	moves, far := m.shards.Shard(0).Key("moves"), strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
+	for _, c := range []struct {
+		value string
+		want  error
+	}{
+		{"1", nil},                             // it stands
+		{"0", nil},                             // it was lost
+		{"0:1:2", nil},                         // somebody held it since, and gave up
+		{"0:" + far + ":2", journal.ErrMoving}, // somebody moves it now
+		{"2", journal.ErrMovedOn},              // somebody moved it
+		{"2:1:0", journal.ErrMovedOn},          // and would have moved it back
+	} {
+		if err := m.client.HSet(t.Context(), moves, "7", c.value).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.shards.Confirm(t.Context(), hold, time.Hour); !errors.Is(err, c.want) {
+			t.Errorf("%q: %v, want %v", c.value, err, c.want)
+		}
+		want := c.value
+		if c.want == nil {
+			want = "1"
+		}
+		if got := m.client.HGet(t.Context(), moves, "7").Val(); got != want {
+			t.Errorf("%q became %q", c.value, got)
+		}
+	}
+	if err := m.client.HDel(t.Context(), moves, "7").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.shards.Confirm(t.Context(), hold, time.Hour); err != nil {
+		t.Errorf("a Redis that knows nothing of it: %v", err)
+	}
+	m.accepted(0)
+	m.holds(0, 1)
+}
+
+// TestAMoveOutlivesItsTombstone has a target of the old shard come back later than
+// the tombstone of a device that left: the replay must not make its files there again.
+func TestAMoveOutlivesItsTombstone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour)
+	shards := journal.NewShards(w.client)
+	w.poll(3, 2)
+	hold, _, err := shards.Hold(t.Context(), 2, 0, 1, time.Minute)
+	if err != nil || hold == nil {
+		t.Fatalf("hold: %v, %v", hold, err)
+	}
+	if err := shards.Commit(t.Context(), hold, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	still, _, err := shards.Hold(t.Context(), 3, 0, 1, time.Minute) // it has not left yet
+	if err != nil || still == nil {
+		t.Fatalf("hold: %v, %v", still, err)
+	}
+	if err := w.client.ZRem(t.Context(), w.journal.Key("tombstones"), "2").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := w.record()
+	w.drained()
+	for name, there := range map[string]bool{"sw1": true, "sw2": false, "sw3": true} {
+		if _, err := os.Stat(filepath.Join(w.rrd.Base, name)); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := r.counter("pollux_rrd_updates_total", "removed"); n != 2 {
+		t.Errorf("%.0f lines are dropped, want 2", n)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -35,17 +37,51 @@ func (j *Journal) own(ctx context.Context, target string) error {
 	return nil
 }
 
-// ForgetTarget is Journal.ForgetTarget for a target of whatever shard.
-func (s *Shards) ForgetTarget(ctx context.Context, target string) error {
-	shard := 0
-	switch text, err := s.client.HGet(ctx, common(keyOwners), target).Result(); {
-	case errors.Is(err, redis.Nil): // an older program did not note it, when there was one shard only
-	case err != nil:
-		return fmt.Errorf("read the shard of target %.40s: %w", target, err)
-	default:
-		if shard, err = strconv.Atoi(text); err != nil || shard < 0 || shard > MaxShard {
-			return fmt.Errorf("%w: its shard is %.20q", ErrNoTarget, text)
+// Owners are the shards of the targets that recorders ever reached, by their
+// ids, until they are forgotten: those too that are not in force any more. A value that makes no sense is left out.
+func (s *Shards) Owners(ctx context.Context) (map[string]int, error) {
+	all, err := s.client.HGetAll(ctx, common(keyOwners)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the shards of the targets: %w", err)
+	}
+	owners := make(map[string]int, len(all))
+	for target, text := range all {
+		if shard, err := strconv.Atoi(text); err == nil && shard >= 0 && shard <= MaxShard {
+			owners[target] = shard
 		}
 	}
-	return s.Shard(shard).ForgetTarget(ctx, target)
+	return owners, nil
+}
+
+// ForgetTarget is Journal.ForgetTarget for a target of whatever shard. inForce
+// are the shards that devices may be in: when the last target of another one is
+// forgotten, its log goes with it, which nobody will read.
+func (s *Shards) ForgetTarget(ctx context.Context, target string, inForce []int) error {
+	shard, err := s.shardOf(ctx, target, inForce)
+	if err != nil {
+		return err
+	}
+	return s.Shard(shard).forget(ctx, target, shard != 0 && !slices.Contains(inForce, shard))
+}
+
+// shardOf is the shard of a target. One that no recorder has reached, such as one that
+// was only seeded, and one of an older program, which knew one shard only, is in the list of its shard.
+func (s *Shards) shardOf(ctx context.Context, target string, inForce []int) (int, error) {
+	owners, err := s.Owners(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if shard, known := owners[target]; known {
+		return shard, nil
+	}
+	for _, shard := range slices.Concat(inForce, slices.Collect(maps.Values(owners))) {
+		known, err := s.client.SIsMember(ctx, s.Shard(shard).key("targets"), target).Result()
+		if err != nil {
+			return 0, fmt.Errorf("read the targets of shard %d: %w", shard, err)
+		}
+		if known {
+			return shard, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %.40q", ErrNoTarget, target)
 }

@@ -14,6 +14,7 @@ type proxy struct {
 	address string
 	busy    atomic.Bool // STATS says that files wait to be written
 	full    atomic.Bool // CREATE is refused as on a full disk
+	unseen  atomic.Bool // INFO is refused as by a daemon without a file descriptor
 	refused atomic.Int64
 	infos   atomic.Int64 // INFO of other files than the tree's identity
 	probed  func()       // is called before a probe goes on
@@ -49,6 +50,9 @@ func (p *proxy) request(line []byte) (answer []byte) {
 	}
 	if bytes.HasPrefix(line, []byte("INFO ")) && !bytes.Contains(line, []byte("_pollux")) {
 		p.infos.Add(1)
+		if p.unseen.Load() {
+			return []byte("-1 RRD Error: opening it: Too many open files\n")
+		}
 	}
 	if bytes.HasPrefix(line, []byte("UPDATE ")) {
 		p.updated.Store(time.Now().UnixNano())

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pollux/measurement"
+	"pollux/ops"
 	"pollux/rrdcached"
 )
 
@@ -86,7 +87,12 @@ type Recorder struct {
 	files    *files
 	full     time.Time // since when the daemon cannot create files
 	newer    newer     // where entries of a later program begin
+	lost     state     // what this process had stored when Redis went back in time, until a term has begun after it
 	writing  writeOut
+
+	damage   ops.Seldom // of entries, in the log
+	vanished ops.Seldom // files that went away, in the log
+	unseen   ops.Seldom // files that were good and cannot be looked at, in the log
 }
 
 // NewRecorder prepares a recorder. newLease makes the lease of a key that the recorder names.
@@ -239,7 +245,7 @@ func (r *Recorder) dial(ctx context.Context) (*rrdcached.Client, error) {
 	}
 	if id != r.target {
 		r.target, r.lease = id, r.newLease(r.journal.key("recorder", id))
-		r.marks, r.seen, r.writing = marks{}, 0, writeOut{}
+		r.marks, r.seen, r.lost, r.writing = marks{}, 0, state{}, writeOut{}
 		r.current.Store(&id)
 	}
 	return client, nil
@@ -261,6 +267,15 @@ func (r *Recorder) count(result string, lines int) {
 	if lines > 0 {
 		r.metrics.updates.WithLabelValues(r.config.Target, result).Add(float64(lines))
 	}
+}
+
+// complain logs what may be wrong with many entries or files at once: one line in ten seconds, the others at the level debug.
+func (r *Recorder) complain(seldom *ops.Seldom, level slog.Level, message string, about ...any) {
+	untold, due := seldom.Note(time.Now())
+	if !due {
+		level = slog.LevelDebug
+	}
+	r.log.Log(context.Background(), level, message, append(about, "untold_before", untold)...)
 }
 
 // window is how long an acknowledged update may be lost by a crash of the target's machine.

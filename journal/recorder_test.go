@@ -90,7 +90,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int{
-		"pollux_journal_entries": 1, "pollux_journal_bytes": 1, "pollux_journal_lag_seconds": 2, "pollux_journal_cut_total": 3,
+		"pollux_journal_entries": 1, "pollux_journal_bytes": 1, "pollux_journal_room_ratio": 1, "pollux_journal_lag_seconds": 2, "pollux_journal_cut_total": 3,
 		"pollux_rrd_updates_total": 8, "pollux_rrdcached_up": 2, "pollux_rrdcached_queue_length": 2,
 		"pollux_rrdcached_files": 2, "pollux_rrdcached_waiting_seconds": 2, "pollux_rrdcached_idle_ratio": 2, "pollux_rrdcached_capacity_files": 2,
 		"pollux_rrdcached_updates_received_total": 2, "pollux_rrdcached_files_written_total": 2, "pollux_rrdcached_updates_written_total": 2,

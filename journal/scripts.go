@@ -51,7 +51,7 @@ end
 // appendScript guards and appends.
 //
 //	KEYS stream, last, moves
-//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any), again or "", shard
+//	ARGV device, earliest ms, latest ms (0 and 0 without samples), slot, outcome, payload ("" without samples), run_id ("" for any), again or "", shard, checksum of the payload
 //
 // It returns 0 accepted, 1 future, 2 stale, 3 not the server of that run_id, 4 the device is being moved, 100 and a shard:
 // it belongs there. Stale is a sample less than 1 s
@@ -88,7 +88,7 @@ if slot == finished and finished > 0 and ARGV[8] == '' then
 end
 if ARGV[6] ~= '' then
   if sample > 0 and earliest < sample + 1000 then return 2 end
-  redis.call('XADD', KEYS[1], '*', 'e', ARGV[6])
+  redis.call('XADD', KEYS[1], '*', 'e', ARGV[6], 'c', ARGV[10])
   sample = latest
 end
 if slot > finished then steps = stepsWith(finished, slot, steps) end
@@ -127,15 +127,26 @@ redis.call('HDEL', KEYS[2], ARGV[1])
 return 0
 `)
 
-// cutScript removes the oldest entries of a log that is too long, at most 500
-// a call, and counts which of them were durable, acknowledged, or neither. It only
+// firstScript is the id of the first entry from a place on, "" when there is
+// none. XRANGE alone would send the entry as well, some megabytes perhaps.
+//
+//	KEYS stream
+//	ARGV place
+var firstScript = redis.NewScript(`
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', 1)
+if found[1] then return found[1][1] end
+return ''
+`)
+
+// cutScript removes the oldest entries of a log that is too long, a number of them
+// a call, because it has them all in memory, and counts which of them were durable, acknowledged, or neither. It only
 // trims, which Redis allows when it is full too.
 //
 //	KEYS stream
-//	ARGV entries to keep, durable ms, durable seq, acked ms, acked seq
+//	ARGV entries to keep, durable ms, durable seq, acked ms, acked seq, entries a call at most
 var cutScript = redis.NewScript(`
 local length = redis.call('XLEN', KEYS[1])
-local excess = math.min(length - tonumber(ARGV[1]), 500)
+local excess = math.min(length - tonumber(ARGV[1]), tonumber(ARGV[6]))
 local counts = {0, 0, 0}
 if excess <= 0 then return counts end
 local function within(ms, seq, i)

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"pollux/measurement"
 	"pollux/rrdcached"
@@ -26,68 +23,6 @@ type line struct {
 	entry  *Entry
 	sample *measurement.Measurement
 	update rrdcached.Update
-}
-
-// open decodes messages and makes their lines. What cannot be decoded and what
-// belongs to a removed device leaves an item without lines, and is counted.
-// In front of an entry of a later program it stops; when that is the first, the error is errNewer.
-func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, error) {
-	items := make([]item, len(messages))
-	var ids []string
-	var of []int
-	var damaged []error
-	for i, message := range messages {
-		var err error
-		if items[i].position, err = parsePosition(message.ID); err != nil {
-			return nil, fmt.Errorf("read the log: %w", err)
-		}
-		payload, _ := message.Values[field].(string)
-		items[i].entry, err = t.decoder.decode([]byte(payload))
-		if err == nil {
-			err = items[i].inTime()
-		}
-		if at := items[i].position; errors.Is(err, errNewer) && !t.pass(at) {
-			if i == 0 {
-				return nil, fmt.Errorf("entry %s waits for another recorder: %w", message.ID, err)
-			}
-			items = items[:i] // what stands before it is recorded first
-			break
-		}
-		if err != nil {
-			damaged = append(damaged, fmt.Errorf("entry %s: %w", message.ID, err))
-			continue
-		}
-		ids, of = append(ids, strconv.FormatInt(items[i].entry.DeviceID, 10)), append(of, i)
-	}
-	removed, err := t.journal.removed(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, err := range damaged { // here, because a read that failed is done again
-		t.metrics.cut.WithLabelValues(t.journal.shard, cutDamaged).Inc()
-		t.log.Error("an entry of the journal is dropped", "error", err)
-	}
-	for n, i := range of {
-		if removed[n] {
-			t.count(lineRemoved, len(items[i].entry.Measurements))
-			continue
-		}
-		items[i].lines = t.lines(&items[i].entry)
-	}
-	return items, nil
-}
-
-// maxAhead is how far a sample may lie after the id of its entry, which is the
-// time of Redis at which it was appended: the 2 s of the append, and one for a step of that clock.
-const maxAhead = 3000 // ms
-
-// inTime says with ErrEntry that an entry has a sample from the future. Append
-// lets none in; one that came in by another way would close its file until that time.
-func (i *item) inTime() error {
-	if _, latest := i.entry.span(); latest > 0 && uint64(latest) > i.position.ms+maxAhead {
-		return bad("a sample is %d ms later than the entry", uint64(latest)-i.position.ms)
-	}
-	return nil
 }
 
 // lines makes the lines of an entry, with the sources that their files must have.

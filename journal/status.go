@@ -127,14 +127,14 @@ func (j *Journal) limit(ctx context.Context, shards int) (bytes int64, bounded b
 
 // first is when the first entry from a place on was appended, the zero time when there is none.
 func (j *Journal) first(ctx context.Context, from string) (time.Time, error) {
-	messages, err := j.client.XRangeN(ctx, j.stream, from, "+", 1).Result()
+	id, err := firstScript.Run(ctx, j.client, []string{j.stream}, from).Text()
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the log from %s: %w", from, err)
 	}
-	if len(messages) == 0 {
+	if id == "" {
 		return time.Time{}, nil
 	}
-	first, err := parsePosition(messages[0].ID)
+	first, err := parsePosition(id)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the log from %s: %w", from, err)
 	}

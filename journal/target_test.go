@@ -2,8 +2,11 @@ package journal_test
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"pollux/journal"
 	"pollux/polluxtest"
@@ -61,5 +64,77 @@ func TestAForgottenTargetHoldsNothingBack(t *testing.T) {
 	}
 	if left := status().Targets; len(left) != 0 {
 		t.Errorf("targets that are left: %+v", left)
+	}
+}
+
+// plant makes a target of a shard as recorders do that have worked for it, and an entry that it lacks.
+func (m *moving) plant(shard int, target string) {
+	m.t.Helper()
+	ctx, j := m.t.Context(), m.shards.Shard(shard)
+	pipe := m.client.Pipeline()
+	pipe.HSet(ctx, j.Key("owners"), target, shard)
+	pipe.SAdd(ctx, j.Key("targets"), target)
+	pipe.HSet(ctx, j.Key("cursor", target), "acked", "0-0", "durable", "0-0", "updates", "0", "instance", "0")
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: j.Stream(), Values: []string{"e", "x"}})
+	pipe.ZAdd(ctx, j.Key("tombstones"), redis.Z{Score: 1e15, Member: "5"})
+	pipe.HIncrBy(ctx, j.Key("cuts"), "lost", 1)
+	if _, err := pipe.Exec(ctx); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// left are the keys of a shard.
+func (m *moving) left(shard int) []string {
+	m.t.Helper()
+	keys, err := m.client.Keys(m.t.Context(), m.shards.Shard(shard).Stream()+"*").Result()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return keys
+}
+
+// TestAShardThatWasTakenOutLeavesNothing forgets the targets of shards: with the last one goes the log, unless devices may be in it.
+func TestAShardThatWasTakenOutLeavesNothing(t *testing.T) {
+	t.Parallel()
+	const second, third, reached, seeded = "bbbbbbbbbbbbbbbbbb", "cccccccccccccccccc", "dddddddddddddddddd", "eeeeeeeeeeeeeeeeee"
+	m := newMoving(t)
+	m.plant(1, newcomer)
+	m.plant(1, second)
+	m.plant(2, third)
+	if err := m.client.HSet(t.Context(), m.shards.Shard(0).Key("owners"), reached, "1").Err(); err != nil { // by a recorder that never wrote
+		t.Fatal(err)
+	}
+	if err := m.client.SAdd(t.Context(), m.shards.Shard(2).Key("targets"), seeded).Err(); err != nil { // and no recorder came
+		t.Fatal(err)
+	}
+	owners, err := m.shards.Owners(t.Context())
+	if want := map[string]int{newcomer: 1, second: 1, reached: 1, third: 2}; err != nil || !maps.Equal(owners, want) {
+		t.Errorf("the owners are %v, %v", owners, err)
+	}
+	forget := func(target string, inForce ...int) {
+		t.Helper()
+		if err := m.shards.ForgetTarget(t.Context(), target, inForce); err != nil {
+			t.Errorf("forget %s: %v", target, err)
+		}
+		if err := m.shards.ForgetTarget(t.Context(), target, inForce); !errors.Is(err, journal.ErrNoTarget) {
+			t.Errorf("forget %s again: %v", target, err)
+		}
+	}
+	forget(newcomer, 0, 2)
+	if keys := m.left(1); len(keys) != 5 { // stream, targets, the other cursor, tombstones, cuts
+		t.Errorf("with a target left there is %v", keys)
+	}
+	forget(second, 0, 2)
+	if keys := m.left(1); len(keys) != 0 {
+		t.Errorf("of the shard that was taken out there is %v", keys)
+	}
+	forget(reached, 0, 2)
+	forget(seeded, 0, 2)
+	forget(third, 0, 2)
+	if keys := m.left(2); len(keys) != 3 { // what its devices measure waits for its next target
+		t.Errorf("of the shard in force there is %v", keys)
+	}
+	if owners, err := m.shards.Owners(t.Context()); err != nil || len(owners) != 0 {
+		t.Errorf("the owners are %v, %v", owners, err)
 	}
 }

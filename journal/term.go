@@ -12,9 +12,6 @@ import (
 	"pollux/rrdcached"
 )
 
-// readCount is how many entries one read takes at most.
-const readCount = 50
-
 // Why a term ends.
 var (
 	errLeaseLost = errors.New("the recorder's lease is lost")
@@ -36,6 +33,7 @@ type term struct {
 	ticks    clockwork
 	renewed  time.Time // since when spoiled files stay so
 	decoder  decoder
+	reading  reading
 	passing  bool          // entries of a later program are dropped
 	blind    bool          // the last read of the log failed
 	saved    time.Duration // that may go into looking at sources now
@@ -66,6 +64,9 @@ func (r *Recorder) term(ctx context.Context) error {
 			if errors.Is(err, rrdcached.ErrConnection) {
 				r.metrics.up.WithLabelValues(r.config.Target).Set(0)
 			}
+			if errors.Is(err, errMoved) {
+				r.lost = t.stored
+			}
 			return err
 		}
 	}
@@ -88,12 +89,9 @@ func (t *term) begin(ctx context.Context) error {
 	if err := t.resumeWriteOut(ctx); err != nil {
 		return err
 	}
-	known := t.state.updates
-	if t.faults.forgetUpdates {
-		known = t.seen
-	}
-	if stats.UpdatesReceived < known {
+	if t.restarted(stats.UpdatesReceived) {
 		t.log.Info("RRDCached was restarted: what it may have lost is sent again", "from", t.state.durable, "to", t.state.acked)
+		t.state.instance = max(t.state.instance, t.lost.instance) // no instance has the number of one that Redis forgot
 		t.rewind()
 	}
 	last, err := t.journal.lastID(ctx)
@@ -112,10 +110,27 @@ func (t *term) begin(ctx context.Context) error {
 	}
 	t.received, t.state.updates = stats.UpdatesReceived, stats.UpdatesReceived
 	t.files.connect()
-	if err := t.write(ctx); !errors.Is(err, errFull) || t.state.instance != t.stored.instance {
-		return err // a cursor that went back must be stored before the first line
+	// A cursor that went back must be stored before the first line.
+	if err := t.write(ctx); err != nil && (!errors.Is(err, errFull) || t.state.instance != t.stored.instance) {
+		return err
 	}
+	t.lost = state{}
 	return nil
+}
+
+// restarted says whether the daemon is another instance than the one that the cursor speaks of.
+//
+// A Redis that went back in time may have forgotten more than where this process was: that
+// the daemon was restarted, and that only a part of what it lost had been sent again. The
+// new instance may have got as many updates since as the former one in the time to
+// which Redis went back. This process knows better. To go back after every such change
+// instead would let nothing become durable for a window, and replay one for nothing.
+func (t *term) restarted(received uint64) bool {
+	known := t.state.updates
+	if t.faults.forgetUpdates {
+		known = t.seen
+	}
+	return received < max(known, t.lost.updates) || t.state.instance < t.lost.instance
 }
 
 // rewind goes back to what is surely on disk.
@@ -174,58 +189,6 @@ func (t *term) round(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// next reads and opens entries. When Redis does not let it, it waits a moment
-// and returns none: the lease says how long that may go on. The end of the term
-// instead would make a replay ask for every file again.
-func (t *term) next(ctx context.Context) ([]item, error) {
-	messages, err := t.read(ctx)
-	var items []item
-	if err == nil {
-		items, err = t.open(ctx, messages)
-	}
-	switch {
-	case err == nil:
-		t.blind = false
-	case errors.Is(err, errMoved), errors.Is(err, errNewer):
-		return nil, err
-	default:
-		if !t.blind { // once, not at every try
-			t.log.Warn("the log cannot be read and will be tried again", "error", err)
-			t.blind = true
-		}
-		wait(ctx, t.pace.reread)
-	}
-	return items, nil
-}
-
-// read waits for entries behind the cursor. In the same round trip, and so from
-// the same server, it reads the cursor: when Redis has failed over to a server
-// that lacks the newest, it differs, and this term must not go on.
-func (t *term) read(ctx context.Context) ([]redis.XMessage, error) {
-	pipe := t.journal.client.Pipeline()
-	cursor := pipe.HGet(ctx, t.journal.key("cursor", t.target), "acked")
-	read := pipe.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{t.journal.stream}, ID: t.state.acked.String(), Count: readCount, Block: t.pace.block,
-	})
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	if text, err := cursor.Result(); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read the log: %w", err)
-	} else if at, err := parsePosition(text); err != nil || at != t.stored.acked {
-		return nil, fmt.Errorf("%w: %.40q instead of %s", errMoved, text, t.stored.acked)
-	}
-	streams, err := read.Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
-	}
-	if len(streams) != 1 {
-		return nil, fmt.Errorf("read the log: %d streams", len(streams))
-	}
-	return streams[0].Messages, nil
 }
 
 // tick is what happens once a second: the daemon's counters, the marks, and

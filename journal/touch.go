@@ -56,7 +56,10 @@ func (t *term) touch(ctx context.Context, lines []line) error {
 		case result.Err != nil:
 			t.spoil(l, result.Err)
 		case result.Exists:
-			err = t.found(ctx, l, result.Last)
+			if err = t.found(ctx, l, result.Last); errors.Is(err, errVanished) {
+				t.tellVanished(l)
+				err = t.create(ctx, l)
+			}
 		default:
 			err = t.create(ctx, l)
 		}
@@ -108,7 +111,7 @@ func (t *term) spoil(l *line, why error) {
 // of one file of each directory, kind and generation, and of every file that was
 // spoiled; of the others later, see inspect. To ask for each file here would take a fresh process
 // 0.5 ms a file, minutes in a large tree. So a file with other sources behind a good one
-// of its directory loses its own values until it is found, and no other's.
+// of its directory loses its own values until it is found, and no other's. A file that is not there any more is errVanished.
 func (t *term) found(ctx context.Context, l *line, last float64) error {
 	m := l.sample
 	directory := t.files.hash(measurement.Path(l.entry.Dir, m.Kind, 0, m.Generation))
@@ -278,5 +281,10 @@ func (t *term) reprobe(ctx context.Context, l *line) error {
 		t.spoil(l, errors.Join(rrdcached.ErrNoFile, results[0].Err))
 		return nil
 	}
-	return t.found(ctx, l, results[0].Last)
+	err = t.found(ctx, l, results[0].Last)
+	if errors.Is(err, errVanished) { // INFO and CREATE disagree: that does not end by trying on
+		t.spoil(l, rrdcached.ErrNoFile)
+		return nil
+	}
+	return err
 }

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"pollux/journal"
 )
 
 // trouble is a hook of the Redis client that lets some calls fail.
 type trouble struct {
-	scripts    atomic.Int64 // so many EVALSHA fail
+	scripts    atomic.Int64 // so many times the cursor is not stored
 	reads      atomic.Int64 // and so many XREAD
-	tombstones atomic.Int64 // and so many ZMSCORE
+	tombstones atomic.Int64 // and so many questions who was removed
 }
 
 var errTrouble = errors.New("i/o timeout")
@@ -25,7 +27,7 @@ func (f *trouble) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (f *trouble) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, command redis.Cmder) error {
-		if name := command.Name(); name == "evalsha" && fails(&f.scripts) || name == "zmscore" && fails(&f.tombstones) {
+		if command.Name() == "evalsha" && command.Args()[1] == journal.StoreScript && fails(&f.scripts) {
 			command.SetErr(errTrouble)
 			return errTrouble
 		}
@@ -35,8 +37,10 @@ func (f *trouble) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (f *trouble) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, commands []redis.Cmder) error {
-		reads := slices.ContainsFunc(commands, func(c redis.Cmder) bool { return c.Name() == "xread" })
-		if reads && fails(&f.reads) {
+		has := func(name string) bool {
+			return slices.ContainsFunc(commands, func(c redis.Cmder) bool { return c.Name() == name })
+		}
+		if has("xread") && fails(&f.reads) || has("zmscore") && fails(&f.tombstones) {
 			for _, command := range commands {
 				command.SetErr(errTrouble)
 			}
@@ -86,6 +90,28 @@ func TestAFailedReadDoesNotEndTheTerm(t *testing.T) {
 	}
 	if n := r.counter("pollux_journal_cut_total", "undecodable"); n != 1 {
 		t.Errorf("%.0f entries are undecodable, want 1", n)
+	}
+}
+
+// Whatever number of entries is damaged, and however often they are replayed, the log stays readable, and all are counted.
+func TestDamagedEntriesDoNotFloodTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour)
+	log := w.logged()
+	r := w.record()
+	for range 120 {
+		if err := w.client.XAdd(t.Context(), &redis.XAddArgs{Stream: w.journal.Stream(), Values: []string{"e", "garbage"}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.poll(1, 2)
+	w.drained()
+	if n := r.counter("pollux_journal_cut_total", "undecodable"); n != 120 {
+		t.Errorf("%.0f entries are undecodable, want 120", n)
+	}
+	told := log.with("level=ERROR", "an entry of the journal is dropped")
+	if len(told) < 1 || len(told) > 3 { // one in ten seconds
+		t.Errorf("that is told %d times", len(told))
 	}
 }
 

@@ -108,7 +108,7 @@ func (x *examination) examine(ctx context.Context) {
 	x.database(ctx)
 	x.redis(ctx, "redis", x.config.Redis)
 	if x.config.JournalOwn {
-		x.redis(ctx, "journal_redis", x.config.JournalRedis)
+		x.redis(ctx, journalRedis, x.config.JournalRedis)
 	}
 	x.rrdcached(ctx)
 	x.machine()

@@ -9,7 +9,13 @@ import (
 
 	"pollux/cluster"
 	"pollux/config"
+	"pollux/journal"
+	"pollux/settings"
+	"pollux/store"
 )
+
+// journalRedis is the name of the findings about a Redis that the journal has for itself.
+const journalRedis = "journal_redis"
 
 // redis looks at one of the two Redis servers that a cluster may have.
 func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
@@ -44,6 +50,32 @@ func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
 		x.warn(name, "it asks for no password: whoever reaches it can change what is polled and measured; use the ACL user of docs/how-to/redis.md")
 	}
 	x.clock(ctx, client)
+	if (name == journalRedis) == x.config.JournalOwn {
+		x.journal(ctx, client)
+	}
+}
+
+// journal looks whether the logs keep what a replay may need.
+func (x *examination) journal(ctx context.Context, client cluster.Client) {
+	logs, inForce := journal.NewShards(client), store.ShardNumbers(x.values.Shards())
+	window := x.values.Seconds(settings.KeyRRDFlushWindow) + time.Minute
+	for _, number := range inForce {
+		status, err := logs.Shard(number).Status(ctx)
+		if err != nil {
+			x.fail("journal", err)
+			return
+		}
+		room := journal.Room(status.Oldest, status.Bytes, status.Limit/int64(len(inForce)))
+		switch {
+		case journal.Tight(room, window):
+			x.warn("journal", "shard %d has room for %s as entries come now, and should have it for 1.5 times %s: a kill of RRDCached could lose measurements; give Redis more memory",
+				number, room.Round(time.Second), window)
+		case room == 0:
+			x.fine("journal", "shard %d: %d entries, too young to tell whether there is room", number, status.Entries)
+		default:
+			x.fine("journal", "shard %d: %d entries, room for %s as they come now", number, status.Entries, room.Round(time.Second))
+		}
+	}
 }
 
 // memory looks at what would lose queues or measurements.

@@ -133,7 +133,7 @@ func TestDoctorIsContentWithAHealthySetup(t *testing.T) {
 		}
 		names = append(names, item["name"])
 	}
-	for _, name := range []string{"config", "identity", "db", "key", "redis", "clock", "rrdcached"} {
+	for _, name := range []string{"config", "identity", "db", "key", "redis", "clock", "journal", "rrdcached"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("no finding %s in %q", name, names)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,11 +36,13 @@ func (p *program) journalCommand() *cobra.Command {
 // journalJSON is the journal of one shard in JSON.
 type journalJSON struct {
 	Shard   int          `json:"shard"`
+	InForce bool         `json:"in_force"` // false for one that is not in rrd.shards any more, and has targets still
 	Entries int64        `json:"entries"`
 	Bytes   int64        `json:"bytes"`
 	Limit   int64        `json:"limit_bytes"`
 	Oldest  float64      `json:"oldest_seconds"`
 	Window  float64      `json:"window_seconds"`
+	Room    float64      `json:"room_seconds"` // until it is cut, as entries come now; 0 while not known
 	Lost    int64        `json:"cut_lost"`
 	AtRisk  int64        `json:"cut_acked"`
 	Targets []targetJSON `json:"targets"`
@@ -59,24 +62,16 @@ type targetJSON struct {
 
 func (p *program) journalStatus(ctx context.Context) error {
 	return p.withDesk(ctx, func(n *node, _ *producer.Desk) error {
-		shards := store.ShardNumbers(n.settings.Values().Shards())
-		all := make([]journalJSON, 0, len(shards))
-		for _, number := range shards {
-			status, err := n.shards.Shard(number).Status(ctx)
-			if err != nil {
-				return err
-			}
-			all = append(all, journalJSON{
-				Shard: number, Entries: status.Entries, Bytes: status.Bytes, Limit: status.Limit / int64(len(shards)), Oldest: status.Oldest.Seconds(), Lost: status.Lost, AtRisk: status.AtRisk,
-				Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow).Seconds(), Targets: n.targets(ctx, status, n.addresses(number)),
-			})
+		all, err := n.journals(ctx)
+		if err != nil {
+			return err
 		}
 		if p.asJSON {
 			return p.printJSON(items[journalJSON]{Items: all})
 		}
 		for i, shown := range all {
 			if len(all) > 1 {
-				fmt.Fprintf(p.out, "%sshard    %d\n", strings.Repeat("\n", min(i, 1)), shown.Shard)
+				fmt.Fprintf(p.out, "%sshard    %d%s\n", strings.Repeat("\n", min(i, 1)), shown.Shard, unless(shown.InForce, ", which is not in "+settings.KeyRRDShards))
 			}
 			if err := p.printJournal(shown); err != nil {
 				return err
@@ -84,6 +79,56 @@ func (p *program) journalStatus(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// journals are the logs of the shards in force, and of those that were taken out while a target of theirs was not forgotten.
+func (n *node) journals(ctx context.Context) ([]journalJSON, error) {
+	inForce := store.ShardNumbers(n.settings.Values().Shards())
+	owners, err := n.shards.Owners(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shards := slices.Concat(inForce, slices.Collect(maps.Values(owners)))
+	slices.Sort(shards)
+	all := []journalJSON{}
+	for _, number := range slices.Compact(shards) {
+		status, err := n.shards.Shard(number).Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		limit := status.Limit / int64(len(inForce))
+		shown := journalJSON{
+			Shard: number, InForce: slices.Contains(inForce, number), Entries: status.Entries, Bytes: status.Bytes, Limit: limit,
+			Oldest: status.Oldest.Seconds(), Lost: status.Lost, AtRisk: status.AtRisk, Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow).Seconds(),
+			Room: journal.Room(status.Oldest, status.Bytes, limit).Seconds(), Targets: n.targets(ctx, status, n.addresses(number)),
+		}
+		if !shown.InForce {
+			shown.Targets = append(shown.Targets, unwritten(shown, owners)...)
+		}
+		all = append(all, shown)
+	}
+	return all, nil
+}
+
+// unwritten are the targets of a shard that a recorder reached, and never wrote to.
+func unwritten(shown journalJSON, owners map[string]int) (targets []targetJSON) {
+	for _, id := range slices.Sorted(maps.Keys(owners)) {
+		if owners[id] == shown.Shard && !slices.ContainsFunc(shown.Targets, func(t targetJSON) bool { return t.ID == id }) {
+			targets = append(targets, targetJSON{ID: id, Note: forgetNote + id})
+		}
+	}
+	return targets
+}
+
+// forgetNote is followed by the id of a target.
+const forgetNote = "not in RRDCACHED or rrd.shards; if no node feeds it any more: pollux journal forget "
+
+// unless is text, or nothing where a condition holds.
+func unless(condition bool, text string) string {
+	if condition {
+		return ""
+	}
+	return text
 }
 
 // addresses are the RRDCached of a shard.
@@ -118,7 +163,7 @@ func (n *node) targets(ctx context.Context, status journal.Status, addresses []s
 		}
 		switch {
 		case one.Address == "" && len(notes) == 0:
-			one.Note = "not in RRDCACHED or rrd.shards; if no node feeds it any more: pollux journal forget " + t.ID
+			one.Note = forgetNote + t.ID
 		case one.Address == "":
 			one.Note = "not in RRDCACHED or rrd.shards, or one of those that do not answer"
 		case one.Recorder == "":
@@ -157,6 +202,7 @@ func (p *program) printJournal(shown journalJSON) error {
 	for _, line := range [][2]string{
 		{"entries", fmt.Sprintf("%d, the oldest is %s old", shown.Entries, orDefault(waited(time.Duration(shown.Oldest*float64(time.Second))), "0s"))},
 		{"memory", fmt.Sprintf("%s of %s at most", mebibytes(shown.Bytes), mebibytes(shown.Limit))},
+		{"room", shown.room()},
 		{"window", (time.Duration(shown.Window) * time.Second).String() + ", for which RRDCached may hold what it was sent"},
 		{"cut", fmt.Sprintf("%d lost, %d acknowledged but not known to be on disk", shown.Lost, shown.AtRisk)},
 	} {
@@ -170,6 +216,19 @@ func (p *program) printJournal(shown journalJSON) error {
 		})
 	}
 	return p.printTable([]string{"RRDCACHED", "TARGET", "LAG", "UNWRITTEN", "WRITE-OUT", "RECORDER", "NOTE"}, rows)
+}
+
+// room says how far the log is from being cut.
+func (j journalJSON) room() string {
+	room := time.Duration(j.Room * float64(time.Second))
+	switch {
+	case room == 0:
+		return "not known yet: the oldest entry must be 5 minutes old"
+	case j.InForce && journal.Tight(room, time.Duration(j.Window)*time.Second+time.Minute):
+		return "for " + waited(room) + " as entries come now, which is less than 1.5 windows: give Redis more memory"
+	default:
+		return "for " + waited(room) + " as entries come now"
+	}
 }
 
 func mebibytes(bytes int64) string {
@@ -187,14 +246,15 @@ func (p *program) journalForgetCommand() *cobra.Command {
 		Use: "forget TARGET", Short: "Stop keeping measurements for an RRDCached that is gone for good", Args: words(1),
 		Long: `Drops the cursor of an RRDCached that was taken out of RRDCACHED on every
 node. As long as it stands the journal keeps for it all that is measured, up to
-its limit. TARGET is the id that "pollux journal status" shows.`,
+its limit. TARGET is the id that "pollux journal status" shows. With the last one
+of a shard that was taken out of rrd.shards goes its log.`,
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withDesk(command.Context(), func(n *node, _ *producer.Desk) error {
 				target := strings.ToLower(args[0])
 				if err := p.confirm(yes, "what was not yet sent to target "+target+" will never be", "forget it"); err != nil {
 					return err
 				}
-				if err := n.shards.ForgetTarget(command.Context(), target); err != nil {
+				if err := n.shards.ForgetTarget(command.Context(), target, store.ShardNumbers(n.settings.Values().Shards())); err != nil {
 					return forgetAdvice(err)
 				}
 				fmt.Fprintf(p.out, "target %s is forgotten\n", target)

@@ -72,3 +72,38 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 		t.Errorf("the eventlog says %q", told)
 	}
 }
+
+// TestJournalOfAShardThatWasTakenOut has the target of a shard that is in rrd.shards no more: it is shown until it is forgotten, and then all is gone.
+func TestJournalOfAShardThatWasTakenOut(t *testing.T) {
+	t.Parallel()
+	const wrote, reached = "aaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbb"
+	redis := polluxtest.Redis(t)
+	s := migrated(t, "REDIS_SOCKET="+redis.Socket, "RRDCACHED="+polluxtest.RRDCached(t).Address)
+	redis.Must("HSET", "pollux:{journal:0}:owners", wrote, "1", reached, "1")
+	redis.Must("SADD", "pollux:{journal:1}:targets", wrote)
+	redis.Must("HSET", "pollux:{journal:1}:cursor:"+wrote, "acked", "0-0", "durable", "0-0")
+	redis.Must("XADD", "pollux:{journal:1}", "*", "e", "x")
+	shown := decode[items[object]](s.spawn("journal", "status", "--json")).Items
+	if len(shown) != 2 || shown[0]["in_force"] != true || shown[1]["in_force"] != false || shown[1]["shard"] != 1.0 || shown[1]["entries"] != 1.0 {
+		t.Fatalf("shown are %v", shown)
+	}
+	checkNames(t, shown[1])
+	if targets := targetsOf(shown[1]); len(targets) != 2 || targets[0]["target"] != wrote || targets[1]["target"] != reached {
+		t.Errorf("its targets are %v", targets)
+	}
+	page := s.spawn("journal", "status").works()
+	for _, part := range []string{"shard    1, which is not in rrd.shards\n", "pollux journal forget " + wrote, "pollux journal forget " + reached, "room     not known yet"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q:\n%s", part, page)
+		}
+	}
+	for _, target := range []string{wrote, reached} {
+		s.spawn("journal", "forget", target, "--yes").works()
+	}
+	if left := redis.Must("KEYS", "pollux:{journal:1}*"); left != "" {
+		t.Errorf("of the shard there is left %q", left)
+	}
+	if shown := decode[items[object]](s.spawn("journal", "status", "--json")).Items; len(shown) != 1 {
+		t.Errorf("shown are %v", shown)
+	}
+}

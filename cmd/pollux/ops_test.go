@@ -112,7 +112,7 @@ var (
 	leading   = []string{"leader", "nodes", "group_nodes", "group_devices", "slots_missed_total", "queue_tasks", "queue_latency_seconds", "queue_paused", "devices_overdue", "coverage_alarms", "events_dropped_total"}
 	consuming = []string{
 		"polls_total", "task_repeats_total", "poll_lateness_seconds", "poll_duration_seconds", "polls_in_flight", "workers",
-		"worker_seconds_total", "snmp_requests_total", "journal_entries", "journal_bytes", "journal_lag_seconds", "journal_cut_total",
+		"worker_seconds_total", "snmp_requests_total", "journal_entries", "journal_bytes", "journal_room_ratio", "journal_lag_seconds", "journal_cut_total",
 		"rrd_updates_total", "rrdcached_up", "rrdcached_queue_length",
 	}
 )
