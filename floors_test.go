@@ -17,7 +17,7 @@ var floors = map[string]int{
 	"cmd/pollux": 5,
 	"producer":   4, "consumer": 4, "web": 4, "standalone": 4,
 	"poller": 3, "billing": 3, "rrd": 3,
-	"store": 2, "journal": 2, "cluster": 2,
+	"store": 2, "journal": 2, "cluster": 2, "poller/definitions": 2,
 	"device": 1, "measurement": 1, "tasks": 1, "settings": 1, "ops": 1,
 	"snmp": 0, "ping": 0, "rrdcached": 0, "migrations": 0, "config": 0, "secret": 0,
 }
@@ -42,6 +42,7 @@ var doors = map[string][]string{
 	// producer and consumer name one type of it: asynq's constructors take our shared client.
 	"github.com/redis/go-redis": {"cluster", "journal", "web", "producer", "consumer"},
 	"github.com/spf13/cobra":    {"cmd/pollux"},
+	"go.yaml.in/yaml":           {"poller/definitions"},
 	"github.com/joho/godotenv":  {"config"},
 	"github.com/caarlos0/env":   {"config"},
 }

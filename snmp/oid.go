@@ -64,6 +64,9 @@ func parseArc(arc string) (uint64, bool) {
 	return value, value < 1<<32
 }
 
+// CompareIndexes orders the indexes of rows as the agent's tree does: 2 before 10.
+func CompareIndexes(a, b string) int { return compareNames(a, b) }
+
 // compareNames orders two canonical dotted names as the agent's tree does, arc
 // by arc and not letter by letter: negative when a comes first, 0 when equal.
 func compareNames(a, b string) int {

@@ -110,6 +110,20 @@ func (v Value) Int() (int64, bool) {
 	return int64(number), ok && number <= math.MaxInt64
 }
 
+// Number returns a number of any type, floats of net-snmp included; false for
+// other types and for a 32-bit type whose number does not fit into 32 bits. A
+// float may be infinite or no number at all.
+func (v Value) Number() (float64, bool) {
+	switch v.kind {
+	case TypeFloat, TypeDouble:
+		return math.Float64frombits(v.number), true
+	case TypeInteger:
+		return float64(int64(v.number)), true
+	}
+	n, ok := v.Uint()
+	return float64(n), ok
+}
+
 // Bytes returns the octets of an OCTET STRING or Opaque as they came (RFC 2578,
 // section 7.1.2), such as ifPhysAddress; nil for other types. Do not change them.
 func (v Value) Bytes() []byte {

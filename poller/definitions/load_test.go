@@ -1,0 +1,152 @@
+package definitions
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// folder writes files of definitions and returns their directory.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func load(t *testing.T, files map[string]string) (*Set, []Problem) {
+	t.Helper()
+	set, problems, err := Load(folder(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, problems
+}
+
+func TestEmbeddedDefinitionsAreSound(t *testing.T) {
+	t.Parallel()
+	set, problems, err := Load("")
+	if err != nil || len(problems) > 0 {
+		t.Fatalf("%v; problems %v", err, problems)
+	}
+	for _, o := range set.OSes() {
+		if o != set.Generic() && o.Type == "" || o != set.Generic() && len(o.Detect) == 0 {
+			t.Errorf("%s has no type or cannot be recognised", o.File())
+		}
+	}
+}
+
+const good = `
+os: mybox
+text: My box
+type: network
+detect:
+  - sysObjectID: 1.3.6.1.4.1.99999.1
+processors:
+  - scalars: 1.3.6.1.4.1.99999.2
+    columns: {usage: 1}
+    value: usage
+`
+
+func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
+	t.Parallel()
+	for reason, text := range map[string]string{
+		`line 6: "1.3.6.x" is no numeric OID`:       strings.Replace(good, "1.3.6.1.4.1.99999.1", "1.3.6.x", 1),
+		`line 6: ".1.3.6.1" is no numeric OID`:      strings.Replace(good, "1.3.6.1.4.1.99999.1", ".1.3.6.1", 1),
+		"line 6: error parsing regexp":              strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: '(unclosed'", 1),
+		"line 11: template":                         good + "    descr: \"CPU {\"\n",
+		`"nothing" is no column of this table`:      good + "    descr: \"CPU {nothing}\"\n",
+		`line 4: mapping values are not allowed`:    strings.Replace(good, "type: network", "type: net: work", 1),
+		`field colour not found`:                    good + "colour: red\n",
+		`"toaster" is none of`:                      strings.Replace(good, "network", "toaster", 1),
+		`there is no file mibs/nowhere.yaml`:        good + "include: [nowhere]\n",
+		`os is "mybox", the file's name says "box"`: good,
+		`one of table and scalars is needed`:        strings.Replace(good, "scalars:", "table: 1.3.6.1.4.1.99999.3\n    scalars:", 1),
+		"value is missing":                          strings.Replace(good, "    value: usage\n", "", 1),
+		`a rule needs sysObjectID`:                  strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
+	} {
+		name := "os/mybox.yaml"
+		if strings.Contains(reason, "file's name") {
+			name = "os/box.yaml"
+		}
+		set, problems := load(t, map[string]string{name: text, "os/other.yaml": strings.ReplaceAll(good, "mybox", "other")})
+		if len(problems) != 1 || !strings.HasSuffix(problems[0].File, name) || !strings.Contains(problems[0].Error(), reason) {
+			t.Errorf("want %q, got %v", reason, problems)
+		}
+		if set.Find("other") == nil || set.Find("linux") == nil || set.Find("mybox") != nil {
+			t.Errorf("%q: the other definitions are not there, or the wrong one is", reason)
+		}
+	}
+}
+
+func TestAllOfAFilesFaultsAreTold(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(folder(t, map[string]string{"os/mybox.yaml": strings.NewReplacer(
+		"1.3.6.1.4.1.99999.1", "router", "{usage: 1}", "{usage: one}").Replace(good)}), "os/mybox.yaml")
+	problem := Check(file)
+	if problem == nil || strings.Count(problem.Error(), file+": line ") != 2 {
+		t.Errorf("two faults give %v", problem)
+	}
+	if problem := Check(filepath.Join(folder(t, map[string]string{"os/mybox.yaml": good}), "os/mybox.yaml")); problem != nil {
+		t.Error(problem)
+	}
+	if Check(filepath.Join(t.TempDir(), "missing.yaml")) == nil {
+		t.Error("a missing file is sound")
+	}
+}
+
+func TestTheUsersDirectoryReplacesAndAdds(t *testing.T) {
+	t.Parallel()
+	embedded, _ := load(t, map[string]string{})
+	set, problems := load(t, map[string]string{
+		"os/mybox.yaml":      good + "include: [mytables]\n",
+		"os/linux.yaml":      strings.ReplaceAll(good, "mybox", "linux"),
+		"mibs/mytables.yaml": "mib: mytables\nsensors:\n  - scalars: 1.3.6.1.4.1.99999.4\n    columns: {t: 1}\n    class: temperature\n    value: t\n",
+	})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if len(set.OSes()) != len(embedded.OSes())+1 {
+		t.Errorf("%d operating systems, %d without the user's own", len(set.OSes()), len(embedded.OSes()))
+	}
+	if o := set.Find("linux"); o.Text != "My box" || o.Fallback {
+		t.Errorf("linux is still %q", o.Text)
+	}
+	own := set.Find("mybox").All()
+	if !slices.ContainsFunc(own.Sensors, func(s *Sensor) bool { return s.Type == "mytables" }) {
+		t.Error("the tables of the user's file are not there")
+	}
+	// A wrong file of the user leaves what is embedded.
+	set, problems = load(t, map[string]string{"os/linux.yaml": "os: linux\n"})
+	if len(problems) != 1 || set.Find("linux").Text != embedded.Find("linux").Text {
+		t.Errorf("problems %v, linux is %q", problems, set.Find("linux").Text)
+	}
+	if _, _, err := Load(filepath.Join(t.TempDir(), "nowhere")); err == nil {
+		t.Error("a directory that does not exist is taken")
+	}
+}
+
+func TestAnExcludedFileOfTablesIsNotTried(t *testing.T) {
+	t.Parallel()
+	count := func(text string) int {
+		set, problems := load(t, map[string]string{"os/mybox.yaml": text})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return len(set.Find("mybox").All().Sensors)
+	}
+	with, without := count(good), count(good+"exclude: {sensors: [entity-sensor]}\n")
+	if without >= with {
+		t.Errorf("%d tables of sensors with ENTITY-SENSOR-MIB, %d without", with, without)
+	}
+}
