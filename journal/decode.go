@@ -70,6 +70,9 @@ func (c *decoder) measurement(r *reader, m *measurement.Measurement, at int64) i
 	m.Kind = measurement.Kind(r.byte())
 	m.Instance += r.signed()
 	m.Generation = int(r.number(maxGeneration))
+	if m.Name = ""; m.Kind.Named() {
+		m.Name = string(r.bytes(int(r.number(maxName))))
+	}
 	m.Max ^= r.number(math.MaxUint64)
 	at += r.signed()
 	m.Time = time.UnixMilli(at)

@@ -15,8 +15,8 @@ import (
 // follows is an s2 block of the body. It goes up with every change that an older program
 // cannot read: an entry that holds a new kind of measurement carries a higher version
 // too. A program leaves entries of later versions to others, see errNewer. So an entry carries
-// the lowest version that can hold it: 1, or 2, which differs in its bounds only.
-const version = 2
+// the lowest version that can hold it: 1; 2, which differs in its bounds only; 3, which holds files with names.
+const version = 3
 
 // maxVersion is the last version that there can be; a byte beyond it is damage.
 const maxVersion = 15
@@ -56,12 +56,17 @@ func (c *encoder) encode(e *Entry) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(e.Measurements)))
 	var instance, at int64
 	var limit uint64
+	named := false
 	for i := range e.Measurements {
 		m := &e.Measurements[i]
 		ms := m.Time.UnixMilli()
 		b = append(b, byte(m.Kind))
 		b = binary.AppendVarint(b, m.Instance-instance)
 		b = binary.AppendUvarint(b, uint64(m.Generation))
+		if m.Kind.Named() {
+			named = true
+			b = append(binary.AppendUvarint(b, uint64(len(m.Name))), m.Name...)
+		}
 		b = binary.AppendUvarint(b, m.Max^limit)
 		b = binary.AppendVarint(b, ms-at)
 		b = appendValues(b, m.Values)
@@ -78,13 +83,16 @@ func (c *encoder) encode(e *Entry) ([]byte, error) {
 		c.packed = make([]byte, room)
 	}
 	c.packed = c.packed[:cap(c.packed)]
-	c.packed[0] = versionOf(len(e.Measurements), len(b))
+	c.packed[0] = versionOf(len(e.Measurements), len(b), named)
 	block := s2.Encode(c.packed[1:], b)
 	return c.packed[:1+len(block)], nil
 }
 
-// versionOf is the lowest version that holds so many measurements in so many bytes.
-func versionOf(measurements, body int) byte {
+// versionOf is the lowest version that holds so many measurements in so many bytes, some of them with names.
+func versionOf(measurements, body int, named bool) byte {
+	if named {
+		return 3
+	}
 	if measurements > measurements1 || body > body1 {
 		return 2
 	}

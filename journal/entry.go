@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"pollux/device"
 	"pollux/measurement"
@@ -21,6 +22,7 @@ const (
 	maxStep       = 86_400        // seconds
 	maxHeartbeat  = 10_000_000    // seconds
 	maxGeneration = 1_000_000
+	maxName       = 200 // bytes of a file's name, without generation and ending
 )
 
 // Bounds of an entry of version 1. What exceeds them is of version 2: a program
@@ -114,8 +116,15 @@ func checkMeasurement(m *measurement.Measurement) error {
 		return bad("generation %d", m.Generation)
 	case seconds < 1 || seconds > maxSeconds:
 		return bad("sample time %d", seconds)
+	case m.Kind.Named() != (m.Name != ""), len(m.Name) > maxName, strings.Contains(m.Name, "/"):
+		return bad("name %.80q of kind %d", m.Name, m.Kind)
 	case len(m.Values) != len(m.Kind.Sources()):
 		return bad("%d values for the %d sources of kind %d", len(m.Values), len(m.Kind.Sources()), m.Kind)
+	}
+	if m.Name != "" {
+		if err := rrdcached.CheckFile(m.Name); err != nil {
+			return fmt.Errorf("%w: name: %w", ErrEntry, err)
+		}
 	}
 	return nil
 }

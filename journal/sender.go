@@ -40,7 +40,7 @@ func (t *term) lines(e *Entry) []line {
 			values = append(values, value.Wire())
 		}
 		l := line{entry: e, sample: m, update: rrdcached.Update{
-			File:   measurement.Path(e.Dir, m.Kind, m.Instance, m.Generation),
+			File:   m.File(e.Dir, m.Generation),
 			Time:   m.Time,
 			Values: values[start:len(values):len(values)], Sources: t.sources[m.Kind],
 		}}

@@ -114,7 +114,7 @@ func (t *term) spoil(l *line, why error) {
 // of its directory loses its own values until it is found, and no other's. A file that is not there any more is errVanished.
 func (t *term) found(ctx context.Context, l *line, last float64) error {
 	m := l.sample
-	directory := t.files.hash(measurement.Path(l.entry.Dir, m.Kind, 0, m.Generation))
+	directory := t.files.hash(fmt.Sprintf("%s/%d/%d", l.entry.Dir, m.Kind, m.Generation))
 	if _, trusted := t.files.trusted[directory]; !trusted || t.files.spoiled(l.hash) {
 		if fits, err := t.fits(ctx, l); err != nil || !fits {
 			return err
@@ -189,7 +189,7 @@ func (t *term) olderGeneration(ctx context.Context, l *line) (source string, beg
 	m := l.sample
 	for g := m.Generation - 1; g >= max(0, m.Generation-maxBack); g-- {
 		older := *l
-		older.update.File = measurement.Path(l.entry.Dir, m.Kind, m.Instance, g)
+		older.update.File = m.File(l.entry.Dir, g)
 		results, err := t.probe(ctx, []*line{&older})
 		if err != nil {
 			return "", time.Time{}, err

@@ -67,7 +67,8 @@ func (v Value) Wire() rrdcached.Value {
 // sources of its kind, in their order, all read at Time.
 type Measurement struct {
 	Kind       Kind
-	Instance   int64     // port id for KindPort, 0 for what a device has once
+	Instance   int64     // port id for KindPort, id of a component for its kinds, 0 for what a device has once
+	Name       string    // of the file, without generation and ending, for kinds that are named; else ""
 	Generation int       // of the file: 0, and one more each time its step or maximum had to change
 	Max        uint64    // maximum of the sources of a KindPort file, units per second; 0 for other kinds
 	Time       time.Time // middle between sending and receiving the PDU that carried the values

@@ -65,7 +65,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"", ".rrd", "processor-hr-1.rrd", "port-id.rrd", "port-id0.rrd", "port-id07.rrd", "port-id7-g0.rrd", "port-id7-g01.rrd", "port-id7.rrd.bak",
+		"", ".rrd", "processor.rrd", "fan-hr-1.rrd", "sensor-a/b.rrd", "port-id.rrd", "port-id0.rrd", "port-id07.rrd", "port-id7-g0.rrd", "port-id7-g01.rrd", "port-id7.rrd.bak",
 		"port-id7-adsl.rrd", "port-id99999999999999999999.rrd", "uptime-g.rrd", "Uptime.rrd", "_pollux.rrd", "uptime.rrd\n",
 	} {
 		if _, _, _, ours := measurement.ParseName(name); ours {
