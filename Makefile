@@ -15,7 +15,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 DURATION ?=
 DEMO_DIR ?= ./demo-data
 BENCHTIME ?= 1s
-FAULTS_AT_ONCE ?= 5
+FAULTS_AT_ONCE ?= 4
 FAULTS_DATA_AT_ONCE ?= 15
 FUZZTIME ?= 60s
 FUZZ_WORKERS ?= 2
@@ -53,7 +53,11 @@ test-race: test-packages ## Run all tests under the race detector
 .PHONY: faults
 faults: test-packages ## Freeze, kill and part the processes of clusters under load; at most 25 minutes
 	@packaging/apt.sh iproute2
-	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_AT_ONCE) -run '^TestFault' -v ./cmd/pollux
+	go test -tags faults -c -o bin/faults.test ./cmd/pollux
+	@# Redis is away for ten minutes in which nothing happens: that test runs beside all others.
+	@cd cmd/pollux && { ../../bin/faults.test -test.timeout 25m -test.v -test.run '^TestFaultRedisAway$$' & away=$$!; code=0; \
+	../../bin/faults.test -test.timeout 25m -test.v -test.parallel $(FAULTS_AT_ONCE) -test.run '^TestFault' -test.skip '^TestFaultRedisAway$$' || code=1; \
+	wait $$away || code=1; exit $$code; }
 
 .PHONY: faults-data
 faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes
@@ -85,7 +89,7 @@ bench: test-packages ## CPU, allocations and PDUs per device
 	@./packaging/bench.sh $(BENCHTIME)
 
 .PHONY: corpus
-corpus: build ## Compare ports read from recorded devices with what is expected; CORPUS=DIR
+corpus: build ## Compare what is read from recorded devices with what is expected; CORPUS=DIR
 	@command -v python3 >/dev/null || packaging/apt.sh python3
 	@[ -n "$(CORPUS)" ] || { echo "say where the recordings are: make corpus CORPUS=DIR"; exit 2; }
 	@./packaging/corpus.sh "$(CORPUS)"

@@ -171,6 +171,10 @@ func TestEveryTypeOfEventIsKnownAndDescribed(t *testing.T) {
 	}
 	// The status of a device is the type of the event about it.
 	written = append(written, string(device.StatusUp), string(device.StatusDown), string(device.StatusAuth))
+	// So is the kind of a component.
+	for _, kind := range device.ComponentKinds() {
+		written = append(written, string(kind))
+	}
 	slices.Sort(written)
 	written = slices.Compact(written)
 	if !slices.Equal(written, device.EventTypes()) {

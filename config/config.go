@@ -28,7 +28,9 @@ type Config struct {
 	OpsListen string // POLLUX_OPS_LISTEN; "" means the default of the role
 	WebListen string // POLLUX_WEB_LISTEN; "" means the default
 	DataDir   string // POLLUX_DATA_DIR
-	LogLevel  string // POLLUX_LOG_LEVEL: debug, info, warn, error
+	// Definitions is the user's own directory of OS definitions (POLLUX_DEFINITIONS_DIR), "" for none.
+	Definitions string
+	LogLevel    string // POLLUX_LOG_LEVEL: debug, info, warn, error
 
 	File string // the .env file that was read, "" for none
 }

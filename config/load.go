@@ -48,6 +48,7 @@ type raw struct {
 	OpsListen     string   `env:"POLLUX_OPS_LISTEN"`
 	WebListen     string   `env:"POLLUX_WEB_LISTEN"`
 	DataDir       string   `env:"POLLUX_DATA_DIR"`
+	Definitions   string   `env:"POLLUX_DEFINITIONS_DIR"`
 	LogLevel      string   `env:"POLLUX_LOG_LEVEL"`
 	EnvFile       string   `env:"POLLUX_ENV_FILE"`
 	Redis         rawRedis `envPrefix:"REDIS_"`
@@ -96,7 +97,7 @@ func Load(file string, environ []string) (Config, error) {
 // known refuses names that start like ours and are none of ours: a misspelt
 // variable must not pass for a default.
 func known(variables map[string]string) error {
-	ours := []string{"POLLUX_OPS_LISTEN", "POLLUX_WEB_LISTEN", "POLLUX_DATA_DIR", "POLLUX_LOG_LEVEL", "POLLUX_ENV_FILE"}
+	ours := []string{"POLLUX_OPS_LISTEN", "POLLUX_WEB_LISTEN", "POLLUX_DATA_DIR", "POLLUX_DEFINITIONS_DIR", "POLLUX_LOG_LEVEL", "POLLUX_ENV_FILE"}
 	var unknown []string
 	for name := range variables {
 		if strings.HasPrefix(name, "POLLUX_") && !slices.Contains(ours, name) {
@@ -111,7 +112,7 @@ func known(variables map[string]string) error {
 }
 
 func (r raw) config() (Config, error) {
-	c := Config{NodeID: r.NodeID, OpsListen: r.OpsListen, WebListen: r.WebListen, DataDir: r.DataDir, LogLevel: r.LogLevel}
+	c := Config{NodeID: r.NodeID, OpsListen: r.OpsListen, WebListen: r.WebListen, DataDir: r.DataDir, Definitions: r.Definitions, LogLevel: r.LogLevel}
 	var err error
 	if c.AppKey, err = appKey(r.AppKey, r.PreviousKeys); err != nil {
 		return Config{}, err

@@ -64,6 +64,11 @@ func (c *Consumer) followAgents(ctx context.Context) {
 // one the task goes back into its queue for a moment, so that it holds no
 // worker. Without an answer of Redis the poll goes on: the bound only spares the agent.
 func (c *Consumer) enterAgent(t *turn, d device.Device) (leave func(), err error) {
+	return c.enterAgentOf(t.DeviceID, d, c.deps.Settings().Int(settings.KeyAddressInFlight), t.budget(c.deps.Clock.Now()))
+}
+
+// enterAgentOf does it for work on a device that lasts so long at most, where the agent has so many places.
+func (c *Consumer) enterAgentOf(id int64, d device.Device, places int, lasts time.Duration) (leave func(), err error) {
 	agent := agentOf(d)
 	if !c.shared.has(agent) {
 		return func() {}, nil
@@ -72,10 +77,10 @@ func (c *Consumer) enterAgent(t *turn, d device.Device) (leave func(), err error
 	defer cancel()
 	values := c.deps.Settings()
 	gap := time.Duration(values.Int(settings.KeyAddressGap)) * time.Millisecond
-	leave, ok, err := c.deps.Agents.Enter(ctx, agent, values.Int(settings.KeyAddressInFlight), gap, t.budget(c.deps.Clock.Now()))
+	leave, ok, err := c.deps.Agents.Enter(ctx, agent, places, gap, lasts)
 	switch {
 	case err != nil:
-		c.log.Debug("polled without a place at the agent", "device", t.DeviceID, "err", err)
+		c.log.Debug("polled without a place at the agent", "device", id, "err", err)
 		return leave, nil
 	case !ok:
 		return nil, errAgentBusy

@@ -29,6 +29,8 @@ import (
 type Store interface {
 	// PollTarget reads a device and all its ports; store.ErrNotFound when there is no such device.
 	PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error)
+	// Components lists the components of a device.
+	Components(ctx context.Context, deviceID int64) ([]device.Component, error)
 	// SavePoll keeps what a poll found, unless a newer poll was saved.
 	SavePoll(ctx context.Context, poll device.Poll) error
 	// SharedAgents lists the SNMP agents, "host:port" in lower case, that more than one device asks.
@@ -73,7 +75,7 @@ type Config struct {
 	Workers func() int // workers of this node alone; 0, or nil, leaves it to the settings
 }
 
-// Deps are what a consumer works with. All are needed but Dial and JournalID.
+// Deps are what a consumer works with. All are needed but Dial, JournalID and Discovering.
 type Deps struct {
 	Store      Store
 	Journal    Journal
@@ -86,6 +88,8 @@ type Deps struct {
 	Dial       func(ctx context.Context, t snmp.Target) (Session, error) // nil means snmp.Dial, counted in the metrics
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
+
+	Discovering *Discovering // nil: this node discovers no devices
 }
 
 // Consumer runs the polls of one node.
@@ -106,6 +110,8 @@ type Consumer struct {
 	futures   ops.Seldom // samples that are ahead of the journal's clock
 	panics    ops.Seldom
 	secrets   ops.Seldom // of devices, that do not open
+
+	discoveryFailures ops.Seldom
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish

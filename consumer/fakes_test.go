@@ -35,6 +35,8 @@ type fakeStore struct {
 	hang    bool
 	asked   int
 	agents  []string // that are shared
+
+	components []device.Component // of every device
 }
 
 func (s *fakeStore) PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error) {
@@ -53,6 +55,12 @@ func (s *fakeStore) PollTarget(ctx context.Context, id int64) (device.Device, []
 		return d, nil, store.ErrNotFound
 	}
 	return d, []device.Port{{ID: 1, DeviceID: id}}, nil
+}
+
+func (s *fakeStore) Components(context.Context, int64) ([]device.Component, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.components, s.err
 }
 
 func (s *fakeStore) SavePoll(_ context.Context, p device.Poll) error {

@@ -170,7 +170,8 @@ func (c *Consumer) lockDevice(t *turn) (release func(), err error) {
 // target reads whom to ask and how. A task of a device that has gone, or went
 // to another group, is left: the group's own nodes reach the device.
 func (c *Consumer) target(t *turn) (poller.Target, error) {
-	d, ports, err := c.inventory.read(c.reading, t.DeviceID)
+	found, err := c.inventory.read(c.reading, t.DeviceID)
+	d := found.device
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return poller.Target{}, errRemoved
@@ -186,7 +187,7 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 	case d.Group != t.group:
 		return poller.Target{}, errMoved
 	default:
-		return c.recall(t, c.apply(poller.Target{Device: d, Ports: ports})), nil
+		return c.recall(t, c.apply(poller.Target{Device: d, Ports: found.ports, Components: found.components})), nil
 	}
 }
 

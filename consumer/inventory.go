@@ -45,45 +45,87 @@ type inventory struct {
 	mu     sync.Mutex
 	copies map[int64]*list.Element // of target
 	used   *list.List              // most recently used first
-	ports  int                     // in all copies
+	ports  int                     // and components in all copies
 	retry  time.Time               // before it the database is not asked
 	away   bool
 }
 
 // target is a copy.
 type target struct {
-	device device.Device
-	ports  []device.Port
+	device     device.Device
+	ports      []device.Port
+	components []device.Component // shared, they do not change
+
+	// The device's before its components were read: they may be newer, never older.
+	discovered time.Time
+	generation int
 }
+
+// componentSize is what a component takes in ports, about: it has more texts.
+const componentSize = 3
+
+// size is what a copy counts for, in ports.
+func (t target) size() int { return len(t.ports) + componentSize*len(t.components) }
 
 func newInventory(s Store, m *metrics, log *slog.Logger) *inventory {
 	return &inventory{store: s, metrics: m, log: log, copies: map[int64]*list.Element{}, used: list.New()}
 }
 
-// read returns a device and its ports, from the copies when the store fails.
-// The error is store.ErrNotFound when the store says so, else the store's
+// read returns a device with its ports and components, from the copies when the
+// store fails. Components change at discoveries only: they are read anew when the device
+// was discovered since. The error is store.ErrNotFound when the store says so, else the store's
 // error when there is no copy.
-func (i *inventory) read(ctx context.Context, id int64) (device.Device, []device.Port, error) {
+func (i *inventory) read(ctx context.Context, id int64) (target, error) {
 	var found target
 	err := i.ask(ctx, readTimeout, func(ctx context.Context) (err error) {
 		found.device, found.ports, err = i.store.PollTarget(ctx, id)
 		return err
 	})
+	if err == nil {
+		found, err = i.complete(ctx, found)
+	}
 	switch {
 	case err == nil:
 		i.keep(found)
 		i.metrics.targets.WithLabelValues(sourceDatabase).Inc()
-		return found.device, found.ports, nil
+		return found, nil
 	case errors.Is(err, store.ErrNotFound):
 		i.forget(id)
-		return device.Device{}, nil, err
+		return target{}, err
 	}
 	found, known := i.copy(id)
 	if !known {
-		return device.Device{}, nil, err
+		return target{}, err
 	}
 	i.metrics.targets.WithLabelValues(sourceCopy).Inc()
-	return found.device, found.ports, nil
+	return found, nil
+}
+
+// complete adds the components: those of the copy, unless the device was
+// discovered since or has a new interval. Then the device is read once more after them:
+// should the interval change in between, the poll knows the old files under the new
+// interval, never new files under the old one.
+func (i *inventory) complete(ctx context.Context, found target) (target, error) {
+	id := found.device.ID
+	former, known := i.copy(id)
+	switch {
+	case found.device.DiscoveredAt.IsZero():
+		return found, nil
+	case known && former.discovered.Equal(found.device.DiscoveredAt) && former.generation == found.device.Generation:
+		found.components, found.discovered, found.generation = former.components, former.discovered, former.generation
+		return found, nil
+	}
+	found.discovered, found.generation = found.device.DiscoveredAt, found.device.Generation
+	err := i.ask(ctx, readTimeout, func(ctx context.Context) error {
+		components, err := i.store.Components(ctx, id)
+		if err != nil {
+			return err
+		}
+		found.device, found.ports, err = i.store.PollTarget(ctx, id)
+		found.components = components
+		return err
+	})
+	return found, err
 }
 
 // save hands a poll to the store. When that fails it is counted, and the copy
@@ -180,7 +222,7 @@ func (i *inventory) keep(found target) {
 	i.drop(found.device.ID)
 	found.ports = slices.Clone(found.ports)
 	i.copies[found.device.ID] = i.used.PushFront(found)
-	i.ports += len(found.ports)
+	i.ports += found.size()
 	for i.used.Len() > maxCopies || i.ports > maxCopiedPorts {
 		i.drop(i.used.Back().Value.(target).device.ID)
 	}
@@ -212,7 +254,7 @@ func (i *inventory) drop(id int64) {
 	if !known {
 		return
 	}
-	i.ports -= len(i.used.Remove(element).(target).ports)
+	i.ports -= i.used.Remove(element).(target).size()
 	delete(i.copies, id)
 	i.metrics.copies.Set(float64(len(i.copies)))
 }

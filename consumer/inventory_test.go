@@ -26,8 +26,8 @@ func TestDatabaseAwayCostsNoMeasurement(t *testing.T) {
 	if r.metric(t, "pollux_poll_targets_total", "source=copy") != 1 || r.metric(t, "pollux_poll_saves_total", "result=failed") != 1 {
 		t.Error("the copy or the failed save is not counted")
 	}
-	if d, _, err := r.inventory.read(t.Context(), 1); err != nil || d.PolledSlot == 0 {
-		t.Errorf("the copy does not go on: %+v, %v", d, err)
+	if found, err := r.inventory.read(t.Context(), 1); err != nil || found.device.PolledSlot == 0 {
+		t.Errorf("the copy does not go on: %+v, %v", found.device, err)
 	}
 }
 
@@ -43,12 +43,12 @@ func TestHangingDatabaseHoldsNoWorkers(t *testing.T) {
 		}
 		r.clock.offset.Add(int64(time.Minute))
 		r.store.hang = true
-		if _, _, err := r.inventory.read(t.Context(), 1); err != nil {
+		if _, err := r.inventory.read(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		for id := range int64(5) {
-			if _, _, err := r.inventory.read(t.Context(), id+1); err != nil {
+			if _, err := r.inventory.read(t.Context(), id+1); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,7 +14,8 @@ import (
 // The labels of the metrics. All sets are fixed but the poller groups, which
 // are those that this node was assigned to.
 const (
-	kindPoller = "poller"
+	kindPoller    = "poller"
+	kindDiscovery = "discovery"
 
 	repeatFinished  = "finished"  // the slot was finished before: a lost acknowledgement, a second offer
 	repeatOvertaken = "overtaken" // another node finished the slot while this one polled
@@ -65,6 +66,8 @@ type metrics struct {
 	targets       *prometheus.CounterVec   // source
 	saves         *prometheus.CounterVec   // result
 	copies        prometheus.Gauge
+	discoveries   *prometheus.CounterVec // result
+	refused       prometheus.Counter
 	reappended    *prometheus.CounterVec // result
 }
 
@@ -96,13 +99,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		copies: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "pollux", Name: "poll_target_copies", Help: "Devices that this node keeps a copy of for when the database is away.",
 		}),
-		reappended: counter("journal_reappended_total", "Polls that another Redis lacked and that were appended again, by result.", "result"),
-		saves:      counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "pollux", Name: "values_refused_total", Help: "Values of components that cannot be, and were not kept.",
+		}),
+		reappended:  counter("journal_reappended_total", "Polls that another Redis lacked and that were appended again, by result.", "result"),
+		discoveries: counter("discoveries_total", "Discoveries that ended on this node, by result.", "result"),
+		saves:       counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
 	}
 	m.exposeFixed()
 	return m, errors.Join(r.Register(m.polls), r.Register(m.skips), r.Register(m.repeats), r.Register(m.handBacks), r.Register(m.lateness),
 		r.Register(m.duration), r.Register(m.flying), r.Register(m.workers), r.Register(m.workerSeconds),
-		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies))
+		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies), r.Register(m.discoveries), r.Register(m.refused))
 }
 
 // exposeFixed makes every counter visible before anything is counted.
@@ -131,6 +138,13 @@ func (m *metrics) exposeFixed() {
 		m.reappended.WithLabelValues(string(result)).Add(0)
 	}
 	m.workerSeconds.WithLabelValues(kindPoller).Add(0)
+	m.workerSeconds.WithLabelValues(kindDiscovery).Add(0)
+	for _, outcome := range outcomes[:4] {
+		m.discoveries.WithLabelValues(string(outcome)).Add(0)
+	}
+	for _, result := range []string{discoverySkipped, discoveryFailed} {
+		m.discoveries.WithLabelValues(result).Add(0)
+	}
 	m.duration.WithLabelValues(wholePoll)
 }
 

@@ -31,6 +31,10 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer c.interrupt()
 	defer context.AfterFunc(ctx, func() { c.drain(); c.interrupt() })()
+	components, err := deps.Store.Components(ctx, id) // before the device, as store.PollTarget reads the ports
+	if err != nil {
+		return Once{}, fmt.Errorf("read device %d: %w", id, err)
+	}
 	d, ports, err := deps.Store.PollTarget(ctx, id)
 	if err != nil {
 		return Once{}, fmt.Errorf("read device %d: %w", id, err)
@@ -48,7 +52,7 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer release()
 	c.slotState(t)
-	target := c.recall(t, c.apply(poller.Target{Device: d, Ports: ports}))
+	target := c.recall(t, c.apply(poller.Target{Device: d, Ports: ports, Components: components}))
 	reading, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	result.Report = c.ask(reading, target, func() {})

@@ -74,6 +74,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	guard.Go(func() { c.guardJournal(guarding) })
 	guard.Go(func() { c.followAgents(guarding) })
 	var lanes []*lane
+	var discovery *lane
 	var served plan
 	tick := time.NewTicker(planEvery)
 	defer tick.Stop()
@@ -86,10 +87,17 @@ func (c *Consumer) Run(ctx context.Context) error {
 				served = wanted
 			}
 		}
+		var err error
+		if discovery, err = c.swapDiscovery(discovery, served, &retiring); err != nil {
+			c.log.Error("the queues of discoveries cannot be served; the next attempt is soon", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
+	}
+	if discovery != nil {
+		lanes = append(lanes, discovery)
 	}
 	c.finish(lanes, &retiring)
 	return nil

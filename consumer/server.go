@@ -21,6 +21,8 @@ const (
 	// poll's lateness. Many queues are looked at less often, since each look is a call.
 	checkEvery         = 200 * time.Millisecond
 	checkEveryPerQueue = 2 * time.Millisecond
+	// discoveryLookEvery is the same for discoveries, for which nobody waits.
+	discoveryLookEvery = 2 * time.Second
 	forwardEvery       = time.Second
 	// shutdownTimeout is asynq's own limit; what still runs then goes back into its queue.
 	shutdownTimeout = drainLimit + time.Second
@@ -36,15 +38,20 @@ type server struct {
 // "default" when it is given none. all is how many groups this node serves:
 // the more they are, the less often each is looked at.
 func (c *Consumer) serve(groups []int64, workers, all int) (*server, error) {
+	return c.serveKind(tasks.KindPoller, groups, workers, max(checkEvery, time.Duration(all)*checkEveryPerQueue), c.HandlePoll)
+}
+
+// serveKind starts a server for the queues of a kind of some groups, at least one. look is how often empty ones are looked at.
+func (c *Consumer) serveKind(kind string, groups []int64, workers int, look time.Duration, handle func(context.Context, *asynq.Task) error) (*server, error) {
 	queues := make(map[string]int, len(groups))
 	for _, group := range groups {
-		queues[tasks.Queue(tasks.KindPoller, group)] = 1
+		queues[tasks.Queue(kind, group)] = 1
 	}
 	s := &server{}
 	s.asynq = asynq.NewServerFromRedisClient(c.deps.Redis, asynq.Config{
 		Concurrency:              workers,
 		Queues:                   queues,
-		TaskCheckInterval:        max(checkEvery, time.Duration(all)*checkEveryPerQueue),
+		TaskCheckInterval:        look,
 		DelayedTaskCheckInterval: forwardEvery,
 		ShutdownTimeout:          shutdownTimeout,
 		RetryDelayFunc:           retryDelay,
@@ -56,7 +63,7 @@ func (c *Consumer) serve(groups []int64, workers, all int) (*server, error) {
 	handler := func(ctx context.Context, task *asynq.Task) error {
 		s.tasks.Add(1)
 		defer s.tasks.Add(-1)
-		return c.HandlePoll(ctx, task)
+		return handle(ctx, task)
 	}
 	if err := s.asynq.Start(asynq.HandlerFunc(handler)); err != nil {
 		return nil, fmt.Errorf("start the task server: %w", err)

@@ -175,6 +175,7 @@ func (c *Consumer) count(t *turn, report poller.Report) {
 	for _, module := range report.Modules {
 		c.metrics.duration.WithLabelValues(module.Name).Observe(module.Duration.Seconds())
 	}
+	c.metrics.refused.Add(float64(report.Poll.Refused))
 	c.metrics.duration.WithLabelValues(wholePoll).Observe(report.Poll.Duration.Seconds())
 }
 

@@ -50,6 +50,11 @@ type Device struct {
 	LastOutcome  Outcome
 	CreatedAt    time.Time
 
+	DiscoveredAt      time.Time // zero when it never was
+	DiscoveryDuration time.Duration
+	DiscoveryOutcome  Outcome
+	DiscoveryReason   string
+
 	Facts Facts
 }
 
@@ -64,6 +69,7 @@ type Facts struct {
 	Hardware    string
 	Version     string
 	Serial      string
+	Features    string        // of its software, such as the licence
 	Uptime      time.Duration // the longest of sysUpTime and snmpEngineTime
 }
 

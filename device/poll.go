@@ -44,7 +44,7 @@ func Severities() []Severity {
 
 // EventTypes are the types of the events that this version writes.
 func EventTypes() []string {
-	return []string{"auth", "coverage", "down", "interface", "journal", "key", "node", "poller_group", "queue", "reboot", "settings", "system", "up"}
+	return []string{"auth", "coverage", "down", "host", "interface", "journal", "key", "mempool", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
 }
 
 // Event is a line of the eventlog.
@@ -77,7 +77,9 @@ type Poll struct {
 	Duration      time.Duration
 	Facts         *Facts // nil when the core module gave nothing
 	Ports         []PortReading
-	PortsComplete bool // the port tables were read to their end: ports absent from them count as missed
+	PortsComplete bool               // the port tables were read to their end: ports absent from them count as missed
+	Components    []ComponentReading // those that were measured
+	Refused       int                // values of components that cannot be
 	Events        []Event
 	Node          string
 }

@@ -3,6 +3,8 @@ package poller
 import (
 	"regexp"
 	"strings"
+
+	"pollux/poller/definitions"
 )
 
 // operNotPresent is the ifOperStatus of a port whose hardware is missing (RFC 2863).
@@ -25,8 +27,8 @@ var (
 )
 
 // isPort says whether a row becomes a port. The inventory's ports have passed
-// before: only their state can take them away.
-func (r *row) isPort() bool {
+// before: only their state can take them away. rules are those of the OS, nil for none.
+func (r *row) isPort(rules *definitions.Ports) bool {
 	if r.number(fieldOperStatus) == operNotPresent {
 		return false
 	}
@@ -44,7 +46,8 @@ func (r *row) isPort() bool {
 	if !strings.Contains(descr, goodDescr) && (badDescrPattern.MatchString(descr) || containsAny(descr, badDescr)) {
 		return false
 	}
-	return !containsAny(strings.ToLower(ifType(r.number(fieldType))), badType)
+	kind := ifType(r.number(fieldType))
+	return !containsAny(strings.ToLower(kind), badType) && !rules.Skips(descr, r.text(fieldName), kind)
 }
 
 func containsAny(s string, words []string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"pollux/measurement"
+	"pollux/poller/definitions"
 )
 
 // Inspection is all that one poll of a device reads, as an object for people
@@ -16,7 +17,9 @@ type Inspection struct {
 	Hardware    string          `json:"hardware,omitempty"`
 	Version     string          `json:"version,omitempty"`
 	Serial      string          `json:"serial,omitempty"`
+	Features    string          `json:"features,omitempty"`
 	Ports       []InspectedPort `json:"ports,omitempty"`
+	Components
 }
 
 // InspectedPort is one port of an Inspection. Speeds are bits per second; counters are as read.
@@ -49,21 +52,25 @@ type InspectedPort struct {
 	IfOutMulticast    *uint64 `json:"ifOutMulticastPkts,omitempty"`
 }
 
-// Inspect reads a device as Poll does, but knows no inventory: the ports of the
-// target are ignored and every row that is a port is shown. The Report says how it went.
-func Inspect(ctx context.Context, s Session, t Target) (Inspection, Report) {
+// Inspect reads a device as one discovery and one poll do, but knows no
+// inventory: the ports of the target are ignored and every row that is a port is
+// shown. The Report says how it went.
+func Inspect(ctx context.Context, s Session, t Target, set *definitions.Set) (Inspection, Report) {
 	t.Ports = nil
-	report, c := poll(ctx, s, t, modules())
+	f := newFinder(s, set)
+	all := append([]Module{coreModule{}, osModule{}, portsModule{}}, discoveryModules()...)
+	report, c := poll(ctx, s, t, f, all)
 	var found Inspection
 	if facts := report.Poll.Facts; facts != nil {
 		found = Inspection{
 			OS: facts.OS, SysName: facts.SysName, SysObjectID: facts.SysObjectID, SysDescr: facts.SysDescr,
-			Hardware: facts.Hardware, Version: facts.Version, Serial: facts.Serial,
+			Hardware: facts.Hardware, Version: facts.Version, Serial: facts.Serial, Features: facts.Features,
 		}
 	}
 	for i := range c.ports {
 		found.Ports = append(found.Ports, inspected(&c.ports[i]))
 	}
+	found.Components = inspectedComponents(f.found.Components)
 	return found, report
 }
 

@@ -8,12 +8,12 @@ import (
 func TestInspection(t *testing.T) {
 	t.Parallel()
 	objects := mib{}.system(100).row(7, with(ethernet("a"), "x18", "4|", "15", "")).row(8, map[string]string{"2": "4|b"})
-	found, report := Inspect(t.Context(), serveOne(t, objects), Target{})
+	found, report := Inspect(t.Context(), serveOne(t, objects), Target{}, defined(t, ""))
 	text, err := json.Marshal(found)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"sysName":"sw1","sysObjectID":"1.3.6.1.4.1.9.1.1208","sysDescr":"Test switch","ports":[` +
+	const want = `{"os":"testbox","sysName":"sw1","sysObjectID":"1.3.6.1.4.1.9.1.1208","sysDescr":"Test switch","ports":[` +
 		`{"ifIndex":7,"ifName":"a","ifDescr":"Ethernet a","ifAlias":"Ethernet a","ifType":"ethernetCsmacd","ifMtu":1500,` +
 		`"ifSpeed":10000000000,"ifAdminStatus":"up","ifOperStatus":"up","ifPhysAddress":"0200000000ff","ifLastChange":100,` +
 		`"ifInOctets":5000000006,"ifOutOctets":5000000010,"ifInErrors":14,"ifOutErrors":20,"ifInUcastPkts":7,` +

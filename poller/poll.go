@@ -21,10 +21,12 @@ type Session interface {
 
 // Target is what is polled: the device and its ports as the inventory holds them.
 type Target struct {
-	Device  device.Device
-	Ports   []device.Port // all of them, disabled and vanished ones too
-	Timeout time.Duration // of one try of the first request; 1 s when it is not positive
-	Retries int           // tries of the first request after the first try
+	Device device.Device
+	Ports  []device.Port // all of them, disabled and vanished ones too
+	// Components are those that discoveries found, disabled and vanished ones too.
+	Components []device.Component
+	Timeout    time.Duration // of one try of the first request; 1 s when it is not positive
+	Retries    int           // tries of the first request after the first try
 	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.
 	// What restarted after it does not go on from them. It need not be exact: an earlier time costs a slot of a port that restarted shortly before.
 	Since time.Time
@@ -60,26 +62,27 @@ type Context struct {
 	Report  *Report
 	Uptime  snmp.Variable // sysUpTime.0 as the first request brought it; it need not exist
 
-	rebooted  bool   // the agent started anew since the last poll that the inventory knows
-	restarted bool   // it did so since the last samples
-	standing  bool   // its uptime does not go on: it says nothing about what restarted
-	unbounded int    // ports whose octets say nothing, see bound
-	ports     []port // every port of the device that passed the filters, with what was read of it
+	rebooted  bool    // the agent started anew since the last poll that the inventory knows
+	restarted bool    // it did so since the last samples
+	standing  bool    // its uptime does not go on: it says nothing about what restarted
+	unbounded int     // ports whose octets say nothing, see bound
+	ports     []port  // every port of the device that passed the filters, with what was read of it
+	finder    *finder // of a discovery; nil in a poll
 }
 
-// Poll polls one device: the first request, then the modules core and ports.
+// Poll polls one device: the first request, then the modules core and ports, and those of the components that it has.
 // It ends when ctx does; what was read by then is in the report.
 func Poll(ctx context.Context, s Session, t Target) Report {
-	report, _ := poll(ctx, s, t, modules())
+	report, _ := poll(ctx, s, t, nil, modules())
 	return report
 }
 
-func modules() []Module { return []Module{coreModule{}, portsModule{}} }
+func modules() []Module { return append([]Module{coreModule{}, portsModule{}}, componentsModules()...) }
 
-func poll(ctx context.Context, s Session, t Target, modules []Module) (Report, *Context) {
+func poll(ctx context.Context, s Session, t Target, f *finder, modules []Module) (Report, *Context) {
 	start := time.Now()
 	report := Report{FirstRequest: start, Poll: device.Poll{DeviceID: t.Device.ID, At: start}}
-	c := &Context{Session: s, Target: t, Report: &report}
+	c := &Context{Session: s, Target: t, Report: &report, finder: f}
 	if c.alive(ctx) {
 		report.Poll.Outcome = device.OutcomeUp
 		for _, module := range modules {

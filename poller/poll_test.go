@@ -143,7 +143,7 @@ func TestModulesAreIsolated(t *testing.T) {
 		c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{Instance: 1})
 		return nil
 	}
-	r, _ := poll(t.Context(), s, Target{}, []Module{
+	r, _ := poll(t.Context(), s, Target{}, nil, []Module{
 		fakeModule{"broken", func(*Context) error { return errors.New("no\nluck") }},
 		fakeModule{"panics", func(*Context) error { _ = table[3]; return nil }},
 		fakeModule{"throws", func(*Context) error { panic(strings.Repeat("x", 10_000)) }},

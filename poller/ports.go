@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pollux/device"
+	"pollux/poller/definitions"
 	"pollux/snmp"
 )
 
@@ -40,7 +41,7 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 			err = first(err, r.describeRows(ctx, strangers))
 		}
 	}
-	rows, narrow := r.portRows(), false
+	rows, narrow := r.portRows(c.portRules()), false
 	if counted == nil {
 		narrow, counted = r.standIn(ctx, rows)
 		err = first(err, counted)
@@ -218,10 +219,10 @@ func (c *Context) recall(r *reader) (strangers []int) {
 }
 
 // portRows returns the rows that are ports, by ifIndex.
-func (r *reader) portRows() []int {
+func (r *reader) portRows(rules *definitions.Ports) []int {
 	ports := make([]int, 0, len(r.rows))
 	for i := range r.rows {
-		if r.rows[i].isPort() {
+		if r.rows[i].isPort(rules) {
 			ports = append(ports, i)
 		}
 	}
@@ -289,3 +290,11 @@ func (r *reader) pretends(rows []int) bool {
 
 // operUp is the ifOperStatus of a port that works (RFC 2863).
 const operUp = 1
+
+// portRules are the OS's own rules of what is a port, nil when it has none or is not known.
+func (c *Context) portRules() *definitions.Ports {
+	if c.finder == nil || c.finder.os == nil {
+		return nil
+	}
+	return &c.finder.os.Ports
+}

@@ -71,8 +71,8 @@ func TestAlarms(t *testing.T) {
 			name: "groups that are not known", groups: map[int64]string{}, nodes: []cluster.Node{consumer("c1", "", 9)}, queues: []queueLook{queue("poller:9", 1, 0)},
 		},
 		{
-			name: "nobody serves that kind", nodes: []cluster.Node{consumer("c1", "", 0)}, queues: []queueLook{queue("discovery:0", 1, 0)},
-			want: []string{"orphaned:discovery:0", "no live node serves it"},
+			name: "nobody serves that kind", nodes: []cluster.Node{consumer("c1", "", 0)}, queues: []queueLook{queue("billing:0", 1, 0)},
+			want: []string{"orphaned:billing:0", "no live node serves it"},
 		},
 		{
 			name: "paused", devices: map[int64]int{3: 5}, nodes: []cluster.Node{consumer("c1", "", 3)}, queues: []queueLook{paused("poller:3", 21*time.Second)},

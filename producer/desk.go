@@ -198,7 +198,7 @@ func (v view) state(q queueLook) QueueState {
 		Pending: q.Pending, Active: q.Active, Retry: q.Retry, Scheduled: q.Scheduled, Archived: q.Archived, Completed: q.Completed,
 		Latency: q.Latency, Nodes: v.service.of(q.Queue),
 	}
-	if kind == tasks.KindPoller {
+	if kind == tasks.KindPoller || kind == tasks.KindDiscovery {
 		s.Devices, s.Drained, s.Skewed = v.schedule.Groups()[group], v.service.drained[group], v.service.skewed[group]
 	}
 	s.Note = v.note(s, kind)

@@ -54,7 +54,7 @@ func TestQueuesForPeople(t *testing.T) {
 		nodes   []string
 		note    string
 	}{
-		{"Berlin", 0, 0, nil, ""}, {"General", 60, 30, []string{"c1"}, "full"}, {"Berlin", 0, 1, nil, "no node serves it"}, {"", 1, 0, nil, "no such group"}, {"Rome", 0, 0, nil, ""},
+		{"Berlin", 0, 1, nil, "no node serves it"}, {"General", 60, 30, []string{"c1"}, "full"}, {"Berlin", 0, 1, nil, "no node serves it"}, {"", 1, 0, nil, "no such group"}, {"Rome", 0, 0, nil, ""},
 	} {
 		q := queues[i]
 		if q.GroupName != want.group || q.Pending != want.pending || q.Devices != want.devices || !slices.Equal(q.Nodes, want.nodes) ||

@@ -91,23 +91,25 @@ type Config struct {
 	Workers int    // tasks that are enqueued at the same time; 0 means 32
 }
 
-// Deps are what a producer works with. All are needed but Nodes, Draining, Removals and Tombs.
+// Deps are what a producer works with. All are needed but Nodes, Draining, Removals, Tombs and Discoverables.
 type Deps struct {
-	Store      Store
-	Purger     Purger
-	Nodes      Nodes                 // nil: only live nodes are known, and none of their comings and goings is noted
-	Draining   func() bool           // true while an operator wants this producer to leave the leading to others
-	Removals   Removals              // nil: no tombstones are written
-	Tombs      func(shard int) Tombs // of the log of a shard; nil: no tombstones are written
-	Events     EventWriter
-	Journal    Journal
-	Lease      *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
-	Clock      Clock
-	Janitor    Janitor
-	Redis      redis.UniversalClient // of the queues
-	Settings   func() settings.Values
-	Registerer prometheus.Registerer
-	Log        *slog.Logger
+	Store    Store
+	Purger   Purger
+	Nodes    Nodes                 // nil: only live nodes are known, and none of their comings and goings is noted
+	Draining func() bool           // true while an operator wants this producer to leave the leading to others
+	Removals Removals              // nil: no tombstones are written
+	Tombs    func(shard int) Tombs // of the log of a shard; nil: no tombstones are written
+	// Discoverables are the devices that are to be discovered; nil: none is.
+	Discoverables Discoverables
+	Events        EventWriter
+	Journal       Journal
+	Lease         *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
+	Clock         Clock
+	Janitor       Janitor
+	Redis         redis.UniversalClient // of the queues
+	Settings      func() settings.Values
+	Registerer    prometheus.Registerer
+	Log           *slog.Logger
 }
 
 // Producer is one of the cluster's producers.
@@ -177,7 +179,7 @@ func (p *Producer) lead(ctx context.Context) error {
 	}
 	t := newTerm(p)
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observe, t.watchNodes, t.purge, t.sweep, t.bury} {
+	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observe, t.watchNodes, t.purge, t.sweep, t.bury, t.discover} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

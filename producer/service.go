@@ -54,10 +54,10 @@ func wouldServe(node cluster.Node, rows []device.Node, all []int64) []int64 {
 	return rows[at].Groups
 }
 
-// of is who serves a queue: nodes serve poller queues only.
+// of is who serves a queue: nodes serve those of polls and discoveries.
 func (s service) of(queue string) []string {
 	kind, group := tasks.SplitQueue(queue)
-	if kind != tasks.KindPoller {
+	if kind != tasks.KindPoller && kind != tasks.KindDiscovery {
 		return nil
 	}
 	return s.live[group]

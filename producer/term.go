@@ -23,6 +23,9 @@ type term struct {
 	client *asynq.Client // notes which queues it has made known; a Redis that lost them needs a new one
 	began  int64         // Unix second
 
+	discoveries      *asynq.Client // only discover uses it
+	renewDiscoveries atomic.Bool   // a queue was removed that it takes for known, or Redis lost them
+
 	runID   string       // of Redis, as watchRedis saw it last
 	full    atomic.Bool  // Redis has too little memory left
 	restart atomic.Int64 // Unix second at which all current slots are to be offered again; 0 for never
@@ -47,7 +50,7 @@ type term struct {
 
 func newTerm(p *Producer) *term {
 	now := p.deps.Clock.Now().Unix()
-	return &term{Producer: p, client: asynq.NewClientFromRedisClient(p.deps.Redis), began: now, known: NewSchedule(nil), ticked: now, census: census{since: map[string]time.Time{}}}
+	return &term{Producer: p, client: asynq.NewClientFromRedisClient(p.deps.Redis), discoveries: asynq.NewClientFromRedisClient(p.deps.Redis), began: now, known: NewSchedule(nil), ticked: now, census: census{since: map[string]time.Time{}}}
 }
 
 // offerEverySecond offers what is due at the beginning of each second of Redis' clock.
@@ -74,6 +77,7 @@ func (t *term) tick(ctx context.Context, now int64) {
 	if at := t.restart.Load(); at != 0 && now >= at && t.restart.CompareAndSwap(at, 0) {
 		t.offered = 0
 		t.renewClient.Store(true)
+		t.renewDiscoveries.Store(true)
 	}
 	if t.renewClient.Swap(false) {
 		t.client = asynq.NewClientFromRedisClient(t.deps.Redis)

@@ -52,8 +52,8 @@ func newCleared(t *testing.T) *cleared {
 	recorded("sw1/port-id55.rrd")
 	recorded("sw1/port-id57000.rrd")
 	recorded("sw1/port-id56.rrd") // this one is young
-	recorded("sw1/processor-hr-1.rrd")
-	recorded("sw2/processor-hr-1.rrd")
+	recorded("sw1/fan-hr-1.rrd")
+	recorded("sw2/fan-hr-1.rrd")
 	recorded("sw2/deeper/port-id1.rrd")
 	recorded("moved/port-id1.rrd")
 	recorded("gone/port-id1.rrd")
@@ -265,7 +265,7 @@ func TestAWrongTreeIsNotTouched(t *testing.T) {
 		t.Errorf("left are %v", left)
 	}
 	// What no search found.
-	for _, file := range []string{"_pollux.rrd", "sw1/processor-hr-1.rrd", "../sw1/port-id55.rrd", "/etc/passwd", "port-id1.rrd", "sw2/deeper/port-id1.rrd"} {
+	for _, file := range []string{"_pollux.rrd", "sw1/fan-hr-1.rrd", "../sw1/port-id55.rrd", "/etc/passwd", "port-id1.rrd", "sw2/deeper/port-id1.rrd"} {
 		if _, err := rrd.Remove(t.Context(), w.config, rrd.Orphans{Target: found.Target, Files: []rrd.Orphan{{File: file}}}); err == nil {
 			t.Errorf("removes %s", file)
 		}

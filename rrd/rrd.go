@@ -37,19 +37,25 @@ const maxGenerations = 200
 // Ports reads the ports of a device; *store.Store has such a method.
 type Ports func(ctx context.Context, deviceID int64) ([]device.Port, error)
 
+// Components reads the components of a device; *store.Store has such a method.
+type Components func(ctx context.Context, deviceID int64) ([]device.Component, error)
+
 // Files are the files that a device may have, relative to the base of the tree:
-// of each port and of the device itself one for each generation. Not all of them need
+// of each port, each component and of the device itself one for each generation. Not all of them need
 // exist: a generation that no poll saw has none.
-func Files(d device.Device, ports []device.Port) []string {
+func Files(d device.Device, ports []device.Port, components []device.Component) []string {
 	var files []string
-	add := func(kind measurement.Kind, instance int64, generation int) {
+	add := func(generation int, path func(generation int) string) {
 		for g := max(0, generation-maxGenerations+1); g <= generation; g++ {
-			files = append(files, measurement.Path(d.RRDDir, kind, instance, g))
+			files = append(files, path(g))
 		}
 	}
-	add(measurement.KindUptime, 0, d.Generation)
+	add(d.Generation, func(g int) string { return measurement.Path(d.RRDDir, measurement.KindUptime, 0, g) })
 	for _, port := range ports {
-		add(measurement.KindPort, port.ID, port.Generation)
+		add(port.Generation, func(g int) string { return measurement.Path(d.RRDDir, measurement.KindPort, port.ID, g) })
+	}
+	for i := range components {
+		add(components[i].Generation, func(g int) string { return measurement.NamedPath(d.RRDDir, components[i].RRDName, g) })
 	}
 	return files
 }

@@ -27,9 +27,11 @@ type VerifyConfig struct {
 	ClusterID string
 	From, To  string // addresses
 	Ports     Ports
-	Patience  time.Duration    // how long an end may take for what the log holds; 0 is 30 s
-	Report    func(Difference) // for each file that differs, in the order in which they are found
-	Progress  func(Verified)   // after each device; may be nil
+	// Components may be nil: then their files are not compared.
+	Components Components
+	Patience   time.Duration    // how long an end may take for what the log holds; 0 is 30 s
+	Report     func(Difference) // for each file that differs, in the order in which they are found
+	Progress   func(Verified)   // after each device; may be nil
 }
 
 // Verified is how far a comparison is, and at its end what it found.
@@ -100,7 +102,13 @@ func (v *verifier) device(ctx context.Context, d device.Device) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range Files(d, ports) {
+	var components []device.Component
+	if v.Components != nil {
+		if components, err = v.Components(ctx, d.ID); err != nil {
+			return err
+		}
+	}
+	for _, file := range Files(d, ports, components) {
 		found, err := v.pair.compare(ctx, file)
 		if err != nil {
 			return err

@@ -231,7 +231,7 @@ func (w *world) damage(s *polluxtest.Server, name string, change func(data []byt
 // files are the files of all devices.
 func (w *world) files() (all []string) {
 	for _, d := range w.devices {
-		all = append(all, rrd.Files(d, w.ports[d.ID])...)
+		all = append(all, rrd.Files(d, w.ports[d.ID], nil)...)
 	}
 	return all
 }

@@ -9,7 +9,7 @@ import (
 // What several names of LibreNMS's have in common.
 const (
 	withBilling   = "it comes with billing, which is not there yet"
-	withDiscovery = "it comes with discovery, which is not there yet; ports are looked for at every poll"
+	withDiscovery = "a node discovers while its consumer runs; how often is service_discovery_frequency"
 	noServices    = "Pollux runs no checks of services"
 	noAlerting    = "Pollux has no alert rules; what watches its metrics can have them"
 	noPing        = "devices are not pinged: a poll finds out whether a device answers"
@@ -35,8 +35,6 @@ var elsewhere = map[string]string{
 	"service_billing_enabled":             withBilling,
 	"service_billing_frequency":           withBilling,
 	"service_discovery_enabled":           withDiscovery,
-	"service_discovery_frequency":         withDiscovery,
-	"service_discovery_workers":           withDiscovery,
 	"service_health_file":                 "ask /healthz and /readyz of the process, or: pollux healthcheck",
 	"service_master_timeout":              "the lease of the leading producer is fixed at 12 s: it is renewed every 3 s, and after a crash another one leads within about 13 s",
 	"service_ping_enabled":                noPing,

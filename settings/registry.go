@@ -41,6 +41,8 @@ const (
 	KeyDefaultPollerGroup = "default_poller_group"
 	KeyPollerWorkers      = "service_poller_workers"
 	KeyPollerFrequency    = "service_poller_frequency"
+	KeyDiscoveryWorkers   = "service_discovery_workers"
+	KeyDiscoveryFrequency = "service_discovery_frequency"
 	KeyLogLevel           = "service_loglevel"
 	KeySNMPTimeout        = "snmp.timeout"
 	KeySNMPRetries        = "snmp.retries"
@@ -76,6 +78,8 @@ func pollerSettings() []Setting {
 		{Key: KeyDefaultPollerGroup, Scope: ScopeCluster, Form: FormInt, Default: "0", Max: 1 << 31, Help: "Poller group of a new device, and of the devices of a group that is removed. The group must exist."},
 		{Key: KeyPollerWorkers, Scope: ScopeNode, Form: FormInt, Default: "100", Min: 1, Max: 10_000, Help: "Polls that one node runs at the same time."},
 		{Key: KeyPollerFrequency, Scope: ScopeDevice, Form: FormInt, Default: "300", Min: 10, Max: 3600, Unit: "s", Help: "Interval of a new device."},
+		{Key: KeyDiscoveryWorkers, Scope: ScopeCluster, Form: FormInt, Default: "16", Min: 1, Max: 1000, Help: "Discoveries that one node runs at the same time."},
+		{Key: KeyDiscoveryFrequency, Scope: ScopeCluster, Form: FormInt, Default: "21600", Min: 300, Max: 2_592_000, Unit: "s", Help: "How often each device is discovered: what it runs, and its processors, memory, storage and sensors."},
 		{Key: KeyLogLevel, Scope: ScopeNode, Form: FormEnum, Default: "info", Words: []string{"debug", "info", "warn", "error"},
 			Aliases: map[string]string{"warning": "warn", "critical": "error"}, Help: "Least level that producers and consumers log. POLLUX_LOG_LEVEL of a process wins over it."},
 		{Key: KeyGroupShare, Scope: ScopeCluster, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},

@@ -72,7 +72,7 @@ func TestKeysOfLibreNMSNameTheirPlace(t *testing.T) {
 		"NODE_ID":                              {"distributed_poller_name"},
 		"no memcached":                         {"distributed_poller_memcached_host", "distributed_poller_memcached_port"},
 		"comes with billing":                   {"distributed_billing", "service_billing_enabled", "service_billing_frequency", "service_billing_calculate_frequency"},
-		"comes with discovery":                 {"service_discovery_enabled", "service_discovery_workers", "service_discovery_frequency"},
+		"discovers while its consumer runs":    {"service_discovery_enabled"},
 		"pollux node drain":                    {"service_poller_enabled"},
 		"in each of its slots":                 {"service_poller_down_retry"},
 		"fixed at 12 s":                        {"service_master_timeout"},

@@ -226,6 +226,9 @@ func writeChange(ctx context.Context, tx bun.Tx, row, old deviceRow) error {
 	}
 	if row.Interval != old.Interval {
 		_, err := tx.NewUpdate().Table("ports").Set("generation = generation + 1").Where("device_id = ?", row.ID).Exec(ctx)
+		if err == nil {
+			_, err = tx.NewUpdate().Table("components").Set("generation = generation + 1").Where("device_id = ?", row.ID).Exec(ctx)
+		}
 		if err != nil {
 			return err
 		}

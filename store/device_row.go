@@ -42,6 +42,13 @@ type deviceRow struct {
 	LastOutcome  string `bun:"last_outcome"`
 	PortsDigest  string `bun:"ports_digest"`
 	CreatedAt    int64  `bun:"created_at"`
+
+	ComponentsDigest string `bun:"components_digest"`
+	DiscoveredAt     int64  `bun:"discovered_at"`
+	DiscoveredSlot   int64  `bun:"discovered_slot"`
+	DiscoveryMS      int64  `bun:"discovery_ms"`
+	DiscoveryOutcome string `bun:"discovery_outcome"`
+	DiscoveryReason  string `bun:"discovery_reason"`
 	factsRow
 }
 
@@ -56,6 +63,7 @@ type factsRow struct {
 	Hardware    string `bun:"hardware"`
 	Version     string `bun:"version"`
 	Serial      string `bun:"serial"`
+	Features    string `bun:"features"`
 	UptimeMS    int64  `bun:"uptime_ms"`
 }
 
@@ -74,7 +82,7 @@ func factsColumns(f device.Facts) factsRow {
 	return factsRow{
 		SysName: line(f.SysName, maxName), SysDescr: text(f.SysDescr, maxDescr), SysObjectID: line(f.SysObjectID, maxObject),
 		SysLocation: line(f.SysLocation, maxName), SysContact: line(f.SysContact, maxName), OS: line(f.OS, maxShort),
-		Hardware: line(f.Hardware, maxName), Version: line(f.Version, maxName), Serial: line(f.Serial, maxName),
+		Hardware: line(f.Hardware, maxName), Version: line(f.Version, maxName), Serial: line(f.Serial, maxName), Features: line(f.Features, maxName),
 		UptimeMS: f.Uptime.Milliseconds(),
 	}
 }
@@ -92,9 +100,11 @@ func (r *deviceRow) device() device.Device {
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
 		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt),
+		DiscoveredAt: fromMillis(r.DiscoveredAt), DiscoveryOutcome: device.Outcome(r.DiscoveryOutcome), DiscoveryReason: r.DiscoveryReason,
+		DiscoveryDuration: fromMillisDuration(r.DiscoveryMS),
 		Facts: device.Facts{
 			SysName: r.SysName, SysDescr: r.SysDescr, SysObjectID: r.SysObjectID, SysLocation: r.SysLocation,
-			SysContact: r.SysContact, OS: r.OS, Hardware: r.Hardware, Version: r.Version, Serial: r.Serial,
+			SysContact: r.SysContact, OS: r.OS, Hardware: r.Hardware, Version: r.Version, Serial: r.Serial, Features: r.Features,
 			Uptime: fromMillisDuration(r.UptimeMS),
 		},
 	}

@@ -23,7 +23,7 @@ func (s *Store) SavePoll(ctx context.Context, p device.Poll) error {
 	if !p.Outcome.Finished() || p.At.IsZero() {
 		return s.fail(doing, fmt.Errorf("%w poll: outcome %.20q, sample time %v", ErrInvalid, p.Outcome, p.At))
 	}
-	digest := ""
+	digest, measured := "", componentsDigest(p.Components)
 	if len(p.Ports) > 0 || p.PortsComplete {
 		digest = portsDigest(p.Ports)
 	}
@@ -50,6 +50,13 @@ func (s *Store) SavePoll(ctx context.Context, p device.Poll) error {
 			}
 			events = append(events, portEvents...)
 		}
+		if measured != "" && measured != old.ComponentsDigest {
+			componentEvents, err := s.saveComponentStatus(ctx, tx, p, measured)
+			if err != nil {
+				return err
+			}
+			events = append(events, componentEvents...)
+		}
 		return addEvents(ctx, tx, append(events, reported(p)...))
 	})
 }
@@ -61,6 +68,8 @@ type polledRow struct {
 	Status      string `bun:"status"`
 	Previous    string `bun:"previous_status"`
 	PortsDigest string `bun:"ports_digest"`
+
+	ComponentsDigest string `bun:"components_digest"`
 }
 
 // updatePolled writes the device's row, unless it holds a poll as new as this
@@ -79,9 +88,8 @@ func updatePolled(ctx context.Context, tx bun.Tx, p device.Poll) (newer bool, er
 		f := factsColumns(*p.Facts)
 		query = query.
 			Set("sys_name = ?", f.SysName).Set("sys_descr = ?", f.SysDescr).Set("sys_object_id = ?", f.SysObjectID).
-			Set("sys_location = ?", f.SysLocation).Set("sys_contact = ?", f.SysContact).Set("os = ?", f.OS).
-			Set("hardware = ?", f.Hardware).Set("version = ?", f.Version).Set("serial = ?", f.Serial).
-			Set("uptime_ms = ?", f.UptimeMS)
+			Set("sys_location = ?", f.SysLocation).Set("sys_contact = ?", f.SysContact).
+			Set("uptime_ms = ?", f.UptimeMS) // what it runs is a discovery's to say
 	}
 	result, err := query.Where("id = ?", p.DeviceID).Where("polled_at < ?", millis(p.At)).Exec(ctx)
 	if err != nil {

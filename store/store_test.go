@@ -33,7 +33,7 @@ type engine struct {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(deviceBehaviours, changeBehaviours, pollBehaviours, portBehaviours, recordBehaviours, nodeBehaviours, groupBehaviours, schemaBehaviours)
+	all := slices.Concat(deviceBehaviours, changeBehaviours, pollBehaviours, portBehaviours, recordBehaviours, nodeBehaviours, groupBehaviours, discoveryBehaviours, schemaBehaviours)
 	for name, database := range databases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +129,7 @@ func pollOf(d device.Device, n int) device.Poll {
 	return device.Poll{
 		DeviceID: d.ID, Slot: start.Unix() + int64(n*d.Interval), At: start.Add(time.Duration(n*d.Interval) * time.Second),
 		Outcome: device.OutcomeUp, Duration: 1234 * time.Millisecond, Node: "node-a",
-		Facts: &device.Facts{SysName: "sw", SysDescr: "a switch\r\nof two lines", SysObjectID: "1.3.6.1.4.1.9.1.1", OS: "ios", Uptime: time.Hour},
+		Facts: &device.Facts{SysName: "sw", SysDescr: "a switch\r\nof two lines", SysObjectID: "1.3.6.1.4.1.9.1.1", Uptime: time.Hour},
 	}
 }
 

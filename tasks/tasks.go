@@ -90,6 +90,54 @@ func ParsePoll(payload []byte) (Poll, error) {
 	return p, nil
 }
 
+// discoverRetries is how often a discovery may fail, by a lost lease mostly, before it is archived.
+const discoverRetries = 3
+
+// MaxDiscovery is how long a discovery may take, in seconds: far more than the largest device needs.
+const MaxDiscovery = 660
+
+// Discover asks for one discovery of a device in one slot of the discovery's own interval.
+type Discover struct {
+	DeviceID int64 `json:"device_id"`
+	Slot     int64 `json:"slot"`     // Unix second at which the slot begins
+	Interval int   `json:"interval"` // seconds; the slot ends at Slot + Interval
+}
+
+// ID is the task's id: the same discovery offered twice is refused the second time.
+func (d Discover) ID() string {
+	return TypeDiscover + ":" + strconv.FormatInt(d.DeviceID, 10) + ":" + strconv.FormatInt(d.Slot, 10)
+}
+
+// discoverRetention is how long a finished discovery keeps others of its slot away. One that
+// left the device undiscovered, because the database was away, may then be offered again.
+const discoverRetention = 10 * time.Minute
+
+// Task builds the asynq task for the queue of a poller group.
+func (d Discover) Task(group int64) (*asynq.Task, error) {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode the discovery of device %d: %w", d.DeviceID, err)
+	}
+	return asynq.NewTask(TypeDiscover, payload,
+		asynq.TaskID(d.ID()), asynq.Queue(Queue(KindDiscovery, group)),
+		asynq.MaxRetry(discoverRetries), asynq.Timeout(MaxDiscovery*time.Second), asynq.Retention(discoverRetention)), nil
+}
+
+// ParseDiscover reads the payload of a discovery task. It trusts nothing.
+func ParseDiscover(payload []byte) (Discover, error) {
+	var d Discover
+	if len(payload) > maxPayload {
+		return Discover{}, fmt.Errorf("%w: %d bytes", ErrPayload, len(payload))
+	}
+	if err := json.Unmarshal(payload, &d); err != nil {
+		return Discover{}, fmt.Errorf("%w: %w", ErrPayload, err)
+	}
+	if d.DeviceID <= 0 || d.Slot <= 0 || d.Interval <= 0 || d.Interval > 366*86_400 {
+		return Discover{}, fmt.Errorf("%w: device %d, slot %d, interval %d", ErrPayload, d.DeviceID, d.Slot, d.Interval)
+	}
+	return d, nil
+}
+
 // Queue is the name of the queue of a kind and a poller group, such as "poller:0".
 func Queue(kind string, group int64) string { return kind + ":" + strconv.FormatInt(group, 10) }
 

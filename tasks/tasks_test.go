@@ -71,3 +71,27 @@ func TestValidQueue(t *testing.T) {
 		}
 	}
 }
+
+func TestDiscoverSurvivesThePayload(t *testing.T) {
+	t.Parallel()
+	want := tasks.Discover{DeviceID: 42, Slot: 1795340000, Interval: 21600}
+	task, err := want.Task(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := tasks.ParseDiscover(task.Payload())
+	if err != nil || got != want || task.Type() != tasks.TypeDiscover {
+		t.Errorf("got %s %+v, %v", task.Type(), got, err)
+	}
+	if got.ID() != "discover:42:1795340000" {
+		t.Errorf("id %s", got.ID())
+	}
+	for _, payload := range []string{
+		"", "{}", "null", `{"device_id":1}`, `{"device_id":-1,"slot":1,"interval":300}`, `{"device_id":1,"slot":1,"interval":0}`,
+		`{"device_id":1,"slot":1,"interval":1000000000}`, "\x00", strings.Repeat(" ", 300) + `{"device_id":1,"slot":1,"interval":300}`,
+	} {
+		if _, err := tasks.ParseDiscover([]byte(payload)); !errors.Is(err, tasks.ErrPayload) {
+			t.Errorf("%.40q: %v", payload, err)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func TestSettingActsOnEveryNode(t *testing.T) {
 	for _, p := range nodes {
 		until(t, time.Until(changed.Add(effect)), p.name+" has one worker", func() bool {
 			m := p.scrape()
-			return m.sum("pollux_workers") == 1 && m.sum("pollux_polls_in_flight") <= 1
+			return m.sum("pollux_workers", `kind="poller"`) == 1 && m.sum("pollux_polls_in_flight") <= 1
 		})
 		t.Logf("%s has one worker after %v", p.name, time.Since(changed).Round(100*time.Millisecond))
 	}
@@ -42,7 +42,7 @@ func TestSettingActsOnEveryNode(t *testing.T) {
 	changed = time.Now()
 	cli(t, d.dir, d.env, "config", "unset", "service_poller_workers")
 	for _, p := range nodes {
-		until(t, time.Until(changed.Add(effect)), p.name+" has the default again", func() bool { return p.scrape().sum("pollux_workers") == 100 })
+		until(t, time.Until(changed.Add(effect)), p.name+" has the default again", func() bool { return p.scrape().sum("pollux_workers", `kind="poller"`) == 100 })
 		until(t, time.Minute, p.name+" polls several devices at once again", func() bool { return flying(p) > 1 })
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func (p *program) deviceCommand() *cobra.Command {
 	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: words(0), RunE: help}
-	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceWhyCommand())
+	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceDiscoverCommand(), p.deviceComponentsCommand(), p.deviceWhyCommand())
 	return command
 }
 
@@ -90,7 +90,14 @@ type deviceJSON struct {
 	SysLocation  string   `json:"sys_location,omitempty"`
 	SysContact   string   `json:"sys_contact,omitempty"`
 	OS           string   `json:"os,omitempty"`
+	Hardware     string   `json:"hardware,omitempty"`
+	Version      string   `json:"version,omitempty"`
+	Serial       string   `json:"serial,omitempty"`
+	Features     string   `json:"features,omitempty"`
 	Uptime       int64    `json:"uptime"`
+
+	LastDiscovered   *string `json:"last_discovered"`
+	DiscoverySeconds float64 `json:"last_discovered_timetaken"`
 
 	Ports []portJSON `json:"ports,omitempty"`
 }
@@ -119,6 +126,8 @@ func toJSON(d device.Device, ports []device.Port) deviceJSON {
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),
+		Hardware: d.Facts.Hardware, Version: d.Facts.Version, Serial: d.Facts.Serial, Features: d.Facts.Features,
+		LastDiscovered: rfc3339(d.DiscoveredAt), DiscoverySeconds: d.DiscoveryDuration.Seconds(),
 	}
 	if d.Timeout > 0 {
 		seconds := d.Timeout.Seconds()

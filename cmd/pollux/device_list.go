@@ -144,7 +144,8 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
 		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
-		{"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", filesOf(d)},
+		{"OS", d.Facts.OS}, {"hardware", d.Facts.Hardware}, {"version", d.Facts.Version}, {"serial", d.Facts.Serial}, {"features", d.Facts.Features},
+		{"discovered", ago(d.DiscoveredAt)}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", filesOf(d)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])

@@ -105,7 +105,7 @@ func mistakesOfCommands() []mistake {
 		{name: "setting that is no bool", args: []string{"config", "set", "distributed_poller", "on"}, code: exitUsage, says: []string{"true or false"}},
 		{name: "archives", args: []string{"config", "set", "rrd.rra", "AVERAGE:x"}, code: exitUsage, says: []string{"rrd.rra"}},
 		{name: "setting without value", args: []string{"config", "set", "snmp.timeout"}, code: exitUsage, says: []string{"pollux config set KEY VALUE"}},
-		{name: "events of no type", args: []string{"event", "list", "--type", "setting"}, code: exitUsage, says: []string{"queue, reboot, settings", `"setting"`}},
+		{name: "events of no type", args: []string{"event", "list", "--type", "setting"}, code: exitUsage, says: []string{"queue, reboot, sensor, settings", `"setting"`}},
 		{name: "events of no severity", args: []string{"event", "list", "--severity", "WARNING"}, code: exitUsage, says: []string{"ok, info, notice, warning, error"}},
 		{name: "events since a word", args: []string{"event", "list", "--since", "yesterday"}, code: exitUsage, says: []string{"90m, 24h or 7d"}},
 		{name: "events since later", args: []string{"event", "list", "--since", "-1h"}, code: exitUsage, says: []string{"90m, 24h or 7d"}},

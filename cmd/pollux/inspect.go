@@ -13,6 +13,7 @@ import (
 
 	"pollux/device"
 	"pollux/poller"
+	"pollux/poller/definitions"
 	"pollux/settings"
 	"pollux/snmp"
 )
@@ -42,6 +43,7 @@ func (p *program) inspectCommand() *cobra.Command {
 	var flags snmpFlags
 	var timeout time.Duration
 	var retries int
+	var dir string
 	command := p.jsonFlag(&cobra.Command{
 		Use: "inspect HOST[:PORT]", Short: "Read a device without adding it, and print what was found", Args: words(1),
 		Long: `Reads a device once and prints what discovery and one poll find on it. It
@@ -67,23 +69,28 @@ needs no database, no Redis and no configuration, and stores nothing.`,
 			if err != nil {
 				return err
 			}
-			return p.inspect(command.Context(), a, candidates)
+			set, err := p.definitions(dir)
+			if err != nil {
+				return err
+			}
+			return p.inspect(command.Context(), a, candidates, set)
 		}),
 	})
 	flags.add(command)
 	command.Flags().DurationVar(&timeout, "timeout", time.Second, "of one try")
 	command.Flags().IntVar(&retries, "retries", 2, "tries after the first")
+	definitionsFlag(command, &dir)
 	return command
 }
 
-func (p *program) inspect(ctx context.Context, a asking, candidates []snmp.Credentials) error {
+func (p *program) inspect(ctx context.Context, a asking, candidates []snmp.Credentials, set *definitions.Set) error {
 	var failed error
 	for _, credentials := range candidates {
 		session, err := snmp.Dial(ctx, a.target(credentials), nil)
 		if err != nil {
 			return deviceError(a, err)
 		}
-		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries})
+		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries}, set)
 		_ = session.Close()
 		if ctx.Err() != nil {
 			return errInterrupted
@@ -107,7 +114,7 @@ func (p *program) printInspection(found poller.Inspection, report poller.Report)
 	}
 	for _, line := range [][2]string{
 		{"sysName", found.SysName}, {"sysDescr", found.SysDescr}, {"sysObjectID", found.SysObjectID}, {"OS", found.OS},
-		{"hardware", found.Hardware}, {"version", found.Version}, {"serial", found.Serial},
+		{"hardware", found.Hardware}, {"version", found.Version}, {"serial", found.Serial}, {"features", found.Features},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])
@@ -124,9 +131,12 @@ func (p *program) printInspection(found poller.Inspection, report poller.Report)
 	if err := p.printTable([]string{"ifIndex", "ifName", "ifAlias", "ifType", "speed", "admin", "oper", "in octets", "out octets"}, rows); err != nil {
 		return err
 	}
+	if err := p.printComponents(&found.Components); err != nil {
+		return err
+	}
 	fmt.Fprintln(p.out)
 	for _, module := range report.Modules {
-		fmt.Fprintf(p.out, "module %-8s %8.1f ms\n", module.Name, float64(module.Duration.Microseconds())/1000)
+		fmt.Fprintf(p.out, "module %-10s %8.1f ms\n", module.Name, float64(module.Duration.Microseconds())/1000)
 	}
 	return incomplete(report)
 }

@@ -14,7 +14,7 @@ import (
 
 // inspected has the fields of the exchange format that inspect --json is for.
 var (
-	inspectedFields = []string{"os", "sysName", "sysObjectID", "sysDescr", "hardware", "version", "serial", "ports", "processors", "mempools", "storage", "sensors"}
+	inspectedFields = []string{"os", "sysName", "sysObjectID", "sysDescr", "hardware", "version", "serial", "features", "ports", "processors", "mempools", "storage", "sensors"}
 	inspectedPort   = []string{"ifIndex", "ifName", "ifDescr", "ifAlias", "ifType", "ifMtu", "ifSpeed", "ifAdminStatus", "ifOperStatus", "ifPhysAddress", "ifInOctets", "ifOutOctets"}
 )
 

@@ -16,6 +16,7 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/ops"
+	"pollux/poller/definitions"
 	"pollux/producer"
 	"pollux/rrdcached"
 	"pollux/settings"
@@ -121,7 +122,7 @@ func (n *node) addProducer(ctx context.Context) error {
 	}
 	made, err := producer.New(producer.Config{NodeID: member.NodeID()}, producer.Deps{
 		Store: n.store, Purger: n.store, Events: n.store, Nodes: n.store, Draining: member.Draining, Journal: n.journal,
-		Removals: n.store, Tombs: func(shard int) producer.Tombs { return n.shards.Shard(shard) },
+		Discoverables: n.store, Removals: n.store, Tombs: func(shard int) producer.Tombs { return n.shards.Shard(shard) },
 		Lease: cluster.NewLease(n.redis, cluster.LeaderKey, member.NodeID(), producer.LeaderTTL),
 		Clock: n.clock, Janitor: cluster.NewJanitor(n.redis, n.log, n.metrics), Redis: n.redis,
 		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "producer"),
@@ -144,10 +145,15 @@ func (n *node) addConsumer(ctx context.Context) error {
 		return err
 	}
 	nodeID := member.NodeID()
+	set, err := n.definitions()
+	if err != nil {
+		return err
+	}
 	made, err := consumer.New(consumer.Config{NodeID: nodeID, Groups: member.Groups, Workers: member.Workers}, consumer.Deps{
 		Store: n.store, Journal: n.shards, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
+		Discovering: &consumer.Discovering{Store: n.store, Definitions: set},
 	})
 	if err != nil {
 		return err
@@ -166,6 +172,18 @@ func (n *node) addConsumer(ctx context.Context) error {
 	// A service, so that what the last polls append is still sent while they drain.
 	n.services = append(n.services, n.crew.Run)
 	return nil
+}
+
+// definitions loads the OS definitions. Files of the user that are wrong are logged and left out.
+func (n *node) definitions() (*definitions.Set, error) {
+	set, problems, err := definitions.Load(n.config.Definitions)
+	if err != nil {
+		return nil, fmt.Errorf("%w: POLLUX_DEFINITIONS_DIR: %w", config.ErrInvalid, err)
+	}
+	for _, problem := range problems {
+		n.log.Error("a definition cannot be used and is left out; see: pollux definitions check FILE", "file", problem.File, "reason", problem.Reason)
+	}
+	return set, nil
 }
 
 // posts are the RRDCached of all shards.

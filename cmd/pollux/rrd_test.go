@@ -150,7 +150,7 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	foreign := filepath.Join(p.a.Base, "sw1", "processor-hr-1.rrd")
+	foreign := filepath.Join(p.a.Base, "sw1", "fan-hr-1.rrd")
 	if err := os.WriteFile(foreign, []byte("of LibreNMS"), 0o644); err != nil {
 		t.Fatal(err)
 	}

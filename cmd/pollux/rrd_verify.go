@@ -142,7 +142,7 @@ func (n *node) comparisons(ctx context.Context, flags verifyFlags) (devices iter
 func (p *program) verifyPair(ctx context.Context, n *node, c comparison, devices iter.Seq2[device.Device, error]) (verifyJSON, error) {
 	found := []differenceJSON{}
 	result, err := rrd.Verify(ctx, rrd.VerifyConfig{
-		Journal: c.shard.journal, ClusterID: n.cluster, From: c.from, To: c.to, Ports: n.store.Ports,
+		Journal: c.shard.journal, ClusterID: n.cluster, From: c.from, To: c.to, Ports: n.store.Ports, Components: n.store.Components,
 		Report: func(d rrd.Difference) {
 			if !p.asJSON {
 				fmt.Fprintln(p.out, differenceLine(d, c))

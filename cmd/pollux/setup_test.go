@@ -38,6 +38,9 @@ func anotherKey(t testing.TB) string {
 func (s *site) write(name, text string) (path string) {
 	s.t.Helper()
 	path = filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

@@ -85,20 +85,23 @@ func TestWhyWithRealProcesses(t *testing.T) {
 	if out := s.spawn("queue", "pause", "poller:0").works(); out != "poller:0 paused\n" {
 		t.Errorf("queue pause says %q", out)
 	}
-	if out := s.spawn("queue", "pause", "--all").works(); out != "poller:0 was paused already\n" {
+	if out := s.spawn("queue", "pause", "--all").works(); !strings.Contains(out, "poller:0 was paused already\n") {
 		t.Errorf("queue pause says %q", out)
 	}
+	s.spawn("queue", "resume", "discovery:0") // which is there when the producer has offered a discovery
 	consumer := s.role("consumer")
 	s.wantWhy("fine", "paused", "queue poller:0 is paused since ")
 	queues := decode[list](s.spawn("queue", "list", "--json"))
-	checkNames(t, queues.Items[0])
-	if q := queues.Items[0]; q["queue"] != "poller:0" || q["state"] != "paused" || q["devices"] != 3.0 || fmt.Sprint(q["nodes"]) != "[node-1]" || !jsonTime.MatchString(fmt.Sprint(q["paused_since"])) {
+	at := slices.IndexFunc(queues.Items, func(q object) bool { return q["queue"] == "poller:0" })
+	checkNames(t, queues.Items[at])
+	if q := queues.Items[at]; q["queue"] != "poller:0" || q["state"] != "paused" || q["devices"] != 3.0 || fmt.Sprint(q["nodes"]) != "[node-1]" || !jsonTime.MatchString(fmt.Sprint(q["paused_since"])) {
 		t.Errorf("queue list: %v", q)
 	}
 	if out := s.spawn("queue", "resume", "poller:0").works(); out != "poller:0 resumed\n" {
 		t.Errorf("queue resume says %q", out)
 	}
-	if told := s.events("queue"); !slices.Equal(told, []string{"- queue poller:0 paused", "- queue poller:0 resumed"}) {
+	ofPolls := func(told string) bool { return strings.Contains(told, "poller:0") }
+	if told := slices.DeleteFunc(s.events("queue"), func(told string) bool { return !ofPolls(told) }); !slices.Equal(told, []string{"- queue poller:0 paused", "- queue poller:0 resumed"}) {
 		t.Errorf("events: %q", told)
 	}
 

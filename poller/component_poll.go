@@ -1,0 +1,248 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"pollux/device"
+	"pollux/measurement"
+	"pollux/poller/definitions"
+	"pollux/snmp"
+)
+
+// componentsModule measures the components of one kind that discoveries found.
+type componentsModule struct {
+	name string
+	kind device.ComponentKind
+	file measurement.Kind
+}
+
+// componentsModules are the modules that measure what discoveries found.
+func componentsModules() []Module {
+	return []Module{
+		componentsModule{"processors", device.KindProcessor, measurement.KindProcessor},
+		componentsModule{"mempools", device.KindMempool, measurement.KindMempool},
+		componentsModule{"storage", device.KindStorage, measurement.KindStorage},
+		componentsModule{"sensors", device.KindSensor, measurement.KindSensor},
+		componentsModule{"host", device.KindHost, 0},
+	}
+}
+
+func (m componentsModule) Name() string { return m.name }
+
+// Run asks for the objects of all components of the kind. One that the device
+// does not answer any more is filed as nothing: whether it is gone is a discovery's to say.
+func (m componentsModule) Run(ctx context.Context, c *Context) error {
+	var wanted []*device.Component
+	var oids []snmp.OID
+	asked := make(map[string]bool)
+	for i := range c.Target.Components {
+		component := &c.Target.Components[i]
+		if component.Kind != m.kind || component.Vanished || component.Disabled {
+			continue
+		}
+		wanted = append(wanted, component)
+		for _, oid := range component.Reading.OIDs() {
+			if !asked[oid] {
+				asked[oid] = true
+				oids = append(oids, snmp.OID(oid))
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	vars, err := getEach(ctx, c.Session, oids)
+	answers := make(map[string]snmp.Variable, len(vars))
+	for _, v := range vars {
+		answers[string(v.OID)] = v
+	}
+	refused := 0
+	for _, component := range wanted {
+		if !c.measure(component, m.file, answers) {
+			refused++
+		}
+	}
+	c.Report.Poll.Refused += refused
+	if err != nil {
+		return fmt.Errorf("get %d objects: %w", len(oids), err)
+	}
+	return nil
+}
+
+// errRefused says that a value cannot be.
+var errRefused = errors.New("refused")
+
+// measure files what was answered for a component. It is false for a value that
+// cannot be; one that was not answered is no fault.
+func (c *Context) measure(component *device.Component, file measurement.Kind, answers map[string]snmp.Variable) bool {
+	if component.Kind == device.KindHost {
+		c.measureHost(component, answers)
+		return true
+	}
+	reading, values, at, err := readComponent(component, answers)
+	switch {
+	case errors.Is(err, errRefused):
+		return false
+	case err != nil, at.IsZero():
+		return true
+	}
+	reading.ID, reading.Status = component.ID, component.StatusOf(reading.Value)
+	c.Report.Poll.Components = append(c.Report.Poll.Components, reading)
+	c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
+		Kind: file, Instance: component.ID, Name: component.RRDName, Generation: component.Generation, Time: at, Values: values,
+	})
+	return true
+}
+
+// measureHost files what was answered of a host's file. Its counters begin anew when the device did.
+func (c *Context) measureHost(component *device.Component, answers map[string]snmp.Variable) {
+	kind := measurement.Kind(component.Reading.File)
+	sources := component.Reading.Sources
+	if !kind.Named() || len(sources) != len(kind.Sources()) {
+		return // of another version of the program
+	}
+	m := measurement.Measurement{
+		Kind: kind, Instance: component.ID, Name: component.RRDName, Generation: component.Generation,
+		Values: make([]measurement.Value, len(sources)), Break: c.restarted && kind.Counters(),
+	}
+	for i, oid := range sources {
+		v, ok := answers[oid]
+		if !ok || oid == "" {
+			continue
+		}
+		if kind.Counters() {
+			if n, ok := v.Value.Uint(); ok {
+				m.Values[i] = measurement.Counter(n)
+			}
+		} else if n, ok := v.Value.Number(); ok {
+			m.Values[i] = measurement.Gauge(n)
+		}
+		if m.Time.IsZero() && !m.Values[i].IsUnknown() {
+			m.Time = v.At
+		}
+	}
+	if !m.Time.IsZero() {
+		c.Report.Measurements = append(c.Report.Measurements, m)
+	}
+}
+
+// errAbsent says that the device did not answer for a component.
+var errAbsent = errors.New("not answered")
+
+// readComponent makes the values of a component's file of what was answered.
+func readComponent(c *device.Component, answers map[string]snmp.Variable) (device.ComponentReading, []measurement.Value, time.Time, error) {
+	r := c.Reading
+	if r.Used != "" || r.Free != "" {
+		return readAmounts(c, answers)
+	}
+	v, ok := answers[r.Value]
+	if !ok || !v.Value.Exists() {
+		return device.ComponentReading{}, nil, time.Time{}, errAbsent
+	}
+	if r.Skips(v.Value.Text()) {
+		return device.ComponentReading{}, nil, time.Time{}, errAbsent
+	}
+	formula, err := formulaOf(r.Formula)
+	if err != nil {
+		return device.ComponentReading{}, nil, time.Time{}, err
+	}
+	value, ok := formula.Apply(v.Value)
+	if r.Inverted {
+		value = 100 - value
+	}
+	if !ok || c.Kind != device.KindSensor && !isPercent(value) {
+		return device.ComponentReading{}, nil, time.Time{}, errRefused
+	}
+	read := device.ComponentReading{Value: value}
+	if c.Kind != device.KindMempool && c.Kind != device.KindStorage {
+		return read, []measurement.Value{measurement.Gauge(value)}, v.At, nil
+	}
+	// Of a share in percent the bytes are filed when the total is known, else the percent of 100.
+	total := 100.0
+	if bytes, known := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, or(r.Unit, 1))); known {
+		total, read.Total = bytes, &bytes
+	}
+	used := total * value / 100
+	if read.Total != nil {
+		read.Used = &used
+	}
+	return read, []measurement.Value{measurement.Gauge(used), measurement.Gauge(total - used)}, v.At, nil
+}
+
+// readAmounts makes used and free of two of used, free and total.
+func readAmounts(c *device.Component, answers map[string]snmp.Variable) (device.ComponentReading, []measurement.Value, time.Time, error) {
+	r := c.Reading
+	unit := or(r.Unit, 1)
+	if first, ok := answers[or2(r.Used, r.Free)]; ok && r.Skips(first.Value.Text()) {
+		return device.ComponentReading{}, nil, time.Time{}, errAbsent
+	}
+	used, hasUsed := amountOf(answers, r.Used, 0, unit)
+	free, hasFree := amountOf(answers, r.Free, 0, unit)
+	total, hasTotal := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, unit))
+	switch {
+	case hasUsed && hasFree && !hasTotal:
+		total = used + free
+	case hasUsed && hasTotal:
+		free = total - used
+	case hasFree && hasTotal:
+		used = total - free
+	default:
+		return device.ComponentReading{}, nil, time.Time{}, errAbsent
+	}
+	if total <= 0 || total > maxAmount || used < 0 || free < 0 || used > total {
+		return device.ComponentReading{}, nil, time.Time{}, errRefused
+	}
+	at := answers[or2(r.Used, r.Free)].At
+	read := device.ComponentReading{Value: 100 * used / total, Used: &used, Total: &total}
+	return read, []measurement.Value{measurement.Gauge(used), measurement.Gauge(free)}, at, nil
+}
+
+// amountOf is an amount in bytes: of an object, else the constant that is not 0.
+func amountOf(answers map[string]snmp.Variable, oid string, constant, unit float64) (float64, bool) {
+	if oid == "" {
+		return constant, constant != 0
+	}
+	v, ok := answers[oid]
+	if !ok {
+		return 0, false
+	}
+	n, ok := definitions.Number(v.Value, definitions.Regexp{}, false)
+	return n * unit, ok
+}
+
+// maxAmount is more bytes than there are in one place: 8 EiB.
+const maxAmount = 1 << 63
+
+// or2 is the first of two texts that is not empty.
+func or2(first, second string) string {
+	if first == "" {
+		return second
+	}
+	return first
+}
+
+// or is n, or what stands for it when it is 0.
+func or(n, otherwise float64) float64 {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// formulaOf makes the formula that the inventory keeps ready to use.
+func formulaOf(f device.Formula) (definitions.Formula, error) {
+	ready := definitions.Formula{Divisor: or(f.Divisor, 1), Multiplier: or(f.Multiplier, 1), Convert: f.Convert, Map: f.Map}
+	if f.Pattern == "" {
+		return ready, nil
+	}
+	pattern, err := regexp.Compile(f.Pattern)
+	if err != nil {
+		return ready, fmt.Errorf("pattern of a component: %w", err)
+	}
+	ready.Pattern = definitions.Regexp{Regexp: pattern}
+	return ready, nil
+}

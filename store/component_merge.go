@@ -1,0 +1,157 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+
+	"pollux/device"
+	"pollux/measurement"
+)
+
+const (
+	// maxComponentEvents bounds what one discovery writes about components.
+	maxComponentEvents = 100
+	// maxComponentRows bounds the components of a device, vanished ones too: one
+	// whose indexes change at each discovery must not fill the database.
+	maxComponentRows = 20_000
+)
+
+// componentMerge is what a discovery changes in the components of its device.
+type componentMerge struct {
+	added   []componentRow
+	changed []componentRow
+	events  []device.Event
+	left    int // that cannot be kept: of a size beyond reason, or one too many
+}
+
+// mergeComponents compares what a discovery found with the rows of its device.
+func mergeComponents(rows []componentRow, d device.Discovery) componentMerge {
+	var m componentMerge
+	known := make(map[[4]string]int, len(rows))
+	names := make(map[string]bool, len(rows)+len(d.Components))
+	for k := range rows {
+		known[rowKey(&rows[k])] = k
+		names[rows[k].RRDName] = true
+	}
+	seen := make([]bool, len(rows))
+	found := make(map[[4]string]bool, len(d.Components))
+	for i := range d.Components {
+		row, err := newComponentRow(&d.Components[i], d)
+		if err != nil {
+			m.left++
+			continue // one that cannot be kept must not cost the others
+		}
+		key := rowKey(&row)
+		if found[key] {
+			continue // a table that names a row twice has one component there
+		}
+		found[key] = true
+		if k, ok := known[key]; ok {
+			seen[k] = true
+			m.meet(rows[k], row)
+			continue
+		}
+		if len(rows)+len(m.added) >= maxComponentRows {
+			m.left++
+			continue
+		}
+		row.RRDName = freeName(measurement.ComponentName(row.Kind, row.Class, row.Type, row.Index, row.Descr), names)
+		names[row.RRDName] = true
+		m.added = append(m.added, row)
+		if len(rows) > 0 {
+			m.note(&row, device.SeverityNotice, "added")
+		}
+	}
+	for k := range rows {
+		if !seen[k] && !rows[k].Vanished && d.Complete[device.ComponentKind(rows[k].Kind)] {
+			m.miss(rows[k], d.Slot)
+		}
+	}
+	m.finish(d, len(rows) == 0)
+	return m
+}
+
+func newComponentRow(c *device.Component, d device.Discovery) (componentRow, error) {
+	columns, err := foundColumns(c)
+	return componentRow{
+		DeviceID: d.DeviceID, Kind: string(c.Kind), Class: line(c.Class, 32), Type: line(c.Type, maxShort), Index: line(c.Index, maxName),
+		foundRow: columns, SeenAt: millis(d.At),
+	}, err
+}
+
+func rowKey(r *componentRow) [4]string { return [4]string{r.Kind, r.Class, r.Type, r.Index} }
+
+// freeName makes a name that no other component of the device has.
+func freeName(name string, taken map[string]bool) string {
+	free := name
+	for n := 2; taken[free]; n++ {
+		free = name + "~" + strconv.Itoa(n)
+	}
+	return free
+}
+
+// meet takes over what a discovery found of a known component.
+func (m *componentMerge) meet(old, found componentRow) {
+	row := old
+	row.foundRow, row.SeenAt = found.foundRow, found.SeenAt
+	if old.SeenAt > found.SeenAt { // a poll has seen it since the discovery began
+		row.Status, row.LastValue, row.Used, row.Total, row.SeenAt = old.Status, old.LastValue, old.Used, old.Total, old.SeenAt
+	}
+	row.Vanished, row.Missed, row.MissedSlot = false, 0, 0
+	m.changed = append(m.changed, row)
+	if old.Vanished {
+		m.note(&row, device.SeverityNotice, "returned")
+	}
+	if old.Status != row.Status {
+		m.turned(&row, old.Status)
+	}
+}
+
+// turned notes that a component has another status.
+func (m *componentMerge) turned(row *componentRow, from string) {
+	severity := device.SeverityWarning
+	switch device.ComponentStatus(row.Status) {
+	case device.ComponentOK:
+		severity = device.SeverityOK
+	case device.ComponentCritical:
+		severity = device.SeverityError
+	}
+	m.note(row, severity, fmt.Sprintf("%s -> %s at %s", from, row.Status, strconv.FormatFloat(row.LastValue, 'f', -1, 64)))
+}
+
+// miss counts a complete discovery without the component. Two of one slot count once.
+func (m *componentMerge) miss(row componentRow, slot int64) {
+	if row.Missed > 0 && row.MissedSlot == slot {
+		return
+	}
+	row.Missed, row.MissedSlot = row.Missed+1, slot
+	if row.Missed >= vanishAfter {
+		row.Vanished = true
+		m.note(&row, device.SeverityWarning, "vanished")
+	}
+	m.changed = append(m.changed, row)
+}
+
+func (m *componentMerge) note(row *componentRow, severity device.Severity, what string) {
+	about := row.Kind
+	if row.Kind == string(device.KindSensor) {
+		about = row.Class
+	}
+	m.events = append(m.events, device.Event{Type: row.Kind, Severity: severity, Message: about + " " + row.Descr + ": " + what})
+}
+
+// finish bounds the events and fills in what all of them have.
+func (m *componentMerge) finish(d device.Discovery, first bool) {
+	if first && len(m.added) > 0 {
+		m.events = append(m.events, device.Event{Type: "system", Severity: device.SeverityInfo, Message: fmt.Sprintf("%d processors, memory pools, storages and sensors found", len(m.added))})
+	}
+	if m.left > 0 {
+		m.events = append(m.events, device.Event{Type: "system", Severity: device.SeverityWarning, Message: fmt.Sprintf("%d components cannot be kept: a device has at most %d, those that have vanished included", m.left, maxComponentRows)})
+	}
+	if more := len(m.events) - maxComponentEvents; more > 0 {
+		m.events = append(m.events[:maxComponentEvents], device.Event{Type: "system", Severity: device.SeverityNotice, Message: fmt.Sprintf("%d further changes of components", more)})
+	}
+	for i := range m.events {
+		m.events[i].DeviceID, m.events[i].Time, m.events[i].Node = d.DeviceID, d.At, d.Node
+	}
+}
