@@ -197,6 +197,7 @@ type Discovery struct {
 	Complete   map[ComponentKind]bool // all tables of the kind were read to their ends: components absent from them count as missed
 	Refused    int                    // values that cannot be: no number, over 100 percent, a negative size
 	Node       string
+	Inventory
 }
 
 // Discoverable is what the producer must know of a device to offer its discovery.

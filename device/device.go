@@ -37,6 +37,8 @@ type Device struct {
 	Interval    int              // seconds between two polls, 10 to 3600
 	SlotFrom    int64            // Unix second before which no slot begins (end of the last slot of an earlier interval)
 	Disabled    bool
+	// DiscoveryOff are the modules of discoveries that do not run for this device.
+	DiscoveryOff []string
 
 	RRDDir     string // directory of its RRD files, pinned when the device is created
 	Shard      int    // shard of the journal, pinned when the device is created

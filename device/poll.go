@@ -44,7 +44,7 @@ func Severities() []Severity {
 
 // EventTypes are the types of the events that this version writes.
 func EventTypes() []string {
-	return []string{"auth", "coverage", "down", "host", "interface", "journal", "key", "mempool", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
+	return []string{"auth", "coverage", "down", "entity", "host", "interface", "journal", "key", "mempool", "neighbour", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
 }
 
 // Event is a line of the eventlog.
@@ -82,4 +82,5 @@ type Poll struct {
 	Refused       int                // values of components that cannot be
 	Events        []Event
 	Node          string
+	Rediscover    bool // it restarted, and is to be discovered at once
 }

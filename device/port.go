@@ -26,6 +26,7 @@ type Port struct {
 	Missed     int    // complete reads in a row without it
 	Generation int    // of its RRD file; grows when the interval changes or the port outgrows the file's maximum
 	RRDMax     uint64 // maximum of its RRD file's sources, units per second; 0 when no file was needed yet
+	VLAN       int    // that untagged frames go into, as the last discovery found it; 0 when it is not known
 }
 
 // PortReading is one port as a poll saw it.
