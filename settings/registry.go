@@ -43,6 +43,8 @@ const (
 	KeyPollerFrequency    = "service_poller_frequency"
 	KeyDiscoveryWorkers   = "service_discovery_workers"
 	KeyDiscoveryFrequency = "service_discovery_frequency"
+	KeyDiscoveryModules   = "discovery_modules"
+	KeyDiscoveryOnReboot  = "discovery_on_reboot"
 	KeyLogLevel           = "service_loglevel"
 	KeySNMPTimeout        = "snmp.timeout"
 	KeySNMPRetries        = "snmp.retries"
@@ -65,9 +67,12 @@ const (
 // defaultArchives keeps 7 days of every step of 300 s, 30 days of half hours, 120 days of two hours and about 4 years of days.
 const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x1440 288x1440"
 
+// discoveryModules are the modules of a discovery that can be switched off, as package device names them.
+const discoveryModules = "addresses,entity-physical,mempools,neighbours,processors,sensors,storage,vlans"
+
 // All lists every setting, ordered by key.
 func All() []Setting {
-	all := slices.Concat(pollerSettings(), snmpSettings(), keepSettings())
+	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), keepSettings())
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
 }
@@ -78,11 +83,19 @@ func pollerSettings() []Setting {
 		{Key: KeyDefaultPollerGroup, Scope: ScopeCluster, Form: FormInt, Default: "0", Max: 1 << 31, Help: "Poller group of a new device, and of the devices of a group that is removed. The group must exist."},
 		{Key: KeyPollerWorkers, Scope: ScopeNode, Form: FormInt, Default: "100", Min: 1, Max: 10_000, Help: "Polls that one node runs at the same time."},
 		{Key: KeyPollerFrequency, Scope: ScopeDevice, Form: FormInt, Default: "300", Min: 10, Max: 3600, Unit: "s", Help: "Interval of a new device."},
-		{Key: KeyDiscoveryWorkers, Scope: ScopeCluster, Form: FormInt, Default: "16", Min: 1, Max: 1000, Help: "Discoveries that one node runs at the same time."},
-		{Key: KeyDiscoveryFrequency, Scope: ScopeCluster, Form: FormInt, Default: "21600", Min: 300, Max: 2_592_000, Unit: "s", Help: "How often each device is discovered: what it runs, and its processors, memory, storage and sensors."},
 		{Key: KeyLogLevel, Scope: ScopeNode, Form: FormEnum, Default: "info", Words: []string{"debug", "info", "warn", "error"},
 			Aliases: map[string]string{"warning": "warn", "critical": "error"}, Help: "Least level that producers and consumers log. POLLUX_LOG_LEVEL of a process wins over it."},
 		{Key: KeyGroupShare, Scope: ScopeCluster, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},
+	}
+}
+
+func discoverySettings() []Setting {
+	return []Setting{
+		{Key: KeyDiscoveryWorkers, Scope: ScopeCluster, Form: FormInt, Default: "16", Min: 1, Max: 1000, Help: "Discoveries that one node runs at the same time."},
+		{Key: KeyDiscoveryFrequency, Scope: ScopeCluster, Form: FormInt, Default: "21600", Min: 300, Max: 2_592_000, Unit: "s", Help: "How often each device is discovered: what it runs, and what it has."},
+		{Key: KeyDiscoveryModules, Scope: ScopeCluster, Form: FormList, Default: discoveryModules, Words: strings.Split(discoveryModules, ","),
+			Help: "What discoveries read beside what a device runs. An OS definition or a device can go without some of it, not with more."},
+		{Key: KeyDiscoveryOnReboot, Scope: ScopeCluster, Form: FormBool, Default: "false", Help: "Discover a device at once when a poll finds out that it has restarted."},
 	}
 }
 
