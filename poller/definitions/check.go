@@ -2,11 +2,14 @@ package definitions
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"pollux/device"
 )
 
 var (
@@ -57,8 +60,21 @@ func parseOS(content []byte) (*OS, error) {
 			c.add(1, "exclude: %q is none of %q", module, modules)
 		}
 	}
+	c.switches(o.Modules)
 	c.tables(&o.Tables, o.States, o.OS)
 	return o, c.err()
+}
+
+// switches checks which modules are switched off.
+func (c *checker) switches(modules map[string]bool) {
+	for _, name := range slices.Sorted(maps.Keys(modules)) {
+		switch {
+		case !slices.Contains(device.DiscoveryModules(), name):
+			c.add(1, "modules: %q is none of %q", name, device.DiscoveryModules())
+		case modules[name]:
+			c.add(1, "modules: %s: only false means something; a module runs unless somebody switches it off", name)
+		}
+	}
 }
 
 // parseMIB reads and checks the file of a MIB.

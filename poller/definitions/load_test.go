@@ -68,6 +68,8 @@ func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 		`"nothing" is no column of this table`:      good + "    descr: \"CPU {nothing}\"\n",
 		`line 4: mapping values are not allowed`:    strings.Replace(good, "type: network", "type: net: work", 1),
 		`field colour not found`:                    good + "colour: red\n",
+		`line 1: modules: "ports" is none of`:       good + "modules: {ports: false}\n",
+		"vlans: only false means something":         good + "modules: {vlans: true, neighbours: false}\n",
 		`"toaster" is none of`:                      strings.Replace(good, "network", "toaster", 1),
 		`there is no file mibs/nowhere.yaml`:        good + "include: [nowhere]\n",
 		`os is "mybox", the file's name says "box"`: good,

@@ -20,6 +20,7 @@ type OS struct {
 	Detect   []Rule              `yaml:"detect"`
 	Include  List[string]        `yaml:"include"`
 	Exclude  map[string][]string `yaml:"exclude"` // MIB files that are tried on every device, by module
+	Modules  map[string]bool     `yaml:"modules"` // false: a module of discoveries that does not run
 	Facts    Facts               `yaml:"facts"`
 	Ports    Ports               `yaml:"ports"`
 	States   map[string][]State  `yaml:"states"`
@@ -43,6 +44,12 @@ type MIB struct {
 // All are the tables of the OS: its own, then those of the MIB files that it
 // includes, then those that are tried on every device.
 func (o *OS) All() *Tables { return &o.all }
+
+// Runs says whether a module of discoveries runs on devices of this OS.
+func (o *OS) Runs(module string) bool {
+	runs, named := o.Modules[module]
+	return runs || !named
+}
 
 // Ports say which rows of the interface table are no ports, beyond the usual ones.
 type Ports struct {
