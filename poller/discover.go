@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pollux/device"
 	"pollux/poller/definitions"
@@ -15,7 +16,7 @@ import (
 // and corrects the clock of At.
 func Discover(ctx context.Context, s Session, t Target, set *definitions.Set) (device.Discovery, []device.ModuleResult) {
 	f := newFinder(s, set)
-	report, _ := poll(ctx, s, t, f, append([]Module{coreModule{}, osModule{}}, discoveryModules()...))
+	report, _ := poll(ctx, s, t, f, slices.Concat([]Module{coreModule{}, osModule{}}, discoveryModules(), inventoryModules()))
 	found := f.found
 	found.DeviceID, found.At, found.Duration = t.Device.ID, report.Poll.At, report.Poll.Duration
 	found.Outcome, found.Reason, found.Facts = report.Poll.Outcome, report.Poll.Reason, report.Poll.Facts
@@ -40,7 +41,9 @@ type finder struct {
 func newFinder(s Session, set *definitions.Set) *finder {
 	return &finder{
 		set: set, tables: newTableReader(s), sources: make(map[string]struct{}), counts: make(map[device.ComponentKind]int, 4),
-		found: device.Discovery{Complete: make(map[device.ComponentKind]bool, 4)},
+		found: device.Discovery{
+			Complete: make(map[device.ComponentKind]bool, 4), Inventory: device.Inventory{Whole: make(map[string]bool, 4)},
+		},
 	}
 }
 

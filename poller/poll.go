@@ -27,6 +27,8 @@ type Target struct {
 	Components []device.Component
 	Timeout    time.Duration // of one try of the first request; 1 s when it is not positive
 	Retries    int           // tries of the first request after the first try
+	// ModulesOff are the modules of a discovery that do not run for any device.
+	ModulesOff []string
 	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.
 	// What restarted after it does not go on from them. It need not be exact: an earlier time costs a slot of a port that restarted shortly before.
 	Since time.Time
@@ -86,7 +88,9 @@ func poll(ctx context.Context, s Session, t Target, f *finder, modules []Module)
 	if c.alive(ctx) {
 		report.Poll.Outcome = device.OutcomeUp
 		for _, module := range modules {
-			c.runModule(ctx, module)
+			if c.runs(module.Name()) {
+				c.runModule(ctx, module)
+			}
 		}
 	}
 	report.Poll.Duration = time.Since(start)

@@ -26,11 +26,12 @@ type tableReader struct {
 	columns map[snmp.OID]map[string]snmp.Value // by column without index, then by index
 	single  map[snmp.OID]snmp.Value            // what was asked for by its whole name
 	kept    int                                // bytes of all of it, about
+	failed  map[snmp.OID]error                 // why a column may lack rows
 }
 
 func newTableReader(s Session) *tableReader {
 	return &tableReader{
-		session: s, columns: make(map[snmp.OID]map[string]snmp.Value), single: make(map[snmp.OID]snmp.Value),
+		session: s, columns: make(map[snmp.OID]map[string]snmp.Value), single: make(map[snmp.OID]snmp.Value), failed: make(map[snmp.OID]error),
 	}
 }
 
@@ -71,19 +72,22 @@ func (t *tableReader) load(ctx context.Context, entries []*definitions.Entry) er
 
 // walk reads those of the columns that were not read yet. When that fails for a
 // reason that may be one column's, each half is read alone, so that an agent that
-// fails at one column loses that one only; the first error is returned all the same.
+// fails at one column loses that one only; the first error is returned all the
+// same. So is that of a column that another module has read in vain.
 func (t *tableReader) walk(ctx context.Context, oids []snmp.OID) error {
 	var missing []snmp.OID
+	var before error
 	for _, oid := range oids {
 		if t.columns[oid] == nil && !slices.Contains(missing, oid) {
 			missing = append(missing, oid)
 		}
+		before = first(before, t.failed[oid])
 	}
 	if len(missing) == 0 {
-		return nil
+		return before
 	}
-	if t.kept > maxKept {
-		return fmt.Errorf("%w: tables of more than %d MB", snmp.ErrTooLarge, maxKept>>20)
+	if err := t.tooMuch(); err != nil {
+		return err
 	}
 	read := make([]map[string]snmp.Value, len(missing))
 	for i := range read {
@@ -95,17 +99,26 @@ func (t *tableReader) walk(ctx context.Context, oids []snmp.OID) error {
 			read[cell.Column][cell.Index] = cell.Value
 		}
 	})
-	if err == nil && t.kept > maxKept {
-		err = fmt.Errorf("%w: tables of more than %d MB", snmp.ErrTooLarge, maxKept>>20)
-	}
+	err = first(err, t.tooMuch()) // what came beyond it was not kept
 	if err != nil && len(missing) > 1 && t.kept <= maxKept && (!hopeless(ctx, err) || errors.Is(err, snmp.ErrTooLarge)) {
 		half := len(missing) / 2
-		return errors.Join(t.walk(ctx, missing[:half]), t.walk(ctx, missing[half:]))
+		return errors.Join(before, t.walk(ctx, missing[:half]), t.walk(ctx, missing[half:]))
 	}
 	for i, oid := range missing {
 		t.columns[oid] = read[i] // after an error: what was read before it
+		if err != nil {
+			t.failed[oid] = err
+		}
 	}
-	return err
+	return first(before, err)
+}
+
+// tooMuch is an error when more came than is kept.
+func (t *tableReader) tooMuch() error {
+	if t.kept <= maxKept {
+		return nil
+	}
+	return fmt.Errorf("%w: tables of more than %d MB", snmp.ErrTooLarge, maxKept>>20)
 }
 
 // scalars gets single objects, each once.
