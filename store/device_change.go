@@ -144,7 +144,7 @@ func writeSecrets(ctx context.Context, tx bun.Tx, row deviceRow) error {
 
 // UpdateDevice changes what people decide of a device, in one transaction:
 // hostname (the label only), address, port, transport, credentials, timeout,
-// retries, group, interval and whether it is disabled. change gets the device
+// retries, group, interval, the modules of discoveries that do not run, and whether it is disabled. change gets the device
 // and may run several times; its error ends everything. Other fields stay as
 // they are. A new interval begins no slot before the running one ends, and
 // opens a new generation of the RRD files of the device and its ports.
@@ -199,7 +199,7 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 	row.SNMPVersion, row.User, row.Context = described.SNMPVersion, described.User, described.Context
 	row.AuthProtocol, row.PrivProtocol = described.AuthProtocol, described.PrivProtocol
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
-	row.Disabled, row.Interval = described.Disabled, described.Interval
+	row.Disabled, row.Interval, row.DiscoveryOff = described.Disabled, described.Interval, described.DiscoveryOff
 	var err error
 	if row.sealedSecrets, err = seal(key, d.ID, d.Credentials); err != nil {
 		return deviceRow{}, err

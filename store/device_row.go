@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -30,6 +31,7 @@ type deviceRow struct {
 	Interval     int    `bun:"poll_interval"`
 	SlotFrom     int64  `bun:"slot_from"`
 	Disabled     bool   `bun:"disabled"`
+	DiscoveryOff string `bun:"discovery_modules_off"` // names with commas between them
 	RRDDir       string `bun:"rrd_dir"`
 	Shard        int    `bun:"shard"`
 	Generation   int    `bun:"generation"`
@@ -74,7 +76,7 @@ func describedRow(d device.Device) deviceRow {
 		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
 		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
 		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
-		SlotFrom: d.SlotFrom, Disabled: d.Disabled,
+		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","),
 	}
 }
 
@@ -89,6 +91,10 @@ func factsColumns(f device.Facts) factsRow {
 
 // device returns the row without its secrets.
 func (r *deviceRow) device() device.Device {
+	var off []string
+	if r.DiscoveryOff != "" {
+		off = strings.Split(r.DiscoveryOff, ",")
+	}
 	return device.Device{
 		ID: r.ID, Hostname: r.Hostname, Address: r.Address, Port: uint16(r.Port), Transport: r.Transport,
 		Credentials: snmp.Credentials{
@@ -96,7 +102,7 @@ func (r *deviceRow) device() device.Device {
 			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
 		},
 		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
-		SlotFrom: r.SlotFrom, Disabled: r.Disabled, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: off, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
 		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt),

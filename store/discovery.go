@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -40,7 +41,11 @@ func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 		if err := s.writeComponents(ctx, tx, m); err != nil {
 			return err
 		}
-		return addEvents(ctx, tx, append(events, m.events...))
+		found, err := s.saveInventory(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		return addEvents(ctx, tx, slices.Concat(events, m.events, found))
 	})
 }
 

@@ -84,6 +84,9 @@ func updatePolled(ctx context.Context, tx bun.Tx, p device.Poll) (newer bool, er
 		Set("polled_slot = ?", p.Slot).
 		Set("poll_duration_ms = ?", p.Duration.Milliseconds()).
 		Set("last_outcome = ?", p.Outcome)
+	if p.Rediscover {
+		query = query.Set("discovered_slot = 0") // so that it is overdue
+	}
 	if p.Facts != nil {
 		f := factsColumns(*p.Facts)
 		query = query.

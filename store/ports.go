@@ -21,6 +21,7 @@ type portRow struct {
 	MissedSlot int64 `bun:"missed_slot"` // the slot in which it was missed last: two reads of one slot count once
 	Generation int   `bun:"generation"`
 	RRDMax     int64 `bun:"rrd_max"`
+	VLAN       int   `bun:"vlan"` // a discovery's to say
 }
 
 // stateRow are the columns that a read of the IF-MIB fills. Two of them can be compared with ==.
@@ -49,7 +50,7 @@ func stateColumns(p device.PortState) stateRow {
 func (r *portRow) port() device.Port {
 	return device.Port{
 		ID: r.ID, DeviceID: r.DeviceID, Disabled: r.Disabled, Vanished: r.Vanished, Missed: r.Missed,
-		Generation: r.Generation, RRDMax: uint64(max(r.RRDMax, 0)),
+		Generation: r.Generation, RRDMax: uint64(max(r.RRDMax, 0)), VLAN: r.VLAN,
 		State: device.PortState{
 			IfIndex: r.IfIndex, IfName: r.IfName, IfDescr: r.IfDescr, IfAlias: r.IfAlias, IfType: r.IfType, IfMTU: r.IfMTU,
 			IfSpeed: uint64(max(r.IfSpeed, 0)), IfAdminStatus: r.IfAdminStatus, IfOperStatus: r.IfOperStatus,

@@ -49,6 +49,12 @@ func validate(d device.Device) error {
 	if d.Retries < -1 || d.Retries > maxRetries {
 		return fmt.Errorf("%w retries: %d, want -1 to %d", ErrInvalid, d.Retries, maxRetries)
 	}
+	if wrong, ok := device.KnownModules(d.DiscoveryOff); !ok {
+		return fmt.Errorf("%w module of discoveries %.40q: want some of %s", ErrInvalid, wrong, strings.Join(device.DiscoveryModules(), ", "))
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(d.DiscoveryOff)))) < len(d.DiscoveryOff) {
+		return fmt.Errorf("%w modules of discoveries: one is named twice", ErrInvalid)
+	}
 	return validateCredentials(d.Credentials)
 }
 

@@ -1,0 +1,11 @@
+DROP TABLE IF EXISTS vlans;
+--bun:split
+DROP TABLE IF EXISTS neighbours;
+--bun:split
+DROP TABLE IF EXISTS entities;
+--bun:split
+DROP TABLE IF EXISTS addresses;
+--bun:split
+ALTER TABLE devices DROP COLUMN IF EXISTS discovery_modules_off;
+--bun:split
+ALTER TABLE ports DROP COLUMN IF EXISTS vlan;
