@@ -151,6 +151,7 @@ func (c *Consumer) discover(d tasks.Discover, group int64) (result string, err e
 
 // discoverTarget opens a session and discovers. A session that cannot be opened is a device that does not answer.
 func (c *Consumer) discoverTarget(ctx context.Context, target poller.Target) device.Discovery {
+	target.ModulesOff = modulesOff(c.deps.Settings())
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	session, err := c.dial(dialing, target)
 	cancel()
@@ -165,6 +166,12 @@ func (c *Consumer) discoverTarget(ctx context.Context, target poller.Target) dev
 	}()
 	read, _ := poller.Discover(ctx, session, target, c.deps.Discovering.Definitions)
 	return read
+}
+
+// modulesOff are the modules of discoveries that the settings leave out.
+func modulesOff(values settings.Values) []string {
+	on := values.List(settings.KeyDiscoveryModules)
+	return slices.DeleteFunc(device.DiscoveryModules(), func(name string) bool { return slices.Contains(on, name) })
 }
 
 // keepDiscovery saves what was found of a device that answered. What one that

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"pollux/device"
 	"pollux/journal"
 	"pollux/measurement"
 	"pollux/poller"
+	"pollux/settings"
 )
 
 const (
@@ -20,6 +22,9 @@ const (
 
 	// movingGrace is how long an append may wait for its device to be moved: longer than a device is ever held.
 	movingGrace = 35 * time.Second
+
+	// eventReboot is the type of the event of a device that restarted.
+	eventReboot = "reboot"
 
 	firstPause = 100 * time.Millisecond // between two tries to append; it doubles
 	lastPause  = 2 * time.Second
@@ -34,6 +39,8 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 	for i := range p.Events {
 		p.Events[i].Time, p.Events[i].Node = clock.At(p.Events[i].Time), c.config.NodeID
 	}
+	restarted := slices.ContainsFunc(p.Events, func(e device.Event) bool { return e.Type == eventReboot })
+	p.Rediscover = restarted && c.deps.Settings().Bool(settings.KeyDiscoveryOnReboot)
 	for i := range report.Measurements {
 		report.Measurements[i].Time = clock.At(report.Measurements[i].Time)
 	}

@@ -91,7 +91,7 @@ func TestModulesAreSwitchedOff(t *testing.T) {
 	for _, m := range modules {
 		ran = append(ran, m.Name)
 	}
-	if want := []string{"core", "os", "processors", "storage", "entity-physical"}; !slices.Equal(ran, want) {
+	if want := []string{"core", "os", "processors", "storage", "host", "entity-physical"}; !slices.Equal(ran, want) {
 		t.Errorf("%v ran, want %v", ran, want)
 	}
 	whole(t, d, device.ModuleEntities)
@@ -119,5 +119,18 @@ func TestTheSettingNamesTheModules(t *testing.T) {
 	slices.Sort(names)
 	if !slices.Equal(names, device.DiscoveryModules()) {
 		t.Errorf("the modules %v, want %v", names, device.DiscoveryModules())
+	}
+}
+
+// What came beyond the bound of memory was not kept, so the column lacks rows.
+func TestWhatIsNotKeptIsIncomplete(t *testing.T) {
+	t.Parallel()
+	const column snmp.OID = "1.3.6.1.4.1.99999.1"
+	r := newTableReader(serveOne(t, mib{string(column) + ".1": "2|1", string(column) + ".2": "2|2"}))
+	r.kept = maxKept
+	for range 2 {
+		if err := r.walk(t.Context(), []snmp.OID{column}); !errors.Is(err, snmp.ErrTooLarge) {
+			t.Errorf("%d rows, %v", len(r.columns[column]), err)
+		}
 	}
 }

@@ -68,7 +68,7 @@ const (
 const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x1440 288x1440"
 
 // discoveryModules are the modules of a discovery that can be switched off, as package device names them.
-const discoveryModules = "addresses,entity-physical,mempools,neighbours,processors,sensors,storage,vlans"
+const discoveryModules = "addresses,entity-physical,host,mempools,neighbours,processors,sensors,storage,vlans"
 
 // All lists every setting, ordered by key.
 func All() []Setting {

@@ -18,7 +18,8 @@ import (
 
 func (p *program) deviceCommand() *cobra.Command {
 	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: words(0), RunE: help}
-	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceDiscoverCommand(), p.deviceComponentsCommand(), p.deviceWhyCommand())
+	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceDiscoverCommand(), p.deviceComponentsCommand(), p.deviceWhyCommand(),
+		p.deviceAddressesCommand(), p.deviceEntitiesCommand(), p.deviceNeighboursCommand(), p.deviceVLANsCommand())
 	return command
 }
 
@@ -77,6 +78,7 @@ type deviceJSON struct {
 	PollerGroup  int64    `json:"poller_group"`
 	Interval     int      `json:"interval"`
 	Disabled     bool     `json:"disabled"`
+	DiscoveryOff []string `json:"discovery_off,omitempty"` // modules of discoveries that do not run
 	Status       string   `json:"status"`
 	StatusReason string   `json:"status_reason,omitempty"`
 	LastPolled   *string  `json:"last_polled"`
@@ -117,12 +119,13 @@ type portJSON struct {
 	Disabled      bool   `json:"disabled"`
 	Vanished      bool   `json:"vanished"`
 	Generation    int    `json:"generation"`
+	VLAN          int    `json:"vlan,omitempty"` // that untagged frames go into
 }
 
 func toJSON(d device.Device, ports []device.Port) deviceJSON {
 	shown := deviceJSON{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
-		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Status: string(status(d)), StatusReason: d.StatusReason,
+		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, DiscoveryOff: d.DiscoveryOff, Status: string(status(d)), StatusReason: d.StatusReason,
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),
@@ -141,7 +144,7 @@ func toJSON(d device.Device, ports []device.Port) deviceJSON {
 		shown.Ports = append(shown.Ports, portJSON{
 			ID: port.ID, IfIndex: s.IfIndex, IfName: s.IfName, IfDescr: s.IfDescr, IfAlias: s.IfAlias, IfType: s.IfType, IfSpeed: s.IfSpeed, IfMTU: s.IfMTU,
 			IfAdminStatus: s.IfAdminStatus, IfOperStatus: s.IfOperStatus, IfPhysAddress: s.IfPhysAddress,
-			Disabled: port.Disabled, Vanished: port.Vanished, Generation: port.Generation,
+			Disabled: port.Disabled, Vanished: port.Vanished, Generation: port.Generation, VLAN: port.VLAN,
 		})
 	}
 	return shown

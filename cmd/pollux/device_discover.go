@@ -16,7 +16,7 @@ import (
 
 func (p *program) deviceDiscoverCommand() *cobra.Command {
 	return p.jsonFlag(&cobra.Command{
-		Use: "discover HOST", Short: "Discover a device now, in the foreground: what it runs, its processors, memory, storage, sensors", Args: words(1),
+		Use: "discover HOST", Short: "Discover a device now, in the foreground: what it runs, and what it has", Args: words(1),
 		Long: `Reads what a device runs and has by its OS definition and keeps it in the
 inventory, as the nodes do every service_discovery_frequency seconds. "pollux
 inspect" reads the same of a device that is not added, and stores nothing.`,
@@ -96,11 +96,15 @@ func (p *program) printDiscovery(d device.Device, read device.Discovery) error {
 	for i := range read.Components {
 		shown.Found[string(read.Components[i].Kind)]++
 	}
+	shown.Found["address"], shown.Found["entity"] = len(read.Addresses), len(read.Entities)
+	shown.Found["neighbour"], shown.Found["vlan"] = len(read.Neighbours), len(read.VLANs)
 	if p.asJSON {
 		return p.printJSON(shown)
 	}
-	fmt.Fprintf(p.out, "%s: %s in %.1f ms, OS %s, %d processors, %d memory pools, %d storages, %d sensors, %d files of the host\n", d.Hostname, shown.Outcome, 1000*shown.Seconds,
+	fmt.Fprintf(p.out, "%s: %s in %.1f ms, OS %s, %d processors, %d memory pools, %d storages, %d sensors, %d files of the host, ", d.Hostname, shown.Outcome, 1000*shown.Seconds,
 		orDefault(shown.OS, "unknown"), shown.Found["processor"], shown.Found["mempool"], shown.Found["storage"], shown.Found["sensor"], shown.Found["host"])
+	fmt.Fprintf(p.out, "%d addresses, %d physical entities, %d neighbours, %d VLANs\n",
+		shown.Found["address"], shown.Found["entity"], shown.Found["neighbour"], shown.Found["vlan"])
 	if read.Refused > 0 {
 		fmt.Fprintf(p.out, "%d values cannot be (no number, over 100 percent, a negative size) and were left out\n", read.Refused)
 	}

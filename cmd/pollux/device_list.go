@@ -135,14 +135,15 @@ func (p *program) deviceShowCommand() *cobra.Command {
 }
 
 func (p *program) printDevice(d device.Device, ports []device.Port, names map[int64]string) error {
-	group, timeout, retries := "", "", ""
+	group, timeout, retries, off := "", "", "", ""
+	set(len(d.DiscoveryOff) > 0, &off, "without "+strings.Join(d.DiscoveryOff, ", "))
 	set(names != nil, &group, fmt.Sprintf("%d (%s)", d.Group, names[d.Group]))
 	set(d.Timeout > 0, &timeout, d.Timeout.String())
 	set(d.Retries >= 0, &retries, strconv.Itoa(d.Retries))
 	for _, line := range [][2]string{
 		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", string(status(d))}, {"reason", d.StatusReason},
 		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
-		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"last polled", ago(d.PolledAt)},
+		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"discovery", off}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
 		{"OS", d.Facts.OS}, {"hardware", d.Facts.Hardware}, {"version", d.Facts.Version}, {"serial", d.Facts.Serial}, {"features", d.Facts.Features},
 		{"discovered", ago(d.DiscoveredAt)}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", filesOf(d)},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type setFlags struct {
 	enable, disable bool
 	timeout         time.Duration
 	retries         int
+	discoveryOff    string
 
 	where       []string
 	yes, dryRun bool
@@ -29,7 +31,7 @@ type setFlags struct {
 // changing are the flags of device set that change something; the first two can be meant of one device only.
 var changing = slices.Concat(
 	[]string{"hostname", "address"},
-	[]string{"group", "interval", "port", "transport", "timeout", "retries", "enable", "disable"}, credentialFlags,
+	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "enable", "disable"}, credentialFlags,
 )
 
 func (p *program) deviceSetCommand() *cobra.Command {
@@ -68,6 +70,7 @@ asks on a terminal, and needs --yes elsewhere.`,
 	command.Flags().BoolVar(&flags.disable, "disable", false, "stop polling the device")
 	command.Flags().DurationVar(&flags.timeout, "timeout", 0, "of one SNMP try, 100ms to 1m; 0 goes back to the setting "+settings.KeySNMPTimeout)
 	command.Flags().IntVar(&flags.retries, "retries", -1, "SNMP tries after the first, 0 to 20; -1 goes back to the setting "+settings.KeySNMPRetries)
+	command.Flags().StringVar(&flags.discoveryOff, "discovery-off", "", "modules of discoveries that do not run, with commas between them: "+strings.Join(device.DiscoveryModules(), ", ")+"; none for all to run")
 	command.Flags().StringArrayVar(&flags.where, "where", nil, "KEY=VALUE: change all devices that fit; repeatable")
 	command.Flags().BoolVar(&flags.yes, "yes", false, "with --where: do not ask")
 	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "with --where: only say which devices fit")
@@ -99,7 +102,23 @@ func (f *setFlags) check(command *cobra.Command, args []string) error {
 	case f.retries < -1 || f.retries > 20:
 		return usagef("--retries is from 0 to 20, or -1")
 	}
+	if wrong, ok := device.KnownModules(modulesOf(f.discoveryOff)); !ok {
+		return usagef("--discovery-off names modules of %s, or none; not %.40q", strings.Join(device.DiscoveryModules(), ", "), wrong)
+	}
 	return nil
+}
+
+// modulesOf are the modules that a flag names, each once.
+func modulesOf(text string) []string {
+	if text == "" || text == "none" {
+		return nil
+	}
+	names := strings.Split(text, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // deviceChange returns what the flags do to a device.
@@ -128,6 +147,7 @@ func (p *program) deviceChange(command *cobra.Command, s *store.Store, values se
 		set(changed("transport"), &d.Transport, transport)
 		set(changed("timeout"), &d.Timeout, flags.timeout)
 		set(changed("retries"), &d.Retries, flags.retries)
+		set(changed("discovery-off"), &d.DiscoveryOff, modulesOf(flags.discoveryOff))
 		set(flags.enable || flags.disable, &d.Disabled, flags.disable)
 		if given(command, credentialFlags) {
 			d.Credentials = credentials(d.Credentials)
