@@ -94,7 +94,7 @@ func mistakesOfSecrets() []mistake {
 func mistakesOfCommands() []mistake {
 	return []mistake{
 		{name: "unknown command", args: []string{"devise"}, code: exitUsage, says: []string{`"pollux devise"`, "did you mean device?", "pollux --help"}},
-		{name: "unknown word of device", args: []string{"device", "ad"}, code: exitUsage, says: []string{"did you mean add?", "pollux device --help"}},
+		{name: "unknown word of device", args: []string{"device", "ad"}, code: exitUsage, says: []string{"did you mean add", "pollux device --help"}},
 		{name: "missing argument", args: []string{"device", "show"}, code: exitUsage, says: []string{"pollux device show HOST", "0 arguments"}},
 		{name: "too many arguments", args: []string{"device", "list", "a", "b"}, code: exitUsage, says: []string{"pollux device list", "2 arguments"}},
 		{name: "unknown setting, near", args: []string{"config", "get", "snmp.timeut"}, code: exitNotFound, says: []string{"did you mean snmp.timeout?"}},
