@@ -111,10 +111,11 @@ type visit struct {
 
 // judgeVisits is I2. A node that was frozen in the middle of a poll may, when
 // it goes on, send one more request of it: visits that begin in a stretch of pardoned are left out.
+// So are those that read no octets: discoveries, which may run beside polls.
 func judgeVisits(visits []visit, pardoned ...span) (wrong []string) {
 	byDevice := map[int64][]visit{}
 	for _, v := range visits {
-		if !slices.ContainsFunc(pardoned, func(p span) bool { return v.from.After(p.from) && v.from.Before(p.to) }) {
+		if len(v.reads) > 0 && !slices.ContainsFunc(pardoned, func(p span) bool { return v.from.After(p.from) && v.from.Before(p.to) }) {
 			byDevice[v.device] = append(byDevice[v.device], v)
 		}
 	}
