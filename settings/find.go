@@ -12,7 +12,8 @@ const (
 	withDiscovery = "a node discovers while its consumer runs; how often is service_discovery_frequency"
 	noServices    = "Pollux runs no checks of services"
 	noAlerting    = "Pollux has no alert rules; what watches its metrics can have them"
-	noPing        = "devices are not pinged: a poll finds out whether a device answers"
+	noPing        = "devices are not pinged apart from their polls, which find out whether a device answers; see " + KeyICMPCheck
+	inSets        = "it is confidential: a device has its own (pollux device set HOST), and those that new devices are tried with are named (pollux credential add NAME)"
 	noUpdate      = "Pollux does not update itself: install another binary"
 	noMemcached   = "there is no memcached: nodes agree by Redis, REDIS_HOST in each node's .env"
 )
@@ -21,6 +22,7 @@ const (
 // suggest, and that are none here, with what takes their place. Without it the
 // nearest key would be guessed, which decides something else.
 var elsewhere = map[string]string{
+	"addhost_alwayscheckip":               "the address of a new device is always compared with those of the others",
 	"distributed_billing":                 withBilling,
 	"distributed_poller_group":            "a node's groups are DISTRIBUTED_POLLER_GROUP in its .env, or: pollux node set NODE --groups 1,2",
 	"distributed_poller_memcached_host":   noMemcached,
@@ -47,8 +49,8 @@ var elsewhere = map[string]string{
 	"service_update_enabled":              noUpdate,
 	"service_update_frequency":            noUpdate,
 	"service_watchdog_enabled":            "what restarts the process can ask its /healthz",
-	"snmp.community":                      "it is confidential, so it is kept with each device: pollux device set HOST -c -",
-	"snmp.v3":                             "it is confidential, so it is kept with each device: pollux device set HOST -3 -u NAME -A -",
+	"snmp.community":                      inSets,
+	"snmp.v3":                             inSets,
 }
 
 // maxSlip is how many letters a key that is typed wrong may differ in, at most.
@@ -68,7 +70,7 @@ func Find(key string) (Setting, error) {
 	best, distance := "", min(len(key)/4+1, maxSlip)+1
 	for _, s := range all {
 		// Upper case is no reason to take another key for the nearest.
-		if d := editDistance(strings.ToLower(key), s.Key); d < distance {
+		if d := editDistance(strings.ToLower(key), strings.ToLower(s.Key)); d < distance {
 			best, distance = s.Key, d
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	FormList     Form = "list"     // some of Words, each once, the first first: "v2c,v1"
 	FormArchives Form = "archives" // round robin archives: "AVERAGE:1x2016 6x1440 MAX:6x1440"
 	FormShards   Form = "shards"   // RRDCached by shard: "1=a:42217,b:42217 2=c:42217"; may be empty
+	FormNets     Form = "nets"     // networks: "10.0.0.0/8,2001:db8::/32"; may be empty
 )
 
 // Check says whether a value may be stored for the setting. Its error names the key and what it takes.
@@ -59,6 +60,12 @@ func (s Setting) Parse(value string) (string, error) {
 			return "", fmt.Errorf("%s: %w", s.Key, err)
 		}
 		return formatShards(shards), nil
+	case FormNets:
+		nets, err := ParseNets(value)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", s.Key, err)
+		}
+		return formatNets(nets), nil
 	default:
 		return "", fmt.Errorf("%s has a type that this program does not know", s.Key)
 	}
@@ -102,6 +109,8 @@ func (s Setting) Range() string {
 		return "1 to 50 archives"
 	case FormShards:
 		return fmt.Sprintf("NUMBER=ADDRESS,... of shards 1 to %d", maxShard)
+	case FormNets:
+		return "networks with commas between them, such as 10.0.0.0/8,2001:db8::/32"
 	default:
 		return ""
 	}

@@ -62,6 +62,11 @@ const (
 	KeyGroupShare         = "poller.group_share"
 	KeyAddressInFlight    = "snmp.address_in_flight"
 	KeyAddressGap         = "snmp.address_gap"
+	KeyICMPCheck          = "icmp_check"
+	KeyDuplicateSysName   = "allow_duplicate_sysName"
+	KeyNets               = "nets"
+	KeyNetsAllow          = "nets.allow"
+	KeyNetsExclude        = "autodiscovery.nets-exclude"
 )
 
 // defaultArchives keeps 7 days of every step of 300 s, 30 days of half hours, 120 days of two hours and about 4 years of days.
@@ -70,9 +75,12 @@ const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x14
 // discoveryModules are the modules of a discovery that can be switched off, as package device names them.
 const discoveryModules = "addresses,entity-physical,host,mempools,neighbours,processors,sensors,storage,vlans"
 
+// defaultExclude are this host, this network, link-local, multicast and reserved addresses (RFC 6890, RFC 5771), of IPv4 and IPv6.
+const defaultExclude = "0.0.0.0/8,127.0.0.0/8,169.254.0.0/16,224.0.0.0/4,240.0.0.0/4,::/127,fe80::/10,ff00::/8"
+
 // All lists every setting, ordered by key.
 func All() []Setting {
-	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), keepSettings())
+	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), admissionSettings(), keepSettings())
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
 }
@@ -112,6 +120,18 @@ func snmpSettings() []Setting {
 			Help: "Transports that a device may be given; the first is that of a new device."},
 		{Key: KeyAddressInFlight, Scope: ScopeCluster, Form: FormInt, Default: "2", Min: 1, Max: 100, Help: "Polls that run at the same time against one agent (address and port) that several devices share."},
 		{Key: KeyAddressGap, Scope: ScopeCluster, Form: FormInt, Default: "0", Min: 0, Max: 60_000, Unit: "ms", Help: "Least time between two polls of one agent that several devices share."},
+	}
+}
+
+// admissionSettings say which devices are let into the inventory, and where they are looked for.
+func admissionSettings() []Setting {
+	return []Setting{
+		{Key: KeyICMPCheck, Scope: ScopeCluster, Form: FormBool, Default: "true", Help: "device add and discover want an answer to ICMP before they try SNMP, where this machine may send ICMP."},
+		{Key: KeyDuplicateSysName, Scope: ScopeCluster, Form: FormBool, Default: "false", Help: "Let devices be added whose sysName another device has."},
+		{Key: KeyNets, Scope: ScopeCluster, Form: FormNets, Help: "Networks that discover may search. Credentials are sent there to addresses that nobody named."},
+		{Key: KeyNetsExclude, Scope: ScopeCluster, Form: FormNets, Default: defaultExclude,
+			Help: "Networks whose addresses are never asked when they come from a device, the API or the UI, and which discover leaves out."},
+		{Key: KeyNetsAllow, Scope: ScopeCluster, Form: FormNets, Help: "Exceptions of " + KeyNetsExclude + ", such as 127.0.0.0/8 for simulated devices."},
 	}
 }
 

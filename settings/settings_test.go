@@ -34,7 +34,7 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 	t.Parallel()
 	for typed, nearest := range map[string]string{
 		"service_poler_workers": "service_poller_workers", "snmp.retry": "snmp.retries", "RRD.rra": "rrd.rra", "distributed_pollers": "distributed_poller",
-		"SERVICE_LOGLEVEL": "service_loglevel",
+		"SERVICE_LOGLEVEL": "service_loglevel", "allow_duplicate_sysname": "allow_duplicate_sysName", "icmp_chek": "icmp_check", "net": "nets",
 	} {
 		if _, err := settings.Find(typed); err == nil || !strings.Contains(err.Error(), nearest) {
 			t.Errorf("%s: %v", typed, err)
@@ -82,6 +82,8 @@ func TestKeysOfLibreNMSNameTheirPlace(t *testing.T) {
 		"install another binary":               {"service_update_enabled", "service_update_frequency"},
 		"/healthz":                             {"service_watchdog_enabled", "service_health_file"},
 		"pollux device set HOST":               {"snmp.community", "snmp.v3"},
+		"pollux credential add":                {"snmp.community", "snmp.v3"},
+		"always compared":                      {"addhost_alwayscheckip"},
 	} {
 		for _, key := range keys {
 			_, err := settings.Find(key)
@@ -98,6 +100,8 @@ func TestCheckRefuses(t *testing.T) {
 		"snmp.retries": {"-1", "21", " 5", "5 ", "05", "0x5"}, "snmp.timeout": {"1.5", "0"}, "service_poller_frequency": {"9", "3601"}, "snmp.max_repeaters": {"+5"},
 		"eventlog_purge": {""}, "distributed_poller": {"yes", "True", "1", ""}, "rrd.rra": {"AVERAGE", ""},
 		"service_loglevel": {"loud", "", "info,warn", " info", "inf\x00o"}, "snmp.version": {"", "v4", "v2c,", ",v2c", "v2c,v2c", "v2c;v1", "v2c,V2C"}, "snmp.transports": {"udp udp6", "ip"},
+		"icmp_check": {"yes", ""}, "nets": {"10.0.0.0/33", "10.0.0/8", "all"}, "nets.allow": {"10.0.0.0/8 10.1.0.0/16", "a/8", ",", "fe80::1%eth0", "::ffff:10.0.0.0/90", "0x7f.1"},
+		"autodiscovery.nets-exclude": {"10.0.0.0/8,", "127.1", strings.Repeat("10.0.0.1,", 1000) + "10.0.0.2"},
 		"rrd.shards": {
 			"rrd1:42217", "0=rrd1:42217", "64=rrd1:42217", "01=rrd1:42217", "1=", "1=rrd1", "1=rrd1:42217,", "1=unix:/run/rrd.sock", "1=rrd1:42217 1=rrd2:42217",
 			"1=rrd1:42217 2=rrd1:42217", "1=a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1", "1=rrd1:42217;2=rrd2:42217", "-1=rrd1:42217",
@@ -130,6 +134,8 @@ func TestParseGivesTheStoredForm(t *testing.T) {
 		{"service_loglevel", "INFO", "info"}, {"service_loglevel", "WARNING", "warn"}, {"service_loglevel", "Critical", "error"}, {"service_loglevel", "debug", "debug"},
 		{"snmp.version", "v1", "v1"}, {"snmp.version", "V3, v2c", "v3,v2c"}, {"snmp.transports", "tcp6,udp", "tcp6,udp"}, {"snmp.port", "1161", "1161"},
 		{"rrd.shards", "  12=b:1  2=[::1]:2,a:3 ", "2=[::1]:2,a:3 12=b:1"}, {"rrd.shards", " ", ""},
+		{"nets", " ", ""}, {"nets", "10.1.2.3/8, 2001:DB8::1/32,10.0.0.0/8", "10.0.0.0/8,2001:db8::/32"}, {"nets.allow", "127.0.0.1,::1", "127.0.0.1/32,::1/128"},
+		{"autodiscovery.nets-exclude", "::ffff:127.0.0.0/104", "127.0.0.0/8"},
 	} {
 		if got, err := find(t, c.key).Parse(c.typed); err != nil || got != c.stored {
 			t.Errorf("%s=%s is stored as %q, %v, want %q", c.key, c.typed, got, err, c.stored)
@@ -142,6 +148,7 @@ func TestRangeSaysWhatIsTaken(t *testing.T) {
 	for key, want := range map[string]string{
 		"snmp.timeout": "1 to 30 s", "snmp.retries": "0 to 20", "distributed_poller": "true or false", "service_loglevel": "debug, info, warn or error",
 		"snmp.version": "a list of v1,v2c,v3", "rrd.rra": "1 to 50 archives", "rrd.shards": "NUMBER=ADDRESS,... of shards 1 to 63",
+		"nets": "networks with commas between them, such as 10.0.0.0/8,2001:db8::/32", "icmp_check": "true or false",
 	} {
 		if got := find(t, key).Range(); got != want {
 			t.Errorf("%s takes %q, want %q", key, got, want)
