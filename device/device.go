@@ -39,6 +39,8 @@ type Device struct {
 	Disabled    bool
 	// DiscoveryOff are the modules of discoveries that do not run for this device.
 	DiscoveryOff []string
+	PingOnly    bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
+	Ignored     bool // polled, but its events raise no alarm
 
 	RRDDir     string // directory of its RRD files, pinned when the device is created
 	Shard      int    // shard of the journal, pinned when the device is created
@@ -77,11 +79,12 @@ type Facts struct {
 
 // Removed is a device that was removed. Its RRD files stay, in a directory that no other device gets.
 type Removed struct {
-	ID       int64
-	Hostname string
-	RRDDir   string
-	Shard    int
-	At       time.Time
+	ID            int64
+	Hostname      string
+	RRDDir        string
+	Shard         int
+	At            time.Time
+	DeleteHistory bool // whoever removed it wants its RRD files to go, too
 }
 
 // Host is what is asked: the address when there is one, else the hostname.

@@ -44,7 +44,7 @@ func Severities() []Severity {
 
 // EventTypes are the types of the events that this version writes.
 func EventTypes() []string {
-	return []string{"auth", "coverage", "down", "entity", "host", "interface", "journal", "key", "mempool", "neighbour", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
+	return []string{"auth", "coverage", "credential", "down", "entity", "host", "interface", "journal", "key", "mempool", "neighbour", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
 }
 
 // Event is a line of the eventlog.
@@ -58,6 +58,14 @@ type Event struct {
 	Message  string
 	Node     string // NODE_ID of the node that noticed it
 	Actor    string // who did it, for changes made by people
+}
+
+// WithoutAlarm is an event as an ignored device makes it: nothing that is watched for warnings sees it.
+func (e Event) WithoutAlarm() Event {
+	if e.Severity == SeverityWarning || e.Severity == SeverityError {
+		e.Severity = SeverityNotice
+	}
+	return e
 }
 
 // ModuleResult is how one poll module went.

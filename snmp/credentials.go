@@ -2,6 +2,7 @@ package snmp
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/gosnmp/gosnmp"
 
@@ -104,6 +105,19 @@ func (c Credentials) Level() string {
 		return "authNoPriv"
 	}
 	return "authPriv"
+}
+
+// ContextName is the SNMP context that is asked: the v3 context name, and of a
+// community what follows its last @, by which agents index communities ("public@12", one per VLAN or VRF).
+func (c Credentials) ContextName() string {
+	if c.Version == V3 {
+		return c.Context
+	}
+	community := c.Community.Reveal()
+	if at := strings.LastIndexByte(community, '@'); at >= 0 {
+		return community[at+1:]
+	}
+	return ""
 }
 
 // version is the number on the wire.

@@ -121,6 +121,13 @@ func newSession(t Target, observe Observe, c *conn) *Session {
 	return s
 }
 
+// Resolve returns the address that a session to this host would ask. Whoever
+// judges an address before it is asked must ask the one that was judged: a name may stand for another one a moment later.
+func Resolve(ctx context.Context, transport, host string) (netip.Addr, error) {
+	_, address, err := resolve(ctx, Target{Host: host, Transport: transport})
+	return address.Addr(), err
+}
+
 // resolve finds the network and address of a target: the first address of the host that the transport can have.
 func resolve(ctx context.Context, t Target) (network string, address netip.AddrPort, err error) {
 	var base, family string

@@ -15,7 +15,22 @@ import (
 // purpose is what the key of SNMP credentials is derived for.
 const purpose = "snmp"
 
-// sealedSecrets are the secrets of a device as they stand in its row.
+// sealedTable is a table whose rows hold secrets.
+type sealedTable struct {
+	name   string
+	title  string // column with the name of a row
+	noun   string // what a row is, for people
+	remedy string // the command that sets the secrets of a row anew
+}
+
+// The tables whose rows hold secrets. A rotation of the key goes through all of them.
+var (
+	sealedDevices = sealedTable{"devices", "hostname", "device", "pollux device set"}
+	sealedSets    = sealedTable{"credential_sets", "name", "credential set", "pollux credential set"}
+	sealedTables  = [...]sealedTable{sealedDevices, sealedSets}
+)
+
+// sealedSecrets are the secrets of a row as they stand in it.
 type sealedSecrets struct {
 	Community    string `bun:"community"`
 	AuthPassword string `bun:"auth_password"`
@@ -23,7 +38,9 @@ type sealedSecrets struct {
 }
 
 // place binds a sealed secret to its row and column, so that it opens nowhere else.
-func place(id int64, column string) string { return fmt.Sprintf("devices/%d/%s", id, column) }
+func (t sealedTable) place(id int64, column string) string {
+	return fmt.Sprintf("%s/%d/%s", t.name, id, column)
+}
 
 // What a SELECT ends with so that its row stays as it is until the transaction
 // ends; a SQLite transaction holds the whole file. MariaDB knows no FOR SHARE.
@@ -50,8 +67,8 @@ func (s *Store) readKey(ctx context.Context, db bun.IDB, lock map[dialect.Name]s
 	return migrations.InForce(s.key, id)
 }
 
-// seal seals the secrets of a device with a key, which is the one in force.
-func seal(key secret.Key, id int64, c snmp.Credentials) (sealedSecrets, error) {
+// seal seals the secrets of a row with a key, which is the one in force.
+func seal(key secret.Key, table sealedTable, id int64, c snmp.Credentials) (sealedSecrets, error) {
 	var sealed sealedSecrets
 	for _, one := range []struct {
 		column string
@@ -65,9 +82,9 @@ func seal(key secret.Key, id int64, c snmp.Credentials) (sealedSecrets, error) {
 		if one.plain.IsEmpty() {
 			continue
 		}
-		text, err := key.Seal(purpose, place(id, one.column), one.plain)
+		text, err := key.Seal(purpose, table.place(id, one.column), one.plain)
 		if err != nil {
-			return sealedSecrets{}, fmt.Errorf("seal the %s of device %d: %w", one.column, id, err)
+			return sealedSecrets{}, fmt.Errorf("seal the %s of %s %d: %w", one.column, table.noun, id, err)
 		}
 		*one.to = text
 	}
@@ -76,7 +93,7 @@ func seal(key secret.Key, id int64, c snmp.Credentials) (sealedSecrets, error) {
 
 // unseal fills in the secrets that open; secret.ErrOpen names the first that was
 // moved or changed, or sealed with a key that this node does not have.
-func (s *Store) unseal(id int64, sealed sealedSecrets, c *snmp.Credentials) (first error) {
+func (s *Store) unseal(table sealedTable, id int64, sealed sealedSecrets, c *snmp.Credentials) (first error) {
 	for _, one := range []struct {
 		column string
 		sealed string
@@ -89,9 +106,9 @@ func (s *Store) unseal(id int64, sealed sealedSecrets, c *snmp.Credentials) (fir
 		if one.sealed == "" {
 			continue
 		}
-		plain, err := s.key.Open(purpose, place(id, one.column), one.sealed)
+		plain, err := s.key.Open(purpose, table.place(id, one.column), one.sealed)
 		if err != nil && first == nil {
-			first = fmt.Errorf("open the %s of device %d: %w; set it anew with pollux device set, or put the key that it was sealed with into APP_PREVIOUS_KEYS", one.column, id, err)
+			first = fmt.Errorf("open the %s of %s %d: %w; set it anew with %s, or put the key that it was sealed with into APP_PREVIOUS_KEYS", one.column, table.noun, id, err, table.remedy)
 		}
 		*one.to = plain
 	}

@@ -48,10 +48,10 @@ func (s *Store) AddDevice(ctx context.Context, d device.Device) (device.Device, 
 			}
 			return err
 		}
-		if row.sealedSecrets, err = seal(key, row.ID, d.Credentials); err != nil {
+		if row.sealedSecrets, err = seal(key, sealedDevices, row.ID, d.Credentials); err != nil {
 			return err
 		}
-		if err := writeSecrets(ctx, tx, row); err != nil {
+		if err := sealedDevices.write(ctx, tx, row.ID, row.sealedSecrets); err != nil {
 			return err
 		}
 		added, err = s.opened(&row)
@@ -137,14 +137,9 @@ func freeDirectory(ctx context.Context, tx bun.Tx, hostname string) (string, err
 	return "", fmt.Errorf("%w hostname: it had %d RRD directories already", ErrInvalid, maxDirectories)
 }
 
-func writeSecrets(ctx context.Context, tx bun.Tx, row deviceRow) error {
-	_, err := tx.NewUpdate().Model(&row).Column("community", "auth_password", "priv_password").Where("id = ?", row.ID).Exec(ctx)
-	return err
-}
-
 // UpdateDevice changes what people decide of a device, in one transaction:
 // hostname (the label only), address, port, transport, credentials, timeout,
-// retries, group, interval, the modules of discoveries that do not run, and whether it is disabled. change gets the device
+// retries, group, interval, the modules of discoveries that do not run, and whether it is disabled, ignored or asked by ICMP only. change gets the device
 // and may run several times; its error ends everything. Other fields stay as
 // they are. A new interval begins no slot before the running one ends, and
 // opens a new generation of the RRD files of the device and its ports.
@@ -200,8 +195,9 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 	row.AuthProtocol, row.PrivProtocol = described.AuthProtocol, described.PrivProtocol
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
 	row.Disabled, row.Interval, row.DiscoveryOff = described.Disabled, described.Interval, described.DiscoveryOff
+	row.PingOnly, row.Ignored = described.PingOnly, described.Ignored
 	var err error
-	if row.sealedSecrets, err = seal(key, d.ID, d.Credentials); err != nil {
+	if row.sealedSecrets, err = seal(key, sealedDevices, d.ID, d.Credentials); err != nil {
 		return deviceRow{}, err
 	}
 	if row.Disabled != old.Disabled {

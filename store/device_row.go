@@ -32,6 +32,8 @@ type deviceRow struct {
 	SlotFrom     int64  `bun:"slot_from"`
 	Disabled     bool   `bun:"disabled"`
 	DiscoveryOff string `bun:"discovery_modules_off"` // names with commas between them
+	PingOnly     bool   `bun:"snmp_disable"`
+	Ignored      bool   `bun:"ignored"`
 	RRDDir       string `bun:"rrd_dir"`
 	Shard        int    `bun:"shard"`
 	Generation   int    `bun:"generation"`
@@ -76,7 +78,7 @@ func describedRow(d device.Device) deviceRow {
 		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
 		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
 		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
-		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","),
+		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PingOnly: d.PingOnly, Ignored: d.Ignored,
 	}
 }
 
@@ -102,7 +104,7 @@ func (r *deviceRow) device() device.Device {
 			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
 		},
 		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
-		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: off, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: off, PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
 		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt),
@@ -119,7 +121,7 @@ func (r *deviceRow) device() device.Device {
 // opened returns the row with its secrets, beside the error too, with those that open.
 func (s *Store) opened(r *deviceRow) (device.Device, error) {
 	d := r.device()
-	return d, s.unseal(r.ID, r.sealedSecrets, &d.Credentials)
+	return d, s.unseal(sealedDevices, r.ID, r.sealedSecrets, &d.Credentials)
 }
 
 func now() int64 { return time.Now().UnixMilli() }

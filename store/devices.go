@@ -84,6 +84,7 @@ type Filter struct {
 	Hostnames []string      // only with a hostname that fits each of these patterns: * stands for any text, ? for one character; case does not matter
 	Interval  int           // only with this interval in seconds
 	Disabled  *bool         // only disabled ones, or only others
+	Ignored   *bool         // only ignored ones, or only others
 	Version   snmp.Version  // only asked with this version of SNMP
 	AfterID   int64         // only with greater ids: the last id of the page before
 	Limit     int           // at most so many; 0 means 1,000, more than 10,000 means 10,000
@@ -109,6 +110,9 @@ func (f Filter) where(query *bun.SelectQuery) (*bun.SelectQuery, error) {
 	}
 	if f.Disabled != nil {
 		query = query.Where("disabled = ?", *f.Disabled)
+	}
+	if f.Ignored != nil {
+		query = query.Where("ignored = ?", *f.Ignored)
 	}
 	if f.Version != "" {
 		query = query.Where("snmp_version = ?", line(string(f.Version), maxShort))
@@ -187,14 +191,15 @@ func (s *Store) Schedule(ctx context.Context) ([]device.Scheduled, error) {
 // RemoveDevice removes a device with its ports and outages; its events stay
 // until they are purged. The name of its RRD directory is never given to
 // another device, because its files stay and entries of it may still be in the
-// journal. ErrNotFound when there is none.
-func (s *Store) RemoveDevice(ctx context.Context, id int64) error {
+// journal. With deleteHistory it is noted that the files are to go, too: only
+// beside them can they be removed. ErrNotFound when there is no such device.
+func (s *Store) RemoveDevice(ctx context.Context, id int64, deleteHistory bool) error {
 	return s.tx(ctx, fmt.Sprintf("remove the device %d", id), func(ctx context.Context, tx bun.Tx) error {
 		var row deviceRow
 		if err := s.locked(tx.NewSelect().Model(&row).Where("id = ?", id)).Scan(ctx); err != nil {
 			return err
 		}
-		left := removedRow{ID: id, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, RemovedAt: now()}
+		left := removedRow{ID: id, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, RemovedAt: now(), DeleteHistory: deleteHistory}
 		if _, err := tx.NewInsert().Model(&left).Exec(ctx); err != nil {
 			return err
 		}

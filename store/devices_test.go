@@ -144,7 +144,7 @@ func deviceRefused(t *testing.T, e engine) {
 
 func deviceDirectory(t *testing.T, e engine) {
 	first := added(t, e)
-	if err := e.RemoveDevice(t.Context(), first.ID); err != nil {
+	if err := e.RemoveDevice(t.Context(), first.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	again := described()
@@ -156,7 +156,7 @@ func deviceDirectory(t *testing.T, e engine) {
 	if first.RRDDir != first.Hostname || second.RRDDir != first.Hostname+"~1" || second.ID <= first.ID {
 		t.Errorf("directories %q and %q, ids %d and %d", first.RRDDir, second.RRDDir, first.ID, second.ID)
 	}
-	if err := e.RemoveDevice(t.Context(), first.ID); !errors.Is(err, ErrNotFound) {
+	if err := e.RemoveDevice(t.Context(), first.ID, false); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
 	removed, err := e.Removed(t.Context(), time.Now().Add(-time.Minute), 0)
@@ -178,7 +178,7 @@ func deviceDirectory(t *testing.T, e engine) {
 		t.Errorf("the directory of an IPv6 address is %q", colon.RRDDir)
 	}
 	for range 11 {
-		if err := e.RemoveDevice(t.Context(), long.ID); err != nil {
+		if err := e.RemoveDevice(t.Context(), long.ID, false); err != nil {
 			t.Fatal(err)
 		}
 		if long, err = e.AddDevice(t.Context(), long); err != nil {
@@ -239,12 +239,12 @@ func deviceRemoved(t *testing.T, e engine) {
 		after = before[n-1].ID
 	}
 	var want []device.Removed
-	for range 3 {
+	for i := range 3 {
 		d := added(t, e)
-		if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
+		if err := e.RemoveDevice(t.Context(), d.ID, i == 1); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, device.Removed{ID: d.ID, Hostname: d.Hostname, RRDDir: d.RRDDir, Shard: d.Shard})
+		want = append(want, device.Removed{ID: d.ID, Hostname: d.Hostname, RRDDir: d.RRDDir, Shard: d.Shard, DeleteHistory: i == 1})
 	}
 	var got []device.Removed
 	for {

@@ -25,7 +25,7 @@ type GroupRemoval struct {
 // RemoveGroup removes a poller group in one transaction: its devices go to
 // default_poller_group, or to group 0 when that is the group that goes; the
 // assignments of nodes lose it, and one that named nothing else is left empty,
-// so that its node consumes nothing; events name who did it. What nodes have in
+// so that its node consumes nothing; credential sets lose it in the same way; events name who did it. What nodes have in
 // their own .env cannot be changed from here. Errors: ErrNotFound, ErrInvalid for group 0.
 func (s *Store) RemoveGroup(ctx context.Context, id int64, actor string) (GroupRemoval, error) {
 	doing := fmt.Sprintf("remove the poller group %d", id)
@@ -68,6 +68,9 @@ func (s *Store) removeGroup(ctx context.Context, tx bun.Tx, id int64, actor stri
 	}
 	r.Devices = int(devices)
 	if r.Unassigned, r.NamedInFiles, err = s.unassign(ctx, tx, id); err != nil {
+		return r, err
+	}
+	if err := s.unbindSets(ctx, tx, id); err != nil {
 		return r, err
 	}
 	if _, err := tx.NewDelete().Table("poller_groups").Where("id = ?", id).Exec(ctx); err != nil {

@@ -8,7 +8,7 @@ import (
 	"pollux/secret"
 )
 
-// secretColumns are the columns of devices that hold sealed secrets.
+// secretColumns are the columns that hold sealed secrets, in each of sealedTables.
 var secretColumns = []string{"community", "auth_password", "priv_password"}
 
 // maxKeyGroups bounds how many texts that begin differently are counted apart; a sound database has one per key.
@@ -42,20 +42,27 @@ func (s *Store) KeyUse(ctx context.Context) (KeyUse, error) {
 		return KeyUse{}, s.fail(doing, err)
 	}
 	use := KeyUse{InForce: key.ID(), Secrets: map[string]int{}}
-	for _, column := range secretColumns {
-		var groups []struct {
-			Begin string `bun:"begins"`
-			Count int    `bun:"secrets"`
-		}
-		err := s.db.NewSelect().Table("devices").Where("? <> ''", bun.Ident(column)).
-			ColumnExpr("SUBSTR(?, 1, 12) AS begins", bun.Ident(column)).ColumnExpr("COUNT(*) AS secrets").
-			Group("begins").Order("begins DESC").Limit(maxKeyGroups).Scan(ctx, &groups)
-		if err != nil {
-			return KeyUse{}, s.fail(doing, err)
-		}
-		for _, group := range groups {
-			use.Secrets[secret.SealedWith(group.Begin)] += group.Count
+	for _, table := range sealedTables {
+		for _, column := range secretColumns {
+			if err := s.countKeys(ctx, table, column, use.Secrets); err != nil {
+				return KeyUse{}, s.fail(doing, err)
+			}
 		}
 	}
 	return use, nil
+}
+
+// countKeys adds how many secrets of a column are under each key.
+func (s *Store) countKeys(ctx context.Context, table sealedTable, column string, count map[string]int) error {
+	var groups []struct {
+		Begin string `bun:"begins"`
+		Count int    `bun:"secrets"`
+	}
+	err := s.db.NewSelect().Table(table.name).Where("? <> ''", bun.Ident(column)).
+		ColumnExpr("SUBSTR(?, 1, 12) AS begins", bun.Ident(column)).ColumnExpr("COUNT(*) AS secrets").
+		Group("begins").Order("begins DESC").Limit(maxKeyGroups).Scan(ctx, &groups)
+	for _, group := range groups {
+		count[secret.SealedWith(group.Begin)] += group.Count
+	}
+	return err
 }

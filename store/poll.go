@@ -14,6 +14,8 @@ import (
 // ports (type interface) and of the status (type up, down, auth) are made here,
 // because only here old and new are known at once; those of p are written as well.
 //
+// Those of an ignored device are notices at most.
+//
 // A poll that is not newer than the last one of its device changes nothing and
 // is no error: the order of polls, not of calls, decides. Two statements are
 // enough when nothing changed. Errors: ErrNotFound when the device is gone,
@@ -57,8 +59,18 @@ func (s *Store) SavePoll(ctx context.Context, p device.Poll) error {
 			}
 			events = append(events, componentEvents...)
 		}
-		return addEvents(ctx, tx, append(events, reported(p)...))
+		return addEvents(ctx, tx, quieted(append(events, reported(p)...), old.Ignored))
 	})
+}
+
+// quieted takes the alarm out of the events of an ignored device.
+func quieted(events []device.Event, ignored bool) []device.Event {
+	if ignored {
+		for i := range events {
+			events[i] = events[i].WithoutAlarm()
+		}
+	}
+	return events
 }
 
 // polledRow is what SavePoll must know of the row that it has just updated.
@@ -68,6 +80,7 @@ type polledRow struct {
 	Status      string `bun:"status"`
 	Previous    string `bun:"previous_status"`
 	PortsDigest string `bun:"ports_digest"`
+	Ignored     bool   `bun:"ignored"`
 
 	ComponentsDigest string `bun:"components_digest"`
 }

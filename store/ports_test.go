@@ -64,7 +64,7 @@ func portRoundTrip(t *testing.T, e engine) {
 	if last, err := e.LastPort(t.Context()); err != nil || last < ports[0].ID {
 		t.Errorf("the last port is %d, %v, and there is %d", last, err, ports[0].ID)
 	}
-	if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
+	if err := e.RemoveDevice(t.Context(), d.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	if left := portsOf(t, e, d); len(left) != 0 {

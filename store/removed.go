@@ -13,11 +13,12 @@ import (
 type removedRow struct {
 	bun.BaseModel `bun:"table:removed_devices"`
 
-	ID        int64  `bun:"id,pk"`
-	Hostname  string `bun:"hostname"`
-	RRDDir    string `bun:"rrd_dir"`
-	Shard     int    `bun:"shard"`
-	RemovedAt int64  `bun:"removed_at"`
+	ID            int64  `bun:"id,pk"`
+	Hostname      string `bun:"hostname"`
+	RRDDir        string `bun:"rrd_dir"`
+	Shard         int    `bun:"shard"`
+	RemovedAt     int64  `bun:"removed_at"`
+	DeleteHistory bool   `bun:"delete_history"`
 }
 
 // Removed lists the devices that were removed after a time and have ids above
@@ -48,7 +49,7 @@ func (s *Store) RemovedDevices(ctx context.Context, afterID int64, limit int) ([
 func removedOf(rows []removedRow) []device.Removed {
 	list := make([]device.Removed, len(rows))
 	for i, row := range rows {
-		list[i] = device.Removed{ID: row.ID, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, At: fromMillis(row.RemovedAt)}
+		list[i] = device.Removed{ID: row.ID, Hostname: row.Hostname, RRDDir: row.RRDDir, Shard: row.Shard, At: fromMillis(row.RemovedAt), DeleteHistory: row.DeleteHistory}
 	}
 	return list
 }

@@ -14,8 +14,8 @@ import (
 
 const (
 	maxUnopened  = 1000 // secrets that are named
-	resealBatch  = 50   // devices that one transaction locks, for about as many milliseconds
-	resealRounds = 3    // times that all devices are gone through
+	resealBatch  = 50   // rows that one transaction locks, for about as many milliseconds
+	resealRounds = 3    // times that all of them are gone through
 )
 
 // Rotation says how RotateKey is to work.
@@ -34,6 +34,7 @@ type Rotated struct {
 	From, To string     // ids of the keys in force before and after; the same when it was in force already
 	Secrets  int        // that were sealed anew
 	Devices  int        // that have them
+	Sets     int        // credential sets that have them
 	Left     int        // secrets that are still under another key
 	Lost     int        // of those, how many none of this node's keys opens
 	Unopened []Unopened // the first 1,000 of the lost ones
@@ -41,16 +42,25 @@ type Rotated struct {
 
 // Unopened is a secret that none of this node's keys opens, so that it stays as it is.
 type Unopened struct {
-	DeviceID int64
-	Hostname string
-	Column   string // community, auth_password or priv_password
+	Of     string // device or credential set
+	ID     int64
+	Name   string // hostname, or name of the set
+	Column string // community, auth_password or priv_password
+}
+
+// Holders are what the secrets belong to that were sealed anew, in words.
+func (r Rotated) Holders() string {
+	if r.Sets == 0 {
+		return fmt.Sprintf("%d devices", r.Devices)
+	}
+	return fmt.Sprintf("%d devices and %d credential sets", r.Devices, r.Sets)
 }
 
 // RotateKey puts the APP_KEY of this node in force and seals every stored
 // secret with it anew. The key in force before must be a former one of this node.
 //
 // First the identity of the cluster changes, which waits for transactions that
-// seal a secret; from then on each seals with the new key. Then devices are gone
+// seal a secret; from then on each seals with the new key. Then all rows are gone
 // through in small transactions, so a run that was cut short leaves each secret
 // under one of the two keys, and the next run goes on. What was done is returned
 // beside an error. ErrKeyMismatch when this node does not have the key in
@@ -113,30 +123,39 @@ func (s *Store) putInForce(ctx context.Context, actor string) error {
 	})
 }
 
-// resealAll goes once through all devices that have a secret under another key.
+// resealAll goes once through all rows that have a secret under another key.
 func (s *Store) resealAll(ctx context.Context, dryRun bool, done *Rotated) error {
 	done.Lost, done.Unopened = 0, nil
+	for _, table := range sealedTables {
+		if err := s.resealTable(ctx, table, dryRun, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) resealTable(ctx context.Context, table sealedTable, dryRun bool, done *Rotated) error {
 	for last := int64(0); ; {
-		ids, err := s.underAnotherKey(ctx, last)
+		ids, err := s.underAnotherKey(ctx, table, last)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		batch, err := s.reseal(ctx, ids, dryRun)
+		batch, err := s.reseal(ctx, table, ids, dryRun)
 		if err != nil {
 			return err
 		}
-		done.Secrets, done.Devices, done.Lost = done.Secrets+batch.Secrets, done.Devices+batch.Devices, done.Lost+batch.Lost
+		done.Secrets, done.Devices, done.Sets, done.Lost = done.Secrets+batch.Secrets, done.Devices+batch.Devices, done.Sets+batch.Sets, done.Lost+batch.Lost
 		done.Unopened = append(done.Unopened, batch.Unopened[:min(len(batch.Unopened), maxUnopened-len(done.Unopened))]...)
 		last = ids[len(ids)-1]
 	}
 }
 
-// underAnotherKey lists devices in the order of their ids that have a secret which is not under the APP_KEY.
-func (s *Store) underAnotherKey(ctx context.Context, afterID int64) ([]int64, error) {
+// underAnotherKey lists rows in the order of their ids that have a secret which is not under the APP_KEY.
+func (s *Store) underAnotherKey(ctx context.Context, table sealedTable, afterID int64) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var ids []int64
-	query := s.db.NewSelect().Table("devices").Column("id").Where("id > ?", afterID).Order("id").Limit(resealBatch)
+	query := s.db.NewSelect().Table(table.name).Column("id").Where("id > ?", afterID).Order("id").Limit(resealBatch)
 	query = query.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 		for _, column := range secretColumns {
 			q = q.WhereOr("? <> '' AND ? NOT LIKE ?", bun.Ident(column), bun.Ident(column), "v1:"+s.key.ID()+":%")
@@ -149,21 +168,24 @@ func (s *Store) underAnotherKey(ctx context.Context, afterID int64) ([]int64, er
 	return ids, nil
 }
 
-// secretsRow are the columns of devices that a rotation deals with.
+// secretsRow is what a rotation deals with of a row.
 type secretsRow struct {
-	bun.BaseModel `bun:"table:devices"`
-
-	ID       int64  `bun:"id,pk"`
-	Hostname string `bun:"hostname"`
+	ID    int64  `bun:"id"`
+	Title string `bun:"title"`
 	sealedSecrets
 }
 
-// reseal seals the secrets of some devices anew, in one transaction, or only opens them.
-func (s *Store) reseal(ctx context.Context, ids []int64, dryRun bool) (done Rotated, err error) {
+// secretsOf reads what a rotation deals with.
+func (t sealedTable) secretsOf(db bun.IDB) *bun.SelectQuery {
+	return db.NewSelect().Table(t.name).Column("id").ColumnExpr("? AS title", bun.Ident(t.title)).Column(secretColumns...).Order("id")
+}
+
+// reseal seals the secrets of some rows anew, in one transaction, or only opens them.
+func (s *Store) reseal(ctx context.Context, table sealedTable, ids []int64, dryRun bool) (done Rotated, err error) {
 	err = s.tx(ctx, "seal secrets with the key "+s.key.ID(), func(ctx context.Context, tx bun.Tx) error {
 		done = Rotated{}
 		var rows []secretsRow
-		query := tx.NewSelect().Model(&rows).Where("id IN (?)", bun.List(ids)).Order("id")
+		query := table.secretsOf(tx).Where("id IN (?)", bun.List(ids))
 		if !dryRun {
 			key, err := s.keyInForce(ctx, tx)
 			if err != nil {
@@ -174,18 +196,18 @@ func (s *Store) reseal(ctx context.Context, ids []int64, dryRun bool) (done Rota
 			}
 			query = s.locked(query)
 		}
-		if err := query.Scan(ctx); err != nil {
+		if err := query.Scan(ctx, &rows); err != nil {
 			return err
 		}
 		for i := range rows {
-			sealed, err := s.resealRow(&rows[i], &done)
+			sealed, err := s.resealRow(table, &rows[i], &done)
 			if err != nil {
 				return err
 			}
 			if sealed == 0 || dryRun {
 				continue
 			}
-			if _, err := tx.NewUpdate().Model(&rows[i]).Column(secretColumns...).WherePK().Exec(ctx); err != nil {
+			if err := table.write(ctx, tx, rows[i].ID, rows[i].sealedSecrets); err != nil {
 				return err
 			}
 		}
@@ -194,33 +216,46 @@ func (s *Store) reseal(ctx context.Context, ids []int64, dryRun bool) (done Rota
 	return done, err
 }
 
+// write writes the secrets of a row.
+func (t sealedTable) write(ctx context.Context, tx bun.Tx, id int64, sealed sealedSecrets) error {
+	_, err := tx.NewUpdate().Table(t.name).Set("community = ?", sealed.Community).Set("auth_password = ?", sealed.AuthPassword).
+		Set("priv_password = ?", sealed.PrivPassword).Where("id = ?", id).Exec(ctx)
+	return err
+}
+
 // resealRow replaces the secrets of a row that are under another key, and opens
 // each with the new key alone: a mistake of this program or of the machine must not cost a secret.
-func (s *Store) resealRow(row *secretsRow, done *Rotated) (sealed int, err error) {
+func (s *Store) resealRow(table sealedTable, row *secretsRow, done *Rotated) (sealed int, err error) {
 	key, _ := s.key.Named(s.key.ID())
 	for i, text := range []*string{&row.Community, &row.AuthPassword, &row.PrivPassword} {
 		column := secretColumns[i]
 		if *text == "" || secret.SealedWith(*text) == key.ID() {
 			continue
 		}
-		plain, err := s.key.Open(purpose, place(row.ID, column), *text)
+		place := table.place(row.ID, column)
+		plain, err := s.key.Open(purpose, place, *text)
 		if err != nil {
 			done.Lost++
-			done.Unopened = append(done.Unopened, Unopened{DeviceID: row.ID, Hostname: row.Hostname, Column: column})
+			done.Unopened = append(done.Unopened, Unopened{Of: table.noun, ID: row.ID, Name: row.Title, Column: column})
 			continue
 		}
-		anew, err := key.Seal(purpose, place(row.ID, column), plain)
+		anew, err := key.Seal(purpose, place, plain)
 		if err != nil {
-			return 0, fmt.Errorf("seal the %s of device %d: %w", column, row.ID, err)
+			return 0, fmt.Errorf("seal the %s of %s %d: %w", column, table.noun, row.ID, err)
 		}
-		if again, err := key.Open(purpose, place(row.ID, column), anew); err != nil || !again.Equal(plain) {
-			return 0, fmt.Errorf("seal the %s of device %d: what was sealed does not open; it is not written", column, row.ID)
+		if again, err := key.Open(purpose, place, anew); err != nil || !again.Equal(plain) {
+			return 0, fmt.Errorf("seal the %s of %s %d: what was sealed does not open; it is not written", column, table.noun, row.ID)
 		}
 		*text = anew
 		sealed++
 	}
 	if sealed > 0 {
-		done.Secrets, done.Devices = done.Secrets+sealed, done.Devices+1
+		done.Secrets += sealed
+		if table == sealedDevices {
+			done.Devices++
+		} else {
+			done.Sets++
+		}
 	}
 	return sealed, nil
 }
@@ -231,7 +266,7 @@ func (s *Store) reportRotation(ctx context.Context, r Rotation, done Rotated) er
 	if done.Left > 0 {
 		severity = device.SeverityError
 	}
-	event := keyEvent(r.Actor, severity, fmt.Sprintf("APP_KEY: %d secrets of %d devices sealed anew with key %s, %d left under other keys", done.Secrets, done.Devices, done.To, done.Left))
+	event := keyEvent(r.Actor, severity, fmt.Sprintf("APP_KEY: %d secrets of %s sealed anew with key %s, %d left under other keys", done.Secrets, done.Holders(), done.To, done.Left))
 	if err := s.AddEvent(ctx, event); err != nil {
 		return err
 	}
@@ -246,7 +281,7 @@ func lostSecrets(done Rotated) error {
 	if done.Lost == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d secrets stay as they are: %w; keep the former keys; put the one that these were sealed with into APP_PREVIOUS_KEYS and run this again, or set them anew with pollux device set", done.Lost, secret.ErrOpen)
+	return fmt.Errorf("%d secrets stay as they are: %w; keep the former keys; put the one that these were sealed with into APP_PREVIOUS_KEYS and run this again, or set them anew with pollux device set and pollux credential set", done.Lost, secret.ErrOpen)
 }
 
 func keyEvent(actor string, severity device.Severity, message string) device.Event {

@@ -24,6 +24,7 @@ var rotations = []struct {
 	run  func(t *testing.T, w *vault)
 }{
 	{"all secrets", rotateAll},
+	{"secrets of credential sets", rotateSets},
 	{"nodes that lack the key", rotateUnready},
 	{"a dry run", rotateDry},
 	{"secrets that do not open", rotateLost},
@@ -103,7 +104,7 @@ func (w *vault) keep(d device.Device) {
 // rows are the secrets as they stand in the database.
 func (w *vault) rows(s *Store) (rows []secretsRow) {
 	w.t.Helper()
-	if err := s.db.NewSelect().Model(&rows).Order("id").Scan(w.t.Context()); err != nil {
+	if err := sealedDevices.secretsOf(s.db).Scan(w.t.Context(), &rows); err != nil {
 		w.t.Fatal(err)
 	}
 	return rows
@@ -118,7 +119,7 @@ func (w *vault) under(s *Store, key, other secret.Key) {
 	}
 	for _, row := range rows {
 		for i, sealed := range []string{row.Community, row.AuthPassword, row.PrivPassword} {
-			want, where := w.secrets[row.ID][i], place(row.ID, secretColumns[i])
+			want, where := w.secrets[row.ID][i], sealedDevices.place(row.ID, secretColumns[i])
 			if want == "" && sealed == "" {
 				continue
 			}
@@ -193,6 +194,46 @@ func rotateAll(t *testing.T, w *vault) {
 	})
 }
 
+// rotateSets holds that a set is under the new key as a device is, however many devices there are, and that one that does not open is named.
+func rotateSets(t *testing.T, w *vault) {
+	before := w.open(w.old)
+	w.fill(before, 1)
+	add := func(name string) device.CredentialSet {
+		set, err := before.AddCredentialSet(t.Context(), v3Set(name), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	good, spoilt := add("good"), add("spoilt")
+	s := w.open(w.next, w.old)
+	if _, err := s.db.NewUpdate().Table("credential_sets").Set("auth_password = priv_password").Where("id = ?", spoilt.ID).Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done, err := s.RotateKey(t.Context(), Rotation{Actor: "tester", Ready: ready})
+	if !errors.Is(err, secret.ErrOpen) || done.Sets != 2 || done.Devices != 1 || done.Secrets != 5 || done.Left != 1 || done.Holders() != "1 devices and 2 credential sets" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if want := []Unopened{{"credential set", spoilt.ID, "spoilt", "auth_password"}}; !slices.Equal(done.Unopened, want) {
+		t.Errorf("unopened %+v, want %+v", done.Unopened, want)
+	}
+	if _, err := s.UpdateCredentialSet(t.Context(), "spoilt", func(c *device.CredentialSet) error {
+		c.Credentials.AuthPassword = secret.New("another auth password")
+		return nil
+	}, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	rotate(t, s)
+	alone := w.open(w.next)
+	if use, err := alone.KeyUse(t.Context()); err != nil || use.NotUnder(w.next.ID()) != 0 || use.Secrets[w.next.ID()] != 6 {
+		t.Errorf("%+v, %v", use, err)
+	}
+	again, err := alone.CredentialSet(t.Context(), "good")
+	if err != nil || !again.Credentials.AuthPassword.Equal(good.Credentials.AuthPassword) || !again.Credentials.PrivPassword.Equal(good.Credentials.PrivPassword) {
+		t.Errorf("after the rotation: %v", err)
+	}
+}
+
 // A node without the new key must be able to open what it could, whenever it is noticed.
 func rotateUnready(t *testing.T, w *vault) {
 	before := w.open(w.old)
@@ -263,7 +304,7 @@ func rotateLost(t *testing.T, w *vault) {
 	w.fill(w.open(w.old), 6)
 	s := w.open(w.next, w.old)
 	rows, foreign := w.rows(s), newKey(t)
-	sealed, err := foreign.Seal(purpose, place(rows[1].ID, "community"), secret.New("community of 1"))
+	sealed, err := foreign.Seal(purpose, sealedDevices.place(rows[1].ID, "community"), secret.New("community of 1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +318,7 @@ func rotateLost(t *testing.T, w *vault) {
 		}
 	}
 	unopened := []Unopened{
-		{rows[0].ID, rows[0].Hostname, "priv_password"}, {rows[1].ID, rows[1].Hostname, "community"}, {rows[2].ID, rows[2].Hostname, "community"},
+		{"device", rows[0].ID, rows[0].Title, "priv_password"}, {"device", rows[1].ID, rows[1].Title, "community"}, {"device", rows[2].ID, rows[2].Title, "community"},
 	}
 	for _, dry := range []bool{true, false} {
 		done, err := s.RotateKey(t.Context(), Rotation{DryRun: dry, Ready: ready})
@@ -390,7 +431,7 @@ func rotateWaits(t *testing.T, w *vault) {
 		rotated <- err
 	case <-time.After(time.Second): // long enough for a rotation that does not wait
 	}
-	sealed, err := key.Seal(purpose, place(id, "community"), secret.New("late"))
+	sealed, err := key.Seal(purpose, sealedDevices.place(id, "community"), secret.New("late"))
 	if err != nil {
 		t.Fatal(err)
 	}

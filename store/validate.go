@@ -55,6 +55,12 @@ func validate(d device.Device) error {
 	if len(slices.Compact(slices.Sorted(slices.Values(d.DiscoveryOff)))) < len(d.DiscoveryOff) {
 		return fmt.Errorf("%w modules of discoveries: one is named twice", ErrInvalid)
 	}
+	if d.PingOnly {
+		if d.Credentials != (snmp.Credentials{}) {
+			return fmt.Errorf("%w credentials: a device that is asked by ICMP only has none", ErrInvalid)
+		}
+		return nil
+	}
 	return validateCredentials(d.Credentials)
 }
 

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"strings"
+	"testing"
+
+	"pollux/device"
+	"pollux/secret"
+	"pollux/snmp"
+)
+
+var twinBehaviours = []behaviour{
+	{"a twin asks the same agent in the same context", twinOfAgent},
+	{"a twin has the same sysName", twinOfSysName},
+	{"a device that is asked by ICMP only has no credentials", twinPingOnly},
+	{"events of an ignored device raise no alarm", ignoredEvents},
+}
+
+func twinOfAgent(t *testing.T, e engine) {
+	add := func(change func(*device.Device)) device.Device {
+		d := described()
+		change(&d)
+		d, err := e.AddDevice(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	byAddress := add(func(d *device.Device) { d.Address = "192.0.2.10" })
+	byName := add(func(d *device.Device) { d.Hostname, d.Address = "Twin-Host.example", "" })
+	v6 := add(func(d *device.Device) { d.Address = "2001:DB8::10" })
+	indexed := add(func(d *device.Device) {
+		d.Address, d.Credentials.Community = "192.0.2.11", secret.New("canary@12")
+	})
+	icmp := add(func(d *device.Device) { d.Address, d.PingOnly, d.Credentials = "192.0.2.12", true, snmp.Credentials{} })
+	context := v3Device().Credentials
+	for name, c := range map[string]struct {
+		change func(*device.Device)
+		hosts  []string
+		want   int64 // 0 for none
+	}{
+		"the address":                {func(*device.Device) {}, []string{"192.0.2.10"}, byAddress.ID},
+		"a name that leads to it":    {func(*device.Device) {}, []string{"else.example", "192.0.2.10"}, byAddress.ID},
+		"the name":                   {func(*device.Device) {}, []string{"twin-host.EXAMPLE", "192.0.2.99"}, byName.ID},
+		"the address of IPv6":        {func(*device.Device) {}, []string{"2001:db8::10"}, v6.ID},
+		"another port":               {func(d *device.Device) { d.Port = 1161 }, []string{"192.0.2.10"}, 0},
+		"another address":            {func(*device.Device) {}, []string{"192.0.2.77"}, 0},
+		"itself":                     {func(d *device.Device) { d.ID = byAddress.ID }, []string{"192.0.2.10"}, 0},
+		"another context":            {func(d *device.Device) { d.Credentials = context }, []string{"192.0.2.10"}, 0},
+		"another community":          {func(d *device.Device) { d.Credentials.Community = secret.New("canary-other") }, []string{"192.0.2.10"}, byAddress.ID},
+		"the context of a community": {func(d *device.Device) { d.Credentials.Community = secret.New("canary-other@12") }, []string{"192.0.2.11"}, indexed.ID},
+		"no context of a community":  {func(*device.Device) {}, []string{"192.0.2.11"}, 0},
+		"ICMP only, there":           {func(*device.Device) {}, []string{"192.0.2.12"}, icmp.ID},
+		"ICMP only, new":             {func(d *device.Device) { d.PingOnly, d.Port, d.Credentials = true, 9, snmp.Credentials{} }, []string{"192.0.2.10"}, byAddress.ID},
+		"nothing to look for":        {func(*device.Device) {}, nil, 0},
+		"hostile":                    {func(*device.Device) {}, []string{"x' OR '1'='1", "a\x00b", strings.Repeat("z", 10_000)}, 0},
+	} {
+		d := described()
+		c.change(&d)
+		twin, found, err := e.AgentTwin(t.Context(), d, c.hosts)
+		if err != nil || found != (c.want != 0) || twin.ID != c.want {
+			t.Errorf("%s: device %d, %t, %v, want %d", name, twin.ID, found, err, c.want)
+		}
+	}
+}
+
+func twinOfSysName(t *testing.T, e engine) {
+	d := added(t, e)
+	p := pollOf(d, 1)
+	p.Facts.SysName = "Core-Twin.example"
+	save(t, e, p)
+	for sysName, want := range map[string]bool{"core-twin.EXAMPLE": true, "Core-Twin": false, "": false, "%": false, "core\x00twin": false} {
+		twin, found, err := e.SysNameTwin(t.Context(), sysName, 0)
+		if err != nil || found != want || found && (twin.ID != d.ID || !twin.Credentials.Community.IsEmpty()) {
+			t.Errorf("%q: device %d, %t, %v", sysName, twin.ID, found, err)
+		}
+	}
+	if _, found, err := e.SysNameTwin(t.Context(), "core-twin.example", d.ID); err != nil || found {
+		t.Errorf("a twin of itself: %t, %v", found, err)
+	}
+}
+
+func twinPingOnly(t *testing.T, e engine) {
+	d := described()
+	d.PingOnly = true
+	if _, err := e.AddDevice(t.Context(), d); err == nil {
+		t.Error("added with a community")
+	}
+	d.Credentials = snmp.Credentials{}
+	d, err := e.AddDevice(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := e.PollTarget(t.Context(), d.ID)
+	if err != nil || !got.PingOnly || got.Credentials != (snmp.Credentials{}) {
+		t.Errorf("poll target %+v, %v", got, err)
+	}
+	changed, err := e.UpdateDevice(t.Context(), d.ID, func(d *device.Device) error {
+		d.PingOnly, d.Credentials = false, described().Credentials
+		return nil
+	})
+	if err != nil || changed.PingOnly || changed.Credentials.Community.IsEmpty() {
+		t.Errorf("changed to SNMP: %+v, %v", changed, err)
+	}
+	agents, err := e.SharedAgents(t.Context())
+	for _, agent := range agents {
+		if strings.HasPrefix(agent, strings.ToLower(d.Hostname)) {
+			t.Errorf("shared: %s, %v", agent, err)
+		}
+	}
+}
+
+func ignoredEvents(t *testing.T, e engine) {
+	d := added(t, e)
+	save(t, e, pollOf(d, 1))
+	ignore := func(ignored bool) {
+		if _, err := e.UpdateDevice(t.Context(), d.ID, func(d *device.Device) error { d.Ignored = ignored; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ignore(true)
+	down := pollOf(d, 2)
+	down.Outcome, down.Facts, down.Reason = device.OutcomeDown, nil, "no answer"
+	save(t, e, down)
+	up := pollOf(d, 3)
+	up.Events = []device.Event{{Type: "reboot", Severity: device.SeverityWarning, Message: "Device rebooted"}, {Type: "system", Message: "told"}}
+	save(t, e, up)
+	ignore(false)
+	again := pollOf(d, 4)
+	again.Outcome, again.Facts = device.OutcomeDown, nil
+	save(t, e, again)
+	same(t, "events", messages(t, e, d.ID)[1:], []string{
+		"down notice Device status changed from up to down: no answer (node node-a)", "up ok Device status changed from down to up (node node-a)",
+		"reboot notice Device rebooted", "system info told", "down error Device status changed from up to down (node node-a)",
+	})
+	if got := reread(t, e, d.ID); got.Ignored {
+		t.Error("still ignored")
+	}
+	yes := true
+	ignore(true)
+	list, err := e.Devices(t.Context(), Filter{Ignored: &yes, Hostnames: []string{d.Hostname}})
+	if err != nil || len(list) != 1 || !list[0].Ignored {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+}
