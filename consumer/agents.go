@@ -70,7 +70,7 @@ func (c *Consumer) enterAgent(t *turn, d device.Device) (leave func(), err error
 // enterAgentOf does it for work on a device that lasts so long at most, where the agent has so many places.
 func (c *Consumer) enterAgentOf(id int64, d device.Device, places int, lasts time.Duration) (leave func(), err error) {
 	agent := agentOf(d)
-	if !c.shared.has(agent) {
+	if d.PingOnly || !c.shared.has(agent) {
 		return func() {}, nil
 	}
 	ctx, cancel := context.WithTimeout(c.reading, questionTimeout)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/ops"
+	"pollux/ping"
 	"pollux/poller"
 	"pollux/settings"
 	"pollux/snmp"
@@ -75,7 +77,13 @@ type Config struct {
 	Workers func() int // workers of this node alone; 0, or nil, leaves it to the settings
 }
 
-// Deps are what a consumer works with. All are needed but Dial, JournalID and Discovering.
+// Pinger asks addresses by ICMP; *ping.Pinger is one.
+type Pinger interface {
+	Mode() ping.Mode
+	Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error)
+}
+
+// Deps are what a consumer works with. All are needed but Dial, Pinger, JournalID and Discovering.
 type Deps struct {
 	Store      Store
 	Journal    Journal
@@ -86,6 +94,7 @@ type Deps struct {
 	Settings   func() settings.Values
 	JournalID  func(ctx context.Context) (string, error)                 // which Redis answers for the journal (its run_id); nil means that it never changes
 	Dial       func(ctx context.Context, t snmp.Target) (Session, error) // nil means snmp.Dial, counted in the metrics
+	Pinger     Pinger                                                    // nil means what ping.Detect finds
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
 
@@ -110,6 +119,7 @@ type Consumer struct {
 	futures   ops.Seldom // samples that are ahead of the journal's clock
 	panics    ops.Seldom
 	secrets   ops.Seldom // of devices, that do not open
+	blind     ops.Seldom // devices that are asked by ICMP only, which this node may not send
 
 	discoveryFailures ops.Seldom
 
@@ -134,6 +144,9 @@ func New(c Config, d Deps) (*Consumer, error) {
 			t.Keys = keys
 			return snmp.Dial(ctx, t, m.observeRequest)
 		}
+	}
+	if d.Pinger == nil {
+		d.Pinger = ping.Detect()
 	}
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, metrics: m,

@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 
 	"pollux/device"
 	"pollux/journal"
+	"pollux/ping"
 	"pollux/snmp"
 	"pollux/store"
 )
@@ -247,4 +250,25 @@ func (s fakeSession) Close() error {
 	s.stats.running--
 	s.stats.closed++
 	return nil
+}
+
+// fakePinger answers what err says, in a mode.
+type fakePinger struct {
+	mu    sync.Mutex
+	mode  ping.Mode
+	err   error
+	asked []string // "address tries wait"
+}
+
+func (p *fakePinger) Mode() ping.Mode {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mode
+}
+
+func (p *fakePinger) Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, fmt.Sprintf("%s %d %v", address, tries, wait))
+	return time.Millisecond, p.err
 }

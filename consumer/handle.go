@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"pollux/device"
+	"pollux/ping"
 	"pollux/poller"
 	"pollux/secret"
 	"pollux/store"
@@ -179,13 +180,16 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 		return poller.Target{}, errHandBack
 	case errors.Is(err, secret.ErrOpen):
 		c.complain(&c.secrets, slog.LevelError, "the credentials of a device cannot be read; set them anew with: pollux device set", "device", t.DeviceID, "err", err)
-		return poller.Target{}, t.elsewhere(c.deps.Clock.Now()) // a node that has a former key may read them
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoTarget, errUnknown) // a node that has a former key may read them
 	case err != nil:
-		return poller.Target{}, t.elsewhere(c.deps.Clock.Now())
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoTarget, errUnknown)
 	case d.Disabled:
 		return poller.Target{}, errDisabled
 	case d.Group != t.group:
 		return poller.Target{}, errMoved
+	case d.PingOnly && c.deps.Pinger.Mode() == ping.Off:
+		c.complain(&c.blind, slog.LevelWarn, "a device is asked by ICMP only, which this node may not send; see: pollux doctor", "device", t.DeviceID)
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoICMP, errBlind) // another node of the group may
 	default:
 		return c.recall(t, c.apply(poller.Target{Device: d, Ports: found.ports, Components: found.components})), nil
 	}

@@ -13,6 +13,7 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/measurement"
+	"pollux/ping"
 	"pollux/snmp"
 )
 
@@ -100,8 +101,22 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 		"future":                                         {func(r *rig, _ *turn) { r.journal.results = []journal.Result{journal.Future} }, "skipped", "future", "", nil, 1, 0},
 		"refused":                                        {func(r *rig, _ *turn) { r.journal.errs = []error{journal.ErrEntry} }, "skipped", "refused", "", nil, 1, 0},
 		"append tried again":                             {func(r *rig, _ *turn) { r.journal.errs = []error{errors.New("away"), errors.New("away")} }, "up", "", "", nil, 1, 1},
-		"panic":                                          {func(r *rig, _ *turn) { r.leases.meanwhile = func() { panic("oops") } }, "skipped", "panic", "", asynq.SkipRetry, 0, 0},
-		"the node stops":                                 {func(r *rig, _ *turn) { r.drain() }, "", "", "", errHandBack, 0, 0},
+		"up by ICMP":                                     {pingOnly, "up", "", "", nil, 0, 1},
+		"down by ICMP": {func(r *rig, u *turn) {
+			pingOnly(r, u)
+			r.pinger.err = ping.ErrSilent
+		}, "down", "", "", nil, 0, 1},
+		"by ICMP, which this node may not send": {func(r *rig, u *turn) {
+			pingOnly(r, u)
+			r.pinger.mode = ping.Off
+		}, "", "", "", errNoICMP, 0, 0},
+		"by ICMP, which this node may not send, too late for another node": {func(r *rig, u *turn) {
+			pingOnly(r, u)
+			r.pinger.mode = ping.Off
+			r.clock.offset.Add(int64(time.Duration(u.Interval)*time.Second) - int64(3*time.Second))
+		}, "skipped", "icmp", "", nil, 0, 0},
+		"panic":          {func(r *rig, _ *turn) { r.leases.meanwhile = func() { panic("oops") } }, "skipped", "panic", "", asynq.SkipRetry, 0, 0},
+		"the node stops": {func(r *rig, _ *turn) { r.drain() }, "", "", "", errHandBack, 0, 0},
 		"no worker for one that is down": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Status = device.StatusDown })
 			r.probes.resize(0)
@@ -299,4 +314,9 @@ func TestReadIsBoundedAndWritten(t *testing.T) {
 			t.Errorf("entries %+v", entries)
 		}
 	})
+}
+
+// pingOnly makes device 1 one that is asked by ICMP only, and has no credentials.
+func pingOnly(r *rig, _ *turn) {
+	change(r, func(d *device.Device) { d.PingOnly, d.Credentials = true, snmp.Credentials{} })
 }

@@ -16,6 +16,7 @@ import (
 	"pollux/cluster"
 	"pollux/device"
 	"pollux/journal"
+	"pollux/ping"
 	"pollux/polluxtest"
 	"pollux/secret"
 	"pollux/settings"
@@ -31,6 +32,7 @@ var (
 	_ Agents       = (*cluster.Agents)(nil)
 	_ Store        = (*store.Store)(nil)
 	_ Session      = (*snmp.Session)(nil)
+	_ Pinger       = (*ping.Pinger)(nil)
 )
 
 // rig is a consumer with fakes around it.
@@ -41,6 +43,7 @@ type rig struct {
 	journal  *fakeJournal
 	leases   *fakeLeases
 	agents   *fakeAgents
+	pinger   *fakePinger
 	stats    *sessionStats
 	session  atomic.Pointer[fakeSession]
 	dialErr  atomic.Pointer[error]
@@ -53,7 +56,7 @@ type rig struct {
 func newRig(t *testing.T, interval int, client redis.UniversalClient) *rig {
 	t.Helper()
 	r := &rig{
-		clock: &fakeClock{}, store: &fakeStore{devices: map[int64]device.Device{}}, leases: &fakeLeases{}, agents: &fakeAgents{},
+		clock: &fakeClock{}, store: &fakeStore{devices: map[int64]device.Device{}}, leases: &fakeLeases{}, agents: &fakeAgents{}, pinger: &fakePinger{mode: ping.Raw},
 		journal: &fakeJournal{last: map[int64]journal.Last{}}, registry: prometheus.NewRegistry(),
 		stats: &sessionStats{polls: map[int64]int{}},
 	}
@@ -67,7 +70,7 @@ func newRig(t *testing.T, interval int, client redis.UniversalClient) *rig {
 	r.groups.Store(&[]int64{0})
 	r.set(settings.KeyPollerWorkers, "10")
 	c, err := New(Config{NodeID: "node1", Groups: func() []int64 { return *r.groups.Load() }}, Deps{
-		Store: r.store, Journal: r.journal, Leases: r.leases, Agents: r.agents, Clock: r.clock, Redis: client, Dial: r.dial,
+		Store: r.store, Journal: r.journal, Leases: r.leases, Agents: r.agents, Clock: r.clock, Redis: client, Dial: r.dial, Pinger: r.pinger,
 		Settings: func() settings.Values { return *r.values.Load() }, Registerer: r.registry,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

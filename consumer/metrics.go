@@ -30,6 +30,7 @@ const (
 	skipStale    = "stale"    // the journal has a newer slot of the device
 	skipFuture   = "future"   // the samples lie in the journal's future
 	skipRefused  = "refused"  // the journal cannot hold the entry
+	skipICMP     = "icmp"     // the device is asked by ICMP only, which no node that took the task may send
 	skipPanic    = "panic"    // the program failed
 
 	sourceDatabase = "database"
@@ -45,7 +46,7 @@ var (
 		device.OutcomeUp, device.OutcomePartial, device.OutcomeDown, device.OutcomeAuth, device.OutcomeExpired, device.OutcomeSkipped,
 	}
 	skipReasons = [...]string{
-		skipBusy, skipRemoved, skipDisabled, skipMoved, skipDatabase, skipLate, skipStale, skipFuture, skipRefused, skipPanic,
+		skipBusy, skipRemoved, skipDisabled, skipMoved, skipDatabase, skipLate, skipStale, skipFuture, skipRefused, skipICMP, skipPanic,
 	}
 	requestOps     = [...]string{"get", "getnext", "getbulk"}
 	requestResults = [...]string{"ok", "timeout", "auth", "error"}
@@ -120,7 +121,7 @@ func (m *metrics) exposeFixed() {
 	for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 		m.repeats.WithLabelValues(reason).Add(0)
 	}
-	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoTarget} {
+	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoICMP, errNoTarget} {
 		m.handBacks.WithLabelValues(back.reason).Add(0)
 	}
 	for _, op := range requestOps {

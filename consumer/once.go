@@ -8,6 +8,7 @@ import (
 
 	"pollux/device"
 	"pollux/journal"
+	"pollux/ping"
 	"pollux/poller"
 	"pollux/tasks"
 )
@@ -38,6 +39,9 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	d, ports, err := deps.Store.PollTarget(ctx, id)
 	if err != nil {
 		return Once{}, fmt.Errorf("read device %d: %w", id, err)
+	}
+	if d.PingOnly && c.deps.Pinger.Mode() == ping.Off {
+		return Once{}, fmt.Errorf("poll device %d: %w", id, ping.ErrOff)
 	}
 	slot := device.SlotAt(d.ID, d.Interval, deps.Clock.Now().Unix())
 	t := &turn{Poll: tasks.Poll{DeviceID: d.ID, Slot: slot, Interval: d.Interval}, group: d.Group}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"pollux/device"
 	"pollux/poller"
 	"pollux/settings"
 	"pollux/snmp"
@@ -17,8 +18,12 @@ const dialTimeout = 10 * time.Second
 
 // ask opens a session and polls. answered is called as soon as the first
 // request is answered or given up. A session that cannot be opened is a device
-// that does not answer, with the reason why.
+// that does not answer, with the reason why. A device that is asked by ICMP only gets no session.
 func (c *Consumer) ask(ctx context.Context, target poller.Target, answered func()) poller.Report {
+	if target.Device.PingOnly {
+		defer answered()
+		return poller.PollPing(ctx, &echo{c.deps.Pinger, target.Device}, target)
+	}
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	session, err := c.dial(dialing, target)
 	cancel()
@@ -44,6 +49,24 @@ func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, err
 		Timeout: target.Timeout, Retries: target.Retries,
 		MaxRepetitions: values.Int(settings.KeySNMPMaxRepeaters), MaxObjects: values.Int(settings.KeySNMPMaxOID),
 	})
+}
+
+// echo asks one device by ICMP.
+type echo struct {
+	pinger Pinger
+	device device.Device
+}
+
+// Ping implements poller.Pinger.
+func (e *echo) Ping(ctx context.Context, tries int, wait time.Duration) error {
+	resolving, cancel := context.WithTimeout(ctx, dialTimeout)
+	address, err := snmp.Resolve(resolving, e.device.Transport, e.device.Host())
+	cancel()
+	if err != nil {
+		return err
+	}
+	_, err = e.pinger.Ping(ctx, address, tries, wait)
+	return err
 }
 
 // apply fills in what the device leaves to the settings.

@@ -97,17 +97,18 @@ var (
 	errLate     = &ending{device.OutcomeSkipped, skipLate}
 	errStale    = &ending{device.OutcomeSkipped, skipStale}
 	errFuture   = &ending{device.OutcomeSkipped, skipFuture}
+	errBlind    = &ending{device.OutcomeSkipped, skipICMP}
 )
 
-// elsewhere gives a task that this node lacks the device for to another one, which
-// may have it: after a twentieth of the interval, so that a cluster of which no
-// node has it does not hand tasks round and round, and that one of which a node
-// has it finds it in time. Too late for that, the slot is skipped.
-func (t *turn) elsewhere(now time.Time) error {
-	back := *errNoTarget
+// elsewhere gives a task that this node cannot carry out to another one, which
+// may be able to: after a twentieth of the interval, so that a cluster of which no
+// node is does not hand tasks round and round, and that one of which a node
+// is finds it in time. Too late for that, the slot ends.
+func (t *turn) elsewhere(now time.Time, why *handBackError, end *ending) error {
+	back := *why
 	back.after = max(back.after, time.Duration(t.Interval)*time.Second/20)
 	if t.remaining(now) <= 3*back.after+t.least() {
-		return errUnknown
+		return end
 	}
 	return &back
 }
@@ -135,5 +136,6 @@ var (
 	errNoWorker   = &handBackError{"worker", "all workers of this node are busy", 0}
 	errProbesBusy = &handBackError{"probe", "too many workers ask devices that are down", time.Second}
 	errAgentBusy  = &handBackError{"agent", "too many polls of the device's agent run", time.Second / 2}
+	errNoICMP     = &handBackError{"icmp", "this node may not send ICMP", time.Second}
 	errNoTarget   = &handBackError{"database", "the database is away and this node has no copy of the device", time.Second}
 )
