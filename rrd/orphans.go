@@ -29,6 +29,7 @@ type OrphansConfig struct {
 	Addresses []string      // of the shard's RRDCached, one of which has that tree
 	Window    time.Duration // how long RRDCached may hold an update (rrd.flush_window and a minute)
 	Older     time.Duration // only files that were not changed for so long; at least twice the window
+	Unwanted  bool          // only files of devices that were removed together with their history
 	Devices   iter.Seq2[device.Device, error]
 	Removed   iter.Seq2[device.Removed, error]
 	Ports     Ports
@@ -68,7 +69,7 @@ type Orphans struct {
 	Target      string // id of the tree
 	Files       []Orphan
 	Foreign     []Foreign
-	Owned       int // files of devices, and those of removed and moved ones of which updates may still come
+	Owned       int // files of devices, and those of removed and moved ones of which updates may still come, or which are not looked for
 	Young       int // files without owner that were changed too lately
 	More        int // orphans beyond the 100,000 in Files
 	MoreForeign int // foreign files in directories beyond the 10,000 in Foreign
@@ -212,6 +213,8 @@ func (s *search) device(ctx context.Context, directory string, o owner) error {
 			newest, owned = generations[instance]
 		}
 		switch {
+		case !owned && s.Unwanted:
+			s.found.Owned++
 		case !owned && instance > s.LastPort: // of a database that was restored from a backup
 			s.foreign(directory, "a port with a higher id than the inventory knows", entry)
 		case !owned:
@@ -226,10 +229,13 @@ func (s *search) device(ctx context.Context, directory string, o owner) error {
 
 // removed looks at the directory of a device that was removed.
 func (s *search) removed(directory string, o owner) error {
-	if !o.removed.Before(s.settled) {
+	if !o.removed.Before(s.settled) || s.Unwanted && !o.unwanted {
 		return s.each(directory, func(fs.DirEntry, measurement.Kind, int64, int) { s.found.Owned++ })
 	}
 	why := fmt.Sprintf("device %d was removed at %s", o.device, o.removed.UTC().Format(time.RFC3339))
+	if o.unwanted {
+		why += ", with its history"
+	}
 	entries, err := s.tree.list(directory)
 	if err == nil && len(entries) == 0 {
 		s.add(Orphan{File: directory + "/", Kind: OrphanRemoved, Why: why, Changed: o.removed})

@@ -274,3 +274,29 @@ func TestAWrongTreeIsNotTouched(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A device that was removed with its history has files to be removed by a clean-up that leaves all others alone.
+func TestOrphansOfUnwantedHistoryOnly(t *testing.T) {
+	t.Parallel()
+	w := newCleared(t)
+	w.config.Unwanted = true
+	if got := orphaned(w.find()); len(got) > 0 {
+		t.Errorf("nobody wants any file to go: %v", got)
+	}
+	for i := range w.removed {
+		w.removed[i].DeleteHistory = w.removed[i].RRDDir == "sw2" || w.removed[i].RRDDir == "sw3"
+	}
+	found := w.find()
+	if got := orphaned(found); !slices.Equal(got, wantOrphans[2:]) {
+		t.Errorf("orphans %v, want %v", got, wantOrphans[2:])
+	}
+	for _, o := range found.Files {
+		if !strings.HasSuffix(o.Why, ", with its history") {
+			t.Errorf("%s: %s", o.File, o.Why)
+		}
+	}
+	w.config.Unwanted = false
+	if got := orphaned(w.find()); !slices.Equal(got, wantOrphans) {
+		t.Errorf("all orphans are %v, want %v", got, wantOrphans)
+	}
+}

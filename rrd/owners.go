@@ -15,6 +15,7 @@ type owner struct {
 	shard      int
 	moved      bool      // inventory and journal agree that it was moved to that shard
 	removed    time.Time // zero for a device that is there
+	unwanted   bool      // whoever removed it wants its files to go, too
 }
 
 func (s *search) owners() error {
@@ -22,7 +23,7 @@ func (s *search) owners() error {
 		if err != nil {
 			return err
 		}
-		s.owner[r.RRDDir] = s.locate(owner{device: r.ID, shard: r.Shard, removed: r.At})
+		s.owner[r.RRDDir] = s.locate(owner{device: r.ID, shard: r.Shard, removed: r.At, unwanted: r.DeleteHistory})
 	}
 	for d, err := range s.Devices { // after those removed: one that was removed meanwhile is found there by the next search
 		if err != nil {
