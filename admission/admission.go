@@ -31,6 +31,8 @@ var (
 	ErrSilent = errors.New("no answer")
 	// ErrNoSet: there is no credential set of the name.
 	ErrNoSet = errors.New("there is no credential set")
+	// ErrSet: a credential set that was named cannot be tried.
+	ErrSet = errors.New("the credential set cannot be tried")
 	// ErrNoCredentials: nothing to ask the device with.
 	ErrNoCredentials = errors.New("no credentials to try")
 )
@@ -100,8 +102,9 @@ type Request struct {
 	Versions []snmp.Version
 	// Force stores the device without asking it, and lets it have a twin.
 	Force bool
-	// Anywhere lets the address be one that the settings exclude: said by
-	// somebody on this machine, who can ask it anyway. Nobody else may.
+	// Anywhere lets the address be one that the settings exclude, and lets stored
+	// credentials go outside of the networks to search: said by somebody on this machine, who can
+	// do both anyway. Nobody else may.
 	Anywhere bool
 	// Alive says that the address has just answered, so that it need not answer ICMP again.
 	Alive bool
@@ -125,7 +128,7 @@ func (c Candidate) String() string {
 	return text
 }
 
-// Candidates are what a device is asked with, in this order. Errors: ErrNoSet, ErrNoCredentials.
+// Candidates are what a device is asked with, in this order. Errors: ErrNoSet, ErrSet, ErrNoCredentials.
 func (a *Admission) Candidates(r Request) ([]Candidate, error) {
 	var all []Candidate
 	for _, c := range r.Given {
@@ -158,9 +161,9 @@ func (a *Admission) named(r Request) ([]Candidate, error) {
 		case i < 0:
 			return nil, fmt.Errorf("%w %.80q", ErrNoSet, name)
 		case a.sets[i].Lost:
-			return nil, fmt.Errorf("%w: the secrets of the set %s do not open with the APP_KEY of this node", ErrNoCredentials, name)
+			return nil, fmt.Errorf("%w: the secrets of %s do not open with the APP_KEY of this node", ErrSet, name)
 		case !slices.Contains(r.Versions, a.sets[i].Credentials.Version):
-			return nil, fmt.Errorf("%w: the set %s is of SNMP %s, which is not among the versions to try", ErrNoCredentials, name, a.sets[i].Credentials.Version)
+			return nil, fmt.Errorf("%w: %s is of SNMP %s, which is not among the versions to try", ErrSet, name, a.sets[i].Credentials.Version)
 		}
 	}
 	return ordered(a.sets, r.Versions, func(set device.CredentialSet) bool { return slices.Contains(r.Sets, set.Name) }), nil

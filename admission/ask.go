@@ -59,7 +59,7 @@ func (a *Admission) Ask(ctx context.Context, r Request) (Asked, error) {
 	if err := a.checkNew(ctx, asked.Device); err != nil { // before a packet is sent
 		return asked, err
 	}
-	address, err := a.address(ctx, r, &asked)
+	address, err := a.address(ctx, r, candidates, &asked)
 	if r.Force || err != nil {
 		return asked, err
 	}
@@ -102,10 +102,10 @@ func (a *Admission) checkNew(ctx context.Context, d device.Device) error {
 }
 
 // address is what will be asked, and nothing else: a name may stand for another
-// address a moment later. A device that is stored unasked is judged by what it is if it is an address.
-func (a *Admission) address(ctx context.Context, r Request, asked *Asked) (netip.Addr, error) {
+// address a moment later. Of a device that somebody on this machine stores unasked only an address is judged, and no name.
+func (a *Admission) address(ctx context.Context, r Request, candidates []Candidate, asked *Asked) (netip.Addr, error) {
 	host := r.Device.Host()
-	if _, literal := netip.ParseAddr(host); r.Force && literal != nil {
+	if _, literal := netip.ParseAddr(host); r.Force && r.Anywhere && literal != nil {
 		return netip.Addr{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
@@ -118,13 +118,16 @@ func (a *Admission) address(ctx context.Context, r Request, asked *Asked) (netip
 		}
 		return address, err
 	}
-	if err := settings.Allowed(address, a.nets); err != nil {
-		if !r.Anywhere {
-			return address, err
-		}
+	err = settings.Allowed(address, a.nets)
+	switch stored := slices.ContainsFunc(candidates, func(c Candidate) bool { return c.Set != "" }); {
+	case r.Anywhere && err != nil:
 		asked.warn("%v", err)
+		return address, nil
+	case !r.Anywhere && err == nil && stored:
+		return address, settings.Searchable(address, a.nets)
+	default:
+		return address, err
 	}
-	return address, nil
 }
 
 func (a *Asked) warn(format string, args ...any) {

@@ -74,7 +74,7 @@ func newAviary(t *testing.T) *aviary {
 func (a *aviary) agent() uint16 {
 	a.t.Helper()
 	agent, err := simulator.New(simulator.Config{
-		Listen: "127.0.0.1:0", Ports: 3, Community: secret.New(canaries["community"]), V3: &simulator.User{
+		Listen: "127.67.0.0/24:0", Devices: 9, Ports: 3, Community: secret.New(canaries["community"]), V3: &simulator.User{
 			Name: "monitor", AuthProtocol: "SHA-256", AuthPassword: secret.New(canaries["auth password"]), PrivProtocol: "AES", PrivPassword: secret.New(canaries["privacy password"]),
 		},
 	}, quiet())
@@ -108,7 +108,7 @@ func (a *aviary) add(hostname string, port uint16, transport string, version snm
 		}
 	}
 	_, err := a.store.AddDevice(a.t.Context(), device.Device{
-		Hostname: hostname, Address: "127.0.0.1", Port: port, Transport: transport, Interval: 10, Timeout: time.Second, Retries: 0, Credentials: c,
+		Hostname: hostname, Address: "127.67.0.1", Port: port, Transport: transport, Interval: 10, Timeout: time.Second, Retries: 0, Credentials: c,
 	})
 	if err != nil {
 		a.t.Fatal(err)
@@ -172,18 +172,24 @@ func (a *aviary) talk() {
 	a.t.Helper()
 	port, long := strconv.Itoa(int(a.port)), strings.Repeat(canaries["community"], 10)
 	given := []string{"C=" + canaries["community"], "W=" + canaries["wrong community"], "A=" + canaries["auth password"], "X=" + canaries["privacy password"], "V=" + canaries["wrong auth password"], "L=" + long}
-	at := []string{"--address", "127.0.0.1", "-r", port}
+	at := func(number string, words ...string) []string { // an agent that no device asks yet
+		return append(words, "--address", "127.67.0."+number, "-r", port)
+	}
 	for _, args := range [][]string{
 		{"device", "list"}, {"device", "list", "--json"}, {"device", "show", "good-3"}, {"device", "show", "good-3", "--json"}, {"device", "show", "damaged", "--json"},
 		{"config", "list"}, {"config", "list", "--json"}, {"migrate", "status", "--json"}, {"key", "rotate", "--help"}, {"version", "--json"},
-		{"device", "poll", "good-2", "-v"}, {"device", "poll", "good-3", "--json"}, {"inspect", "127.0.0.1:" + port, "-2", "-c", "env:C"},
-		{"inspect", "127.0.0.1:" + port, "-u", "monitor", "-A", "env:A", "-X", "env:X", "--json"},
-		append([]string{"device", "add", "by-variable", "-3", "-u", "monitor", "-A", "env:A", "-X", "env:X", "--json"}, at...),
+		{"device", "poll", "good-2", "-v"}, {"device", "poll", "good-3", "--json"}, {"inspect", "127.67.0.1:" + port, "-2", "-c", "env:C"},
+		{"inspect", "127.67.0.1:" + port, "-u", "monitor", "-A", "env:A", "-X", "env:X", "--json"},
+		at("2", "device", "add", "by-variable", "-3", "-u", "monitor", "-A", "env:A", "-X", "env:X", "--json"),
+		{"credential", "add", "by-variable", "-3", "-u", "monitor", "-A", "env:A", "-X", "env:X", "--json"}, {"credential", "set", "by-variable", "-A", "env:A"},
+		{"credential", "list"}, {"credential", "list", "--json"}, {"credential", "show", "by-variable"}, at("5", "device", "add", "by-set", "--credential", "by-variable", "--json"),
 		{"device", "set", "by-variable", "-c", "env:C", "--disable"},
 	} {
 		a.say(0, "", given, args...)
 	}
-	a.say(0, canaries["auth password"]+"\n"+canaries["privacy password"]+"\n", nil, append([]string{"device", "add", "by-input", "-3", "-u", "monitor", "-A", "-", "-X", "-"}, at...)...)
+	a.say(0, canaries["auth password"]+"\n"+canaries["privacy password"]+"\n", nil, at("3", "device", "add", "by-input", "-3", "-u", "monitor", "-A", "-", "-X", "-")...)
+	a.say(1, "hostname,address,port,version,community,user,auth_password\nof-a-line,127.67.0.6,"+port+",v2c,"+canaries["community"]+",,\nrefused-line,127.67.0.7,"+port+",v3,,monitor,"+canaries["wrong auth password"]+"\n",
+		nil, "device", "add", "--csv", "-")
 	a.say(0, "", []string{"NODE_ID=x"}, "doctor")
 	a.say(0, "", []string{"NODE_ID=x"}, "doctor", "--json")
 	for _, bad := range []struct {
@@ -191,11 +197,11 @@ func (a *aviary) talk() {
 		args []string
 	}{
 		{4, []string{"device", "poll", "damaged"}}, {4, []string{"device", "poll", "refused-auth", "-v"}}, {5, []string{"device", "poll", "closed"}},
-		{5, []string{"device", "poll", "silent", "--json"}}, {5, []string{"inspect", "127.0.0.1:" + port, "-2", "-c", "env:W", "--timeout", "100ms", "--retries", "0"}},
-		{4, []string{"inspect", "127.0.0.1:" + port, "-u", "monitor", "-A", "env:V", "-X", "env:X", "--timeout", "1s"}},
-		{2, []string{"inspect", "127.0.0.1:" + port, "-2", "-c", "env:L"}}, {2, []string{"device", "set", "good-2", "-c", "env:L"}},
-		{2, []string{"device", "set", "good-2", "-2", "-A", "env:A"}}, {1, append([]string{"device", "add", "good-2", "-2", "-c", "env:C"}, at...)},
-		{4, append([]string{"device", "add", "refused", "-3", "-u", "monitor", "-A", "env:V", "-X", "env:X"}, at...)}, {4, []string{"device", "set", "damaged", "--interval", "20"}},
+		{5, []string{"device", "poll", "silent", "--json"}}, {5, []string{"inspect", "127.67.0.1:" + port, "-2", "-c", "env:W", "--timeout", "100ms", "--retries", "0"}},
+		{4, []string{"inspect", "127.67.0.1:" + port, "-u", "monitor", "-A", "env:V", "-X", "env:X", "--timeout", "1s"}},
+		{2, []string{"inspect", "127.67.0.1:" + port, "-2", "-c", "env:L"}}, {2, []string{"device", "set", "good-2", "-c", "env:L"}},
+		{2, []string{"device", "set", "good-2", "-2", "-A", "env:A"}}, {1, at("4", "device", "add", "good-2", "-2", "-c", "env:C")},
+		{4, at("4", "device", "add", "refused", "-3", "-u", "monitor", "-A", "env:V", "-X", "env:X")}, {1, at("1", "device", "add", "twin", "-2", "-c", "env:C")}, {4, []string{"device", "set", "damaged", "--interval", "20"}},
 	} {
 		a.say(bad.code, "", given, bad.args...)
 	}

@@ -57,12 +57,15 @@ func newSite(t testing.TB, more ...string) *site {
 	}, more...)}
 }
 
-// migrated is a newSite whose schema is there and whose SNMP does not wait long.
+// migrated is a newSite whose schema is there, whose SNMP does not wait long, and
+// which may ask this machine. ICMP is for the tests of it: who runs this one may not be allowed to send it.
 func migrated(t testing.TB, more ...string) *site {
 	t.Helper()
 	s := newSite(t, more...)
 	s.ok("migrate", "up")
 	s.ok("config", "set", "snmp.retries", "0")
+	s.ok("config", "set", "nets.allow", "127.0.0.0/8")
+	s.ok("config", "set", "icmp_check", "false")
 	return s
 }
 

@@ -34,5 +34,11 @@ func (p *program) confirm(yes bool, fact, question string) error {
 	}
 }
 
+// isTerminal says whether somebody sees what is written there.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
 // errNotConfirmed says that somebody thought again.
 var errNotConfirmed = errors.New("nothing was changed")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -81,17 +82,17 @@ func TestDeviceSetKeepsOtherCredentials(t *testing.T) {
 // Secrets need not stand on the command line.
 func TestSecretsComeFromInputAndVariables(t *testing.T) {
 	t.Parallel()
-	port := agents(t, simulator.Config{})
+	port := agents(t, simulator.Config{Listen: "127.65.0.0/24:0", Devices: 9})
 	s := migrated(t, "COMMUNITY="+canaryCommunity, "PRIV="+canaryPriv)
-	at := func(name string, more ...string) []string {
-		return append([]string{"device", "add", name, "--address", "127.0.0.1", "-r", port}, more...)
+	at := func(name string, more ...string) []string { // each at an address of its own
+		return append([]string{"device", "add", name, "--address", fmt.Sprintf("127.65.0.%d", name[0]-'a'+1), "-r", port}, more...)
 	}
 	s.ok(at("a", "-2", "-c", "env:COMMUNITY")...)
 	s.callWith(canaryCommunity+"\n", at("b", "-2", "-c", "-")...).works()
 	s.callWith(canaryCommunity, at("c", "-c", "-")...).works() // no newline at the end; v2c, then v1
 	s.callWith(canaryAuth+"\n"+canaryPriv+"\n", at("d", "-3", "-u", "monitor", "-A", "-", "-X", "-")...).works()
 	s.callWith(canaryAuth+"\n", at("e", "-u", "monitor", "-A", "-", "-X", "env:PRIV")...).works()
-	s.callWith(canaryCommunity+"\n", "inspect", "127.0.0.1:"+port, "-2", "-c", "-").works()
+	s.callWith(canaryCommunity+"\n", "inspect", "127.65.0.1:"+port, "-2", "-c", "-").works()
 	s.callWith(strings.Repeat("x", 1<<20), at("f", "-2", "-c", "-")...).fails(exitUsage, "1 to 127")
 	if found := decode[list](s.call("device", "list", "--json")); len(found.Items) != 5 {
 		t.Errorf("%d devices, want 5", len(found.Items))

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"pollux/admission"
 	"pollux/device"
-	"pollux/poller"
 	"pollux/secret"
 	"pollux/settings"
 	"pollux/simulator"
@@ -27,6 +27,7 @@ const (
 	demoDir      = "./demo-data"
 	demoListen   = "127.16.0.0/16:1161"
 	demoArchives = "AVERAGE:1x360 MAX:6x360" // an hour at 10 s, 93 KB a port: the full archives take 2.4 MB
+	demoNets     = "127.0.0.0/8"             // where the simulated devices are, which no network has
 	demoAdders   = 8
 )
 
@@ -39,11 +40,12 @@ type demo struct {
 	listen   string
 	duration time.Duration
 
-	node  *node
-	agent *simulator.Agent
-	ids   []int64   // of the demo's devices
-	since time.Time // when the last one was there, or polled again after a pause
-	seen  *slotTally
+	node      *node
+	admission *admission.Admission
+	agent     *simulator.Agent
+	ids       []int64   // of the demo's devices
+	since     time.Time // when the last one was there, or polled again after a pause
+	seen      *slotTally
 }
 
 func (p *program) demoCommand() *cobra.Command {
@@ -141,13 +143,20 @@ func (d *demo) beside(ctx context.Context, n *node) error {
 
 // addDevices adds the simulated devices that the inventory does not have yet.
 func (d *demo) addDevices(ctx context.Context) error {
-	if _, stored := d.node.settings.Values().Text(settings.KeyRRDArchives); !stored {
-		if err := d.node.store.SetSetting(ctx, settings.KeyRRDArchives, demoArchives, "demo"); err != nil {
+	for key, value := range map[string]string{settings.KeyRRDArchives: demoArchives, settings.KeyNetsAllow: demoNets} {
+		if _, stored := d.node.settings.Values().Text(key); stored {
+			continue
+		}
+		if err := d.node.store.SetSetting(ctx, key, value, "demo"); err != nil {
 			return err
 		}
-		if err := d.node.settings.Refresh(ctx); err != nil {
-			return err
-		}
+	}
+	if err := d.node.settings.Refresh(ctx); err != nil {
+		return err
+	}
+	var err error
+	if d.admission, err = admission.Open(ctx, admission.Deps{Store: d.node.store, Values: d.node.settings.Values()}); err != nil {
+		return err
 	}
 	d.ids = make([]int64, d.devices)
 	group, ctx := errgroup.WithContext(ctx)
@@ -169,17 +178,13 @@ func (d *demo) addDevice(ctx context.Context, i int) (int64, error) {
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return 0, err
 	}
-	wanted := device.Device{
-		Hostname: name, Address: where.Addr().String(), Port: where.Port(), Transport: "udp", Interval: d.interval, Retries: -1, Status: device.StatusNew,
-	}
-	candidates := []snmp.Credentials{{Version: snmp.V2c, Community: secret.New(defaultCommunity)}}
-	var report *poller.Report
-	var err error
-	if wanted.Credentials, report, err = askFirst(ctx, wanted, candidates, d.node.settings.Values()); err != nil {
-		return 0, err
-	}
-	added, err := addWithPorts(ctx, d.node.store, wanted, report)
-	return added.ID, err
+	asked, err := d.admission.Add(ctx, admission.Request{
+		Device: device.Device{
+			Hostname: name, Address: where.Addr().String(), Port: where.Port(), Transport: "udp", Interval: d.interval, Retries: -1, Status: device.StatusNew,
+		},
+		Given: []snmp.Credentials{{Version: snmp.V2c, Community: secret.New(defaultCommunity)}}, Anywhere: true, Alive: true,
+	})
+	return asked.Device.ID, err
 }
 
 // move follows a demo that is started on other addresses or with another interval.

@@ -17,8 +17,13 @@ import (
 )
 
 func (p *program) deviceCommand() *cobra.Command {
-	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, poll and remove devices", Args: words(0), RunE: help}
-	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceDiscoverCommand(), p.deviceComponentsCommand(), p.deviceWhyCommand(),
+	command := &cobra.Command{Use: "device", Short: "Add, list, show, change, rename, disable, ignore, poll and remove devices", Args: words(0), RunE: help}
+	command.AddCommand(p.deviceAddCommand(), p.deviceListCommand(), p.deviceShowCommand(), p.deviceSetCommand(), p.deviceRenameCommand(),
+		p.deviceSwitchCommand("disable HOST", "Stop polling a device; it stays in the inventory", func(d *device.Device) { d.Disabled = true }),
+		p.deviceSwitchCommand("enable HOST", "Poll a device again", func(d *device.Device) { d.Disabled = false }),
+		p.deviceSwitchCommand("ignore HOST", "Poll a device, but let its events raise no alarm", func(d *device.Device) { d.Ignored = true }),
+		p.deviceSwitchCommand("unignore HOST", "Let the events of a device raise alarms again", func(d *device.Device) { d.Ignored = false }),
+		p.deviceRemoveCommand(), p.devicePollCommand(), p.deviceDiscoverCommand(), p.deviceComponentsCommand(), p.deviceWhyCommand(),
 		p.deviceAddressesCommand(), p.deviceEntitiesCommand(), p.deviceNeighboursCommand(), p.deviceVLANsCommand())
 	return command
 }
@@ -79,6 +84,8 @@ type deviceJSON struct {
 	Interval     int      `json:"interval"`
 	Disabled     bool     `json:"disabled"`
 	DiscoveryOff []string `json:"discovery_off,omitempty"` // modules of discoveries that do not run
+	Ignored      bool     `json:"ignored"`
+	PingOnly     bool     `json:"ping_only"`
 	Status       string   `json:"status"`
 	StatusReason string   `json:"status_reason,omitempty"`
 	LastPolled   *string  `json:"last_polled"`
@@ -125,7 +132,7 @@ type portJSON struct {
 func toJSON(d device.Device, ports []device.Port) deviceJSON {
 	shown := deviceJSON{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
-		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, DiscoveryOff: d.DiscoveryOff, Status: string(status(d)), StatusReason: d.StatusReason,
+		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Ignored: d.Ignored, PingOnly: d.PingOnly, DiscoveryOff: d.DiscoveryOff, Status: string(status(d)), StatusReason: d.StatusReason,
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),

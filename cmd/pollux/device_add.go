@@ -2,162 +2,217 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"pollux/admission"
 	"pollux/device"
-	"pollux/poller"
+	"pollux/ping"
 	"pollux/settings"
 	"pollux/snmp"
 	"pollux/store"
 )
 
-// deviceFlags are what device add and device set share.
+// deviceFlags are what device add, device set and discover share.
 type deviceFlags struct {
 	snmp     snmpFlags
 	address  string
 	group    string // id or name
 	interval int
 	force    bool
+	pingOnly bool
+	sets     []string // credential sets, by name
 }
 
 func (f *deviceFlags) add(command *cobra.Command) {
 	f.snmp.add(command)
+	f.addPlace(command)
 	flags := command.Flags()
 	flags.StringVar(&f.address, "address", "", "name or address that is asked instead of the hostname")
+	flags.BoolVar(&f.pingOnly, "ping-only", false, "ask it by ICMP only: it is up or down, and has no credentials")
+	flags.BoolVarP(&f.force, "force", "f", false, "do not ask the device first, and let it be the twin of another one")
+}
+
+// addPlace adds those that say where a new device belongs.
+func (f *deviceFlags) addPlace(command *cobra.Command) {
+	flags := command.Flags()
 	flags.StringVarP(&f.group, "group", "g", "", "poller group, by id or name (default: the setting "+settings.KeyDefaultPollerGroup+")")
 	flags.IntVar(&f.interval, "interval", 0, "seconds between two polls, 10 to 3600 (default: the setting "+settings.KeyPollerFrequency+")")
-	flags.BoolVarP(&f.force, "force", "f", false, "do not ask the device first")
+}
+
+// addSets adds the choice of credential sets.
+func (f *deviceFlags) addSets(command *cobra.Command) {
+	command.Flags().StringSliceVar(&f.sets, "credential", nil, "credential sets to try, by name, NAME[,NAME...]; without credentials all sets of the poller group are tried")
 }
 
 func (p *program) deviceAddCommand() *cobra.Command {
 	var flags deviceFlags
+	var csv csvFlags
 	command := p.jsonFlag(&cobra.Command{
-		Use: "add HOST", Short: "Add a device: ask it, and store it with its ports", Args: words(1),
-		Example: "  pollux device add sw1.example.org -2 -c env:COMMUNITY\n  pollux device add sw2 --address 192.0.2.7 -3 -u monitor -A - -X -",
+		Use: "add [HOST]", Short: "Add a device: ask it, and store it with its ports; or all devices of a file", Args: upTo(1),
+		Long: `Adds a device after these checks: no device has its hostname; none asks the
+same agent (address, port and SNMP context); it answers ICMP, where this
+machine may send it; it answers SNMP; no device has its sysName. With -f it is
+stored without them, but for the first.
+
+Without credentials it is tried with the credential sets of its poller group,
+in the order of the setting snmp.version and then in their own; without sets
+with the community public. See: pollux credential --help
+
+With --csv it adds a device per line of a file. The first line names the
+columns; hostname is needed. See docs/how-to/add-devices.md.`,
+		Example: "  pollux device add sw1.example.org -2 -c env:COMMUNITY\n  pollux device add sw2 --address 192.0.2.7 -3 -u monitor -A - -X -\n" +
+			"  pollux device add ups1 --ping-only\n  pollux device add --csv devices.csv --dry-run",
 		RunE: do(func(command *cobra.Command, args []string) error {
+			if err := csv.check(command, flags, args); err != nil {
+				return err
+			}
 			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
+				if csv.file != "" {
+					return p.addFile(command, s, values, flags, csv)
+				}
 				return p.deviceAdd(command, s, values, flags, args[0])
 			})
 		}),
 	})
 	flags.add(command)
+	flags.addSets(command)
+	csv.add(command)
 	return command
 }
 
 func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values settings.Values, flags deviceFlags, host string) error {
 	ctx := command.Context()
-	d := device.Device{
-		Hostname: host, Address: flags.address, Group: int64(values.Int(settings.KeyDefaultPollerGroup)),
-		Interval: values.Int(settings.KeyPollerFrequency), Retries: -1, Status: device.StatusNew,
+	request, err := flags.request(command, p, s, values, host)
+	if err != nil {
+		return err
 	}
+	a, err := admission.Open(ctx, admission.Deps{Store: s, Values: values})
+	if err != nil {
+		return err
+	}
+	p.tellLost(a)
+	asked, err := a.Add(ctx, request)
+	p.tellWarnings(asked.Warnings)
+	if err != nil {
+		return notAdded(ctx, err)
+	}
+	return p.printAdded(ctx, s, values, asked)
+}
+
+// request is what the flags ask for a device. Where it is comes from somebody on this machine, who can ask any address.
+func (f *deviceFlags) request(command *cobra.Command, p *program, s *store.Store, values settings.Values, host string) (admission.Request, error) {
+	changed := command.Flags().Changed
+	r := admission.Request{Sets: f.sets, Force: f.force, Anywhere: true, Device: device.Device{
+		Hostname: host, Address: f.address, Group: int64(values.Int(settings.KeyDefaultPollerGroup)),
+		Interval: values.Int(settings.KeyPollerFrequency), Retries: -1, Status: device.StatusNew, PingOnly: f.pingOnly,
+	}}
 	var err error
-	if d.Port, d.Transport, err = flags.snmp.place(command, values); err != nil {
-		return err
+	if r.Device.Port, r.Device.Transport, err = f.snmp.place(command, values); err != nil {
+		return r, err
 	}
-	if command.Flags().Changed("group") {
-		group, err := chosenGroup(ctx, s, values, flags.group)
+	if changed("group") {
+		group, err := chosenGroup(command.Context(), s, values, f.group)
 		if err != nil {
-			return err
+			return r, err
 		}
-		d.Group = group.ID
+		r.Device.Group = group.ID
 	}
-	if command.Flags().Changed("interval") {
-		d.Interval = flags.interval
+	set(changed("interval"), &r.Device.Interval, f.interval)
+	if f.pingOnly {
+		if given(command, credentialFlags) || len(f.sets) > 0 {
+			return r, usagef("a device that is asked by ICMP only has no credentials: leave out --ping-only, or the credentials")
+		}
+		return r, nil
 	}
-	candidates, err := flags.snmp.candidates(p, command, values.List(settings.KeySNMPVersion))
+	return r, f.tried(command, p, values, &r)
+}
+
+// tried fills in which credentials are tried.
+func (f *deviceFlags) tried(command *cobra.Command, p *program, values settings.Values, r *admission.Request) error {
+	order := values.List(settings.KeySNMPVersion)
+	version, err := f.snmp.version(command)
 	if err != nil {
 		return err
 	}
-	d.Credentials = candidates[0]
-	if err := s.CheckDevice(d); err != nil { // before a packet is sent
-		return err
-	}
-	if known, err := s.DeviceByHostname(ctx, d.Hostname); err == nil {
-		return fmt.Errorf("%w: %s is device %d", store.ErrDuplicate, known.Hostname, known.ID)
-	}
-	var report *poller.Report
-	if !flags.force {
-		if d.Credentials, report, err = askFirst(ctx, d, candidates, values); err != nil {
-			return err
+	r.Versions = []snmp.Version{version}
+	if version == "" {
+		r.Versions = r.Versions[:0]
+		for _, word := range order {
+			r.Versions = append(r.Versions, snmp.Version(word))
 		}
 	}
-	added, err := addWithPorts(ctx, s, d, report)
-	if err != nil {
-		return err
-	}
-	return p.printAdded(ctx, s, values, added)
-}
-
-// addWithPorts stores a device and, when it was read, its ports, so that the first slot already measures them.
-func addWithPorts(ctx context.Context, s *store.Store, d device.Device, report *poller.Report) (device.Device, error) {
-	added, err := s.AddDevice(ctx, d)
-	if err != nil || report == nil {
-		return added, err
-	}
-	poll := report.Poll
-	// A minute back, so that the first poll is newer even if this machine's clock is a little ahead.
-	poll.DeviceID, poll.At = added.ID, time.Now().Add(-time.Minute)
-	if err := s.SavePoll(ctx, poll); err != nil {
-		return added, fmt.Errorf("the device is added; its ports come with its first poll: %w", err)
-	}
-	return s.Device(ctx, added.ID)
-}
-
-// askFirst reads the device with the first credentials that it answers to.
-func askFirst(ctx context.Context, d device.Device, candidates []snmp.Credentials, values settings.Values) (snmp.Credentials, *poller.Report, error) {
-	a := asking{
-		host: d.Host(), port: d.Port, transport: d.Transport,
-		timeout: values.Seconds(settings.KeySNMPTimeout), retries: min(values.Int(settings.KeySNMPRetries), 2),
-		repetitions: values.Int(settings.KeySNMPMaxRepeaters), objects: values.Int(settings.KeySNMPMaxOID),
-	}
-	var failed error
-	for _, credentials := range candidates {
-		session, err := snmp.Dial(ctx, a.target(credentials), nil)
-		if err != nil {
-			return snmp.Credentials{}, nil, deviceError(a, err)
-		}
-		report := poller.Poll(ctx, session, poller.Target{Device: d, Timeout: a.timeout, Retries: a.retries})
-		_ = session.Close()
-		if ctx.Err() != nil {
-			return snmp.Credentials{}, nil, errInterrupted
-		}
-		switch report.Poll.Outcome {
-		case device.OutcomeUp, device.OutcomePartial:
-			if failed = gaveNothing(a, report); failed == nil {
-				return credentials, &report, nil
-			}
-		default:
-			failed = outcomeError(a, report.Poll)
-		}
-	}
-	return snmp.Credentials{}, nil, fmt.Errorf("not added: %w; -f adds it all the same", failed)
-}
-
-// gaveNothing is the error of a device that answers, but refuses all that was asked.
-func gaveNothing(a asking, report poller.Report) error {
-	if report.Poll.Outcome != device.OutcomePartial || report.Poll.Facts != nil || len(report.Poll.Ports) > 0 {
+	candidates, err := f.snmp.candidates(p, command, order)
+	switch own := given(command, []string{"community"}) || given(command, v3Flags); {
+	case own:
+		r.Given = candidates
+	case errors.Is(err, errNoUser): // a set may know one
 		return nil
+	default:
+		r.Default = candidates
 	}
-	return fmt.Errorf("%s answers, but gives nothing: %w", a.address(), incomplete(report))
+	return err
 }
 
-func (p *program) printAdded(ctx context.Context, s *store.Store, values settings.Values, d device.Device) error {
+// tellLost says which credential sets this node cannot try.
+func (p *program) tellLost(a *admission.Admission) {
+	if lost := a.Lost(); len(lost) > 0 {
+		p.tellWarnings([]string{"not tried, since their secrets do not open with the APP_KEY of this node: credential sets " + listed(lost)})
+	}
+}
+
+// tellWarnings says which checks were left out.
+func (p *program) tellWarnings(warnings []string) {
+	for _, warning := range warnings {
+		fmt.Fprintln(p.errout, "warning: "+plain(warning))
+	}
+}
+
+// notAdded says what to do when a device was not added.
+func notAdded(ctx context.Context, err error) error {
+	var twin *admission.TwinError
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case errors.As(err, &twin) && strings.HasPrefix(twin.By, "the sysName"):
+		return fmt.Errorf("not added: %w; -f adds it all the same, and so does every device after: pollux config set %s true", err, settings.KeyDuplicateSysName)
+	case errors.As(err, &twin), errors.Is(err, admission.ErrSilent), errors.Is(err, ping.ErrSilent), errors.Is(err, snmp.ErrAuth):
+		return fmt.Errorf("not added (-f adds it all the same): %w", err)
+	case errors.Is(err, admission.ErrNoCredentials):
+		return fmt.Errorf("not added: %w; SNMP v3 needs a user: -u NAME, or a credential set", err)
+	default:
+		return err
+	}
+}
+
+// addedJSON is a device that was added.
+type addedJSON struct {
+	deviceJSON
+	CredentialSet string `json:"credential_set,omitempty"` // that its credentials were copied from
+}
+
+func (p *program) printAdded(ctx context.Context, s *store.Store, values settings.Values, asked admission.Asked) error {
+	d := asked.Device
 	ports, err := s.Ports(ctx, d.ID)
 	if err != nil {
 		return err
 	}
 	if p.asJSON {
-		return p.printJSON(toJSON(d, ports))
+		return p.printJSON(addedJSON{toJSON(d, ports), asked.Set})
 	}
-	by := ""
+	by, how := "", fmt.Sprintf("%d ports", len(ports))
 	if values.Bool(settings.KeyDistributedPoller) {
 		by = fmt.Sprintf(" by poller group %d", d.Group)
 	}
-	fmt.Fprintf(p.out, "added %s as device %d: %d ports, polled every %d s%s\n", d.Hostname, d.ID, len(ports), d.Interval, by)
+	set(d.PingOnly, &how, "ICMP only")
+	fmt.Fprintf(p.out, "added %s as device %d: %s, polled every %d s%s\n", d.Hostname, d.ID, how, d.Interval, by)
+	if asked.Set != "" {
+		fmt.Fprintf(p.out, "it has the credentials of the set %s\n", asked.Set)
+	}
 	if d.StatusReason != "" {
 		fmt.Fprintf(p.out, "not everything could be read: %s\n", d.StatusReason)
 	}

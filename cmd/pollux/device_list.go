@@ -96,7 +96,7 @@ func (p *program) printDevices(all []device.Device, names map[int64]string) erro
 	rows = append(rows, headings)
 	for _, d := range all {
 		rows = append(rows, []string{
-			strconv.FormatInt(d.ID, 10), d.Hostname, string(status(d)), d.Facts.SysName, names[d.Group],
+			strconv.FormatInt(d.ID, 10), d.Hostname, statusInWords(d), d.Facts.SysName, names[d.Group],
 			strconv.Itoa(d.Interval) + "s", ago(d.PolledAt), d.StatusReason,
 		})
 	}
@@ -141,8 +141,8 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 	set(d.Timeout > 0, &timeout, d.Timeout.String())
 	set(d.Retries >= 0, &retries, strconv.Itoa(d.Retries))
 	for _, line := range [][2]string{
-		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", string(status(d))}, {"reason", d.StatusReason},
-		{"SNMP", strings.Join(strings.Fields(fmt.Sprintf("%s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")},
+		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", statusInWords(d)}, {"reason", d.StatusReason},
+		{"asked by", askedBy(d)},
 		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"discovery", off}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
 		{"OS", d.Facts.OS}, {"hardware", d.Facts.Hardware}, {"version", d.Facts.Version}, {"serial", d.Facts.Serial}, {"features", d.Facts.Features},
@@ -167,6 +167,22 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 		})
 	}
 	return p.printTable([]string{"PORT", "IFINDEX", "IFNAME", "IFALIAS", "IFTYPE", "SPEED", "ADMIN", "OPER", ""}, rows)
+}
+
+// statusInWords is the status with what else is to be known of it.
+func statusInWords(d device.Device) string {
+	if d.Ignored {
+		return string(status(d)) + ", ignored"
+	}
+	return string(status(d))
+}
+
+// askedBy is how a device is asked.
+func askedBy(d device.Device) string {
+	if d.PingOnly {
+		return "ICMP only"
+	}
+	return strings.Join(strings.Fields(fmt.Sprintf("SNMP %s %s on %s port %d", d.Credentials.Version, d.Credentials.Level(), d.Transport, d.Port)), " ")
 }
 
 // filesOf is where a device's files are: the directory, and the shard when it is another than that of RRDCACHED.

@@ -12,17 +12,19 @@ import (
 
 	"pollux/device"
 	"pollux/settings"
+	"pollux/snmp"
 	"pollux/store"
 )
 
 // setFlags are those of device set.
 type setFlags struct {
 	deviceFlags
-	hostname        string
-	enable, disable bool
-	timeout         time.Duration
-	retries         int
-	discoveryOff    string
+	hostname         string
+	enable, disable  bool
+	ignore, unignore bool
+	timeout          time.Duration
+	retries          int
+	discoveryOff     string
 
 	where       []string
 	yes, dryRun bool
@@ -31,7 +33,7 @@ type setFlags struct {
 // changing are the flags of device set that change something; the first two can be meant of one device only.
 var changing = slices.Concat(
 	[]string{"hostname", "address"},
-	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "enable", "disable"}, credentialFlags,
+	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "enable", "disable", "ignore", "unignore", "ping-only"}, credentialFlags,
 )
 
 func (p *program) deviceSetCommand() *cobra.Command {
@@ -41,12 +43,13 @@ func (p *program) deviceSetCommand() *cobra.Command {
 		Long: `Changes a device. Credentials that are not given stay as they are. A new
 hostname is a new label: the RRD files stay where they are. A new interval
 begins after the slot that is under way, in new RRD files that go on from the
-old ones.
+old ones. Credentials make a device that is asked by ICMP only one that is
+asked by SNMP; --ping-only drops them.
 
 With --where instead of HOST it changes every device that fits: KEY is group,
-status, hostname (a pattern such as 'sw-*'), interval, disabled (true or false)
-or version (v1, v2c or v3); several must hold together. It says how many fit,
-asks on a terminal, and needs --yes elsewhere.`,
+status, hostname (a pattern such as 'sw-*'), interval, disabled or ignored (true
+or false) or version (v1, v2c or v3); several must hold together. It says how
+many fit, asks on a terminal, and needs --yes elsewhere.`,
 		Example: "  pollux device set sw1 --interval 60\n  pollux device set --where group=3 --where 'hostname=sw-*' --group 5 --dry-run",
 		RunE: do(func(command *cobra.Command, args []string) error {
 			if err := flags.check(command, args); err != nil {
@@ -68,6 +71,8 @@ asks on a terminal, and needs --yes elsewhere.`,
 	command.Flags().StringVarP(&flags.hostname, "hostname", "d", "", "new hostname (a label; files stay)")
 	command.Flags().BoolVar(&flags.enable, "enable", false, "poll the device again")
 	command.Flags().BoolVar(&flags.disable, "disable", false, "stop polling the device")
+	command.Flags().BoolVar(&flags.ignore, "ignore", false, "let the device's events raise no alarm")
+	command.Flags().BoolVar(&flags.unignore, "unignore", false, "let them raise alarms again")
 	command.Flags().DurationVar(&flags.timeout, "timeout", 0, "of one SNMP try, 100ms to 1m; 0 goes back to the setting "+settings.KeySNMPTimeout)
 	command.Flags().IntVar(&flags.retries, "retries", -1, "SNMP tries after the first, 0 to 20; -1 goes back to the setting "+settings.KeySNMPRetries)
 	command.Flags().StringVar(&flags.discoveryOff, "discovery-off", "", "modules of discoveries that do not run, with commas between them: "+strings.Join(device.DiscoveryModules(), ", ")+"; none for all to run")
@@ -93,6 +98,10 @@ func (f *setFlags) check(command *cobra.Command, args []string) error {
 		return usagef("a hostname or an address is of one device: name it instead of --where")
 	case f.enable && f.disable:
 		return usagef("give one of --enable and --disable")
+	case f.ignore && f.unignore:
+		return usagef("give one of --ignore and --unignore")
+	case f.pingOnly && given(command, credentialFlags):
+		return usagef("a device that is asked by ICMP only has no credentials: leave out --ping-only, or the credentials")
 	case !given(command, changing):
 		return usagef("say what to change; see: %s --help", command.CommandPath())
 	case changed("interval") && (f.interval < device.MinInterval || f.interval > device.MaxInterval):
@@ -149,8 +158,12 @@ func (p *program) deviceChange(command *cobra.Command, s *store.Store, values se
 		set(changed("retries"), &d.Retries, flags.retries)
 		set(changed("discovery-off"), &d.DiscoveryOff, modulesOf(flags.discoveryOff))
 		set(flags.enable || flags.disable, &d.Disabled, flags.disable)
+		set(flags.ignore || flags.unignore, &d.Ignored, flags.ignore)
 		if given(command, credentialFlags) {
-			d.Credentials = credentials(d.Credentials)
+			d.PingOnly, d.Credentials = false, credentials(d.Credentials)
+		}
+		if flags.pingOnly {
+			d.PingOnly, d.Credentials = true, snmp.Credentials{}
 		}
 		return nil
 	}, nil
@@ -175,24 +188,5 @@ func (p *program) setOne(ctx context.Context, s *store.Store, host string, chang
 func set[T any](when bool, to *T, value T) {
 	if when {
 		*to = value
-	}
-}
-
-func (p *program) deviceRemoveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "remove HOST", Short: "Remove a device; its RRD files stay", Args: words(1),
-		RunE: do(func(command *cobra.Command, args []string) error {
-			return p.withStore(command.Context(), func(s *store.Store, _ settings.Values, _ *slog.Logger) error {
-				d, err := findDevice(command.Context(), s, args[0])
-				if err != nil {
-					return err
-				}
-				if err := s.RemoveDevice(command.Context(), d.ID); err != nil {
-					return err
-				}
-				fmt.Fprintf(p.out, "removed %s (device %d); its RRD files stay in %s\n", d.Hostname, d.ID, d.RRDDir)
-				return nil
-			})
-		}),
 	}
 }

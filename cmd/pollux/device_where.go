@@ -53,18 +53,19 @@ func addCondition(ctx context.Context, s *store.Store, values settings.Values, f
 			return usagef("--where interval= is %d to %d, not %.40q", device.MinInterval, device.MaxInterval, value)
 		}
 		filter.Interval = n
-	case "disabled":
+	case "disabled", "ignored":
 		if value != "true" && value != "false" {
-			return usagef("--where disabled= is true or false, not %.40q", value)
+			return usagef("--where %s= is true or false, not %.40q", key, value)
 		}
-		disabled := value == "true"
-		filter.Disabled = &disabled
+		wanted := value == "true"
+		set(key == "disabled", &filter.Disabled, &wanted)
+		set(key == "ignored", &filter.Ignored, &wanted)
 	case "version":
 		if filter.Version = snmp.Version(value); !slices.Contains([]snmp.Version{snmp.V1, snmp.V2c, snmp.V3}, filter.Version) {
 			return usagef("--where version= is v1, v2c or v3, not %.40q", value)
 		}
 	default:
-		return usagef("--where knows group, status, hostname, interval, disabled and version, not %.40q", key)
+		return usagef("--where knows group, status, hostname, interval, disabled, ignored and version, not %.40q", key)
 	}
 	return nil
 }

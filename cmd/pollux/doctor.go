@@ -16,6 +16,7 @@ import (
 	"pollux/cluster"
 	"pollux/config"
 	"pollux/journal"
+	"pollux/ping"
 	"pollux/rrdcached"
 	"pollux/settings"
 	"pollux/store"
@@ -111,6 +112,7 @@ func (x *examination) examine(ctx context.Context) {
 		x.redis(ctx, journalRedis, x.config.JournalRedis)
 	}
 	x.rrdcached(ctx)
+	x.icmp()
 	x.machine()
 }
 
@@ -183,6 +185,20 @@ func (x *examination) target(ctx context.Context, target, where string) error {
 	x.fine("rrdcached", "%s: %d files in memory, queue %d; -w, -z and -f together must not exceed %d s (%s), which cannot be asked for",
 		target, stats.TreeNodesNumber, stats.QueueLength, x.values.Int(settings.KeyRRDFlushWindow), settings.KeyRRDFlushWindow)
 	return nil
+}
+
+// icmp says how this user may send ICMP; the processes of the roles may have other rights.
+func (x *examination) icmp() {
+	mode := ping.Detect().Mode()
+	switch {
+	case mode != ping.Off:
+		x.fine("icmp", "%s sockets", mode)
+	case !x.values.Bool(settings.KeyICMPCheck):
+		x.fine("icmp", "off: this user may not send it, and %s is false", settings.KeyICMPCheck)
+	default:
+		x.warn("icmp", "off: this user may not send it, so device add leaves its check out, and devices that are asked by ICMP only are not polled; "+
+			"give the process CAP_NET_RAW (AmbientCapabilities), or its group a place in net.ipv4.ping_group_range")
+	}
 }
 
 // minFiles is how many open files a busy consumer needs: a socket for every poll in flight.

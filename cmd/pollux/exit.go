@@ -7,13 +7,16 @@ import (
 	"strconv"
 	"strings"
 
+	"pollux/admission"
 	"pollux/cluster"
 	"pollux/config"
 	"pollux/journal"
+	"pollux/ping"
 	"pollux/producer"
 	"pollux/rrd"
 	"pollux/rrdcached"
 	"pollux/secret"
+	"pollux/settings"
 	"pollux/snmp"
 	"pollux/standalone"
 	"pollux/store"
@@ -63,15 +66,15 @@ func codes() []struct {
 		{exitUsage, []error{
 			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
 			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
-			rrd.ErrSameTarget, rrd.ErrNotTree,
+			rrd.ErrSameTarget, rrd.ErrNotTree, admission.ErrNoCredentials, admission.ErrSet, settings.ErrNet,
 		}},
-		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue, journal.ErrNoTarget}},
+		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue, journal.ErrNoTarget, admission.ErrNoSet}},
 		{exitCredentials, []error{
 			store.ErrKeyMismatch, store.ErrCredentials, cluster.ErrCredentials, cluster.ErrDenied, secret.ErrKey, secret.ErrOpen, snmp.ErrAuth,
 		}},
 		{exitUnreachable, []error{
 			errUnreachable, store.ErrUnavailable, cluster.ErrUnavailable, rrdcached.ErrConnection, snmp.ErrTimeout, standalone.ErrMissing,
-			context.DeadlineExceeded,
+			admission.ErrSilent, ping.ErrSilent, context.DeadlineExceeded,
 		}},
 	}
 }

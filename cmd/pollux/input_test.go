@@ -148,7 +148,7 @@ func mistakesOfDevices(t *testing.T, port string) []mistake {
 		{name: "wrong authentication protocol", args: append(user("monitor", canaryAuth, canaryPriv), "-a", "MD5"), code: exitCredentials, says: []string{"check user, protocols"}},
 		{name: "wrong privacy password", args: user("monitor", canaryAuth, "CANARY-wrong-one"), code: exitCredentials, says: []string{"decryptionErrors", "check user, protocols and passwords"}},
 		{name: "unknown user", args: user("nobody", canaryAuth, canaryPriv), code: exitCredentials, says: []string{"unknownUserNames"}},
-		{name: "level too low", args: at("-3", "-u", "monitor", "-A", canaryAuth), code: exitCredentials, says: []string{"gives nothing", "authorizationError"}},
+		{name: "level too low", args: at("-3", "-u", "monitor", "-A", canaryAuth), code: exitCredentials, says: []string{"check user, protocols and passwords", "authorizationError"}},
 		{name: "inspect with the level too low", args: []string{"inspect", "127.0.0.1:" + port, "-3", "-u", "monitor", "-A", canaryAuth}, code: exitCredentials, says: []string{"authorizationError"}},
 		{name: "inspect with the wrong user as JSON", args: []string{"inspect", "127.0.0.1:" + port, "-3", "-u", "nobody", "-A", canaryAuth, "--json"}, code: exitCredentials, says: []string{"unknownUserNames"}},
 		{name: "inspect nobody", args: []string{"inspect", "127.0.0.1:" + closed, "-2", "--timeout", "200ms", "--retries", "0"}, code: exitUnreachable, says: []string{"check address, port"}},
@@ -159,7 +159,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	t.Parallel()
 	port := agents(t, simulator.Config{})
 	s := migrated(t)
-	s.ok("device", "add", "known", "--address", "127.0.0.1", "-r", port, "-2", "-c", canaryCommunity)
+	s.ok("device", "add", "known", "--address", "127.0.0.1", "-r", agents(t, simulator.Config{}), "-2", "-c", canaryCommunity)
 	s.ok("device", "add", "second", "-f", "-3", "-u", "monitor", "-A", canaryAuth, "-X", canaryPriv)
 	before := dump(t, s.database())
 	if strings.Contains(before, canary) {

@@ -130,16 +130,16 @@ func refuseLacking(nodes []cluster.Node, id string) error {
 
 func (p *program) printRotated(done store.Rotated, dryRun bool) {
 	for _, u := range done.Unopened {
-		fmt.Fprintf(p.out, "cannot open: device %d %s %s\n", u.DeviceID, u.Hostname, u.Column)
+		fmt.Fprintf(p.out, "cannot open: %s %d %s %s\n", u.Of, u.ID, u.Name, u.Column)
 	}
 	switch {
 	case done.From == done.To && done.Left+done.Secrets == 0:
 		fmt.Fprintf(p.out, "nothing to do: every credential is under the key %s, which is in force\n", done.To)
 	case dryRun:
-		fmt.Fprintf(p.out, "in force: %s; would be in force: %s\nwould encrypt anew: %d credentials of %d devices\n", done.From, done.To, done.Secrets, done.Devices)
+		fmt.Fprintf(p.out, "in force: %s; would be in force: %s\nwould encrypt anew: %d credentials of %s\n", done.From, done.To, done.Secrets, done.Holders())
 	default:
-		fmt.Fprintf(p.out, "in force before: %s; this node's APP_KEY: %s\nencrypted anew: %d credentials of %d devices; left under another key: %d\n",
-			done.From, done.To, done.Secrets, done.Devices, done.Left)
+		fmt.Fprintf(p.out, "in force before: %s; this node's APP_KEY: %s\nencrypted anew: %d credentials of %s; left under another key: %d\n",
+			done.From, done.To, done.Secrets, done.Holders(), done.Left)
 	}
 }
 

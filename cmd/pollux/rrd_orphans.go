@@ -19,6 +19,7 @@ import (
 // orphansFlags say what is looked for.
 type orphansFlags struct {
 	tree, older        string
+	onlyDeleted        bool
 	remove, moved, yes bool
 }
 
@@ -35,6 +36,7 @@ not make is listed apart as foreign and is never removed.`,
 	})
 	command.Flags().StringVar(&flags.tree, "tree", "", "base directory of an RRDCached, readable here")
 	command.Flags().StringVar(&flags.older, "older", "", "only files that were not changed for so long, such as 24h or 30d; at least twice the window")
+	command.Flags().BoolVar(&flags.onlyDeleted, "only-deleted", false, "only files of devices that were removed with --delete-history")
 	command.Flags().BoolVar(&flags.remove, "delete", false, "remove them")
 	command.Flags().BoolVar(&flags.moved, "moved", false, "with --delete: remove files of devices that were moved to another shard too")
 	command.Flags().BoolVar(&flags.yes, "yes", false, "do not ask")
@@ -90,7 +92,7 @@ func (p *program) rrdOrphans(ctx context.Context, flags orphansFlags) error {
 		}
 	}
 	return p.withDesk(ctx, func(n *node, _ *producer.Desk) error {
-		search, found, err := n.orphans(ctx, flags.tree, older)
+		search, found, err := n.orphans(ctx, flags, older)
 		if err != nil {
 			return rrdAdvice(err)
 		}
@@ -116,7 +118,7 @@ func (p *program) rrdOrphans(ctx context.Context, flags orphansFlags) error {
 }
 
 // orphans searches the tree with what is known of its shard.
-func (n *node) orphans(ctx context.Context, tree string, older time.Duration) (search rrd.OrphansConfig, found rrd.Orphans, err error) {
+func (n *node) orphans(ctx context.Context, flags orphansFlags, older time.Duration) (search rrd.OrphansConfig, found rrd.Orphans, err error) {
 	last, err := n.store.LastPort(ctx)
 	if err != nil {
 		return search, found, err
@@ -128,8 +130,8 @@ func (n *node) orphans(ctx context.Context, tree string, older time.Duration) (s
 	for _, shard := range n.rrdShards() {
 		search = rrd.OrphansConfig{
 			Homes:   homes,
-			Journal: shard.journal, Shard: shard.number, ClusterID: n.cluster, Tree: tree, Addresses: shard.addresses,
-			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow) + time.Minute, Older: older,
+			Journal: shard.journal, Shard: shard.number, ClusterID: n.cluster, Tree: flags.tree, Addresses: shard.addresses,
+			Window: n.settings.Values().Seconds(settings.KeyRRDFlushWindow) + time.Minute, Older: older, Unwanted: flags.onlyDeleted,
 			Devices: eachDevice(ctx, n.store), Removed: eachRemoved(ctx, n.store), Ports: n.store.Ports, LastPort: last,
 		}
 		if found, err = rrd.FindOrphans(ctx, search); !errors.Is(err, rrd.ErrNotTree) {

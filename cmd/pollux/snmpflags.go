@@ -34,18 +34,27 @@ type snmpFlags struct {
 	privProtocol, transport string
 	context                 string
 	port                    int
+
+	// literal takes secrets as they stand: of a file, whose author must not get at the input or the variables of this process.
+	literal bool
 }
 
 const secretHelp = `; "-" asks or reads a line of the input, "env:NAME" takes a variable; a value here is visible to ps`
 
 func (f *snmpFlags) add(command *cobra.Command) {
+	f.addCredentials(command)
+	flags := command.Flags()
+	flags.IntVarP(&f.port, "port", "r", 0, "port of the SNMP agent (default 161; of a new device the setting "+settings.KeySNMPPort+")")
+	flags.StringVarP(&f.transport, "transport", "t", "", "udp, udp6, tcp or tcp6 (default udp; of a new device the first of the setting "+settings.KeySNMPTransports+")")
+}
+
+// addCredentials adds those that say who asks.
+func (f *snmpFlags) addCredentials(command *cobra.Command) {
 	flags := command.Flags()
 	flags.BoolVarP(&f.v1, "v1", "1", false, "SNMP v1")
 	flags.BoolVarP(&f.v2c, "v2c", "2", false, "SNMP v2c")
 	flags.BoolVarP(&f.v3, "v3", "3", false, "SNMP v3")
 	flags.StringVarP(&f.community, "community", "c", defaultCommunity, "community of v1 and v2c"+secretHelp)
-	flags.IntVarP(&f.port, "port", "r", 0, "port of the SNMP agent (default 161; of a new device the setting "+settings.KeySNMPPort+")")
-	flags.StringVarP(&f.transport, "transport", "t", "", "udp, udp6, tcp or tcp6 (default udp; of a new device the first of the setting "+settings.KeySNMPTransports+")")
 	flags.StringVarP(&f.user, "security-name", "u", "", "v3 user")
 	flags.StringVarP(&f.authPass, "auth-password", "A", "", "v3 authentication password"+secretHelp)
 	flags.StringVarP(&f.authProtocol, "auth-protocol", "a", "", "MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 (default SHA-256 with a password)")
@@ -150,7 +159,7 @@ func (f *snmpFlags) change(p *program, command *cobra.Command) (func(snmp.Creden
 		switch {
 		case version != "":
 			c.Version = version
-		case command.Flags().Changed("community") && c.Version == snmp.V3:
+		case command.Flags().Changed("community") && (c.Version == snmp.V3 || c.Version == ""): // "" was asked by ICMP only
 			c.Version = snmp.V2c
 		}
 		return f.applied(command, secrets, c)
@@ -167,9 +176,11 @@ func (f *snmpFlags) secrets(p *program) (read flagSecrets, err error) {
 	}{
 		{"community", f.community, &read.community}, {"authentication password", f.authPass, &read.auth}, {"privacy password", f.privPass, &read.priv},
 	} {
-		text, err := p.secretFlag(flag.what, flag.value)
-		if err != nil {
-			return flagSecrets{}, err
+		text := flag.value
+		if !f.literal {
+			if text, err = p.secretFlag(flag.what, flag.value); err != nil {
+				return flagSecrets{}, err
+			}
 		}
 		*flag.to = secret.New(text)
 	}
