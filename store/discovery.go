@@ -118,13 +118,13 @@ func (s *Store) writeComponents(ctx context.Context, tx bun.Tx, m componentMerge
 }
 
 // Discoverable lists the devices that are to be discovered: those that are
-// not disabled and do not fail to answer. One that is down is discovered when it is up again.
+// not disabled, are asked by SNMP and do not fail to answer. One that is down is discovered when it is up again.
 func (s *Store) Discoverable(ctx context.Context) ([]device.Discoverable, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var list []device.Discoverable
 	rows, err := s.reads.NewSelect().Table("devices").Column("id", "poller_group", "discovered_slot").
-		Where("disabled = ?", false).Where("status NOT IN (?)", bun.List([]device.Status{device.StatusDown, device.StatusAuth})).
+		Where("disabled = ?", false).Where("snmp_disable = ?", false).Where("status NOT IN (?)", bun.List([]device.Status{device.StatusDown, device.StatusAuth})).
 		Order("discovered_slot", "id").Rows(ctx) // new ones first
 	if err != nil {
 		return nil, s.fail("read which devices are to be discovered", err)
