@@ -119,7 +119,7 @@ func inventoryRoundTrip(t *testing.T, e engine) {
 	if a := got.Addresses; len(a) != 2 || a[0].Prefix != 25 || a[1].PortID != ports[0].ID || got.VLANs[0].Name != "users" || got.Neighbours[0].RemoteName != "sw3" {
 		t.Errorf("changed: %+v", got)
 	}
-	if err := e.RemoveDevice(t.Context(), d.ID); err != nil {
+	if err := e.RemoveDevice(t.Context(), d.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	if left := kept(t, e, d.ID); len(left.Addresses)+len(left.Entities)+len(left.Neighbours)+len(left.VLANs) != 0 {
