@@ -28,7 +28,6 @@ const (
 	resolveLimit = 10 * time.Second
 
 	oidSysObjectID snmp.OID = "1.3.6.1.2.1.1.2.0" // SNMPv2-MIB
-	osPing                  = "ping"              // LibreNMS's name of the operating system of what is asked by ICMP only
 )
 
 // Asked is a device that passed all checks and can be stored.
@@ -75,7 +74,7 @@ func (a *Admission) Ask(ctx context.Context, r Request) (Asked, error) {
 	}
 	if r.Device.PingOnly {
 		if answered {
-			asked.poll = &device.Poll{Outcome: device.OutcomeUp, Facts: &device.Facts{OS: osPing}}
+			asked.poll = &device.Poll{Outcome: device.OutcomeUp, Facts: &device.Facts{OS: device.OSPing}}
 		}
 		return asked, nil
 	}

@@ -62,6 +62,9 @@ type Device struct {
 	Facts Facts
 }
 
+// OSPing is the OS of a device that is asked by ICMP only, with LibreNMS's name.
+const OSPing = "ping"
+
 // Facts are what a device says of itself (SNMPv2-MIB system group).
 type Facts struct {
 	SysName     string

@@ -73,13 +73,17 @@ type factsRow struct {
 
 // describedRow holds the columns that people decide; the rest of the row is what polls found.
 func describedRow(d device.Device) deviceRow {
-	return deviceRow{
+	row := deviceRow{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: int(d.Port), Transport: d.Transport,
 		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
 		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
 		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
 		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PingOnly: d.PingOnly, Ignored: d.Ignored,
 	}
+	if d.PingOnly {
+		row.OS = device.OSPing // no discovery says what it runs
+	}
+	return row
 }
 
 func factsColumns(f device.Facts) factsRow {
