@@ -287,8 +287,9 @@ func TestOrphansOfUnwantedHistoryOnly(t *testing.T) {
 		w.removed[i].DeleteHistory = w.removed[i].RRDDir == "sw2" || w.removed[i].RRDDir == "sw3"
 	}
 	found := w.find()
-	if got := orphaned(found); !slices.Equal(got, wantOrphans[2:]) {
-		t.Errorf("orphans %v, want %v", got, wantOrphans[2:])
+	unwanted := slices.DeleteFunc(slices.Clone(wantOrphans), func(file string) bool { return !strings.HasPrefix(file, "sw2/") })
+	if got := orphaned(found); !slices.Equal(got, unwanted) {
+		t.Errorf("orphans %v, want %v", got, unwanted)
 	}
 	for _, o := range found.Files {
 		if !strings.HasSuffix(o.Why, ", with its history") {

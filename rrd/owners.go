@@ -55,11 +55,11 @@ func (s *search) departed(entry fs.DirEntry, o owner) error {
 	if err != nil {
 		return err
 	}
-	if info, err := entry.Info(); err == nil && len(entries) == 0 && s.now.Sub(info.ModTime()) >= s.Older {
+	if info, err := entry.Info(); err == nil && !s.Unwanted && len(entries) == 0 && s.now.Sub(info.ModTime()) >= s.Older {
 		s.add(Orphan{File: directory + "/", Kind: OrphanMoved, Why: why, Changed: info.ModTime()})
 	}
 	return s.each(directory, func(entry fs.DirEntry, _ measurement.Kind, _ int64, _ int) {
-		if info, err := entry.Info(); err == nil && !info.ModTime().Before(s.settled) {
+		if info, err := entry.Info(); s.Unwanted || err == nil && !info.ModTime().Before(s.settled) {
 			s.found.Owned++ // the log may still hold updates of it
 			return
 		}

@@ -59,7 +59,7 @@ func TestEventList(t *testing.T) {
 		}
 	}
 	audit := decode[list](s.call("event", "list", "--type", "settings", "--json")).Items
-	if len(audit) != 2 || audit[0]["message"] != "snmp.timeout: 1 (default) -> 3" || audit[0]["actor"] != actor() || audit[0]["device_id"] != nil || audit[0]["severity"] != "notice" {
+	if len(audit) != 4 || audit[0]["message"] != "snmp.timeout: 1 (default) -> 3" || audit[0]["actor"] != actor() || audit[0]["device_id"] != nil || audit[0]["severity"] != "notice" {
 		t.Errorf("changed settings: %v", audit)
 	}
 	port := decode[list](s.call("event", "list", "--type", "interface", "--json")).Items[0]

@@ -182,6 +182,7 @@ func TestStandaloneExportsEveryMetric(t *testing.T) {
 	s := newSite(t, "APP_KEY=", "NODE_ID=", "DB_DATABASE=")
 	s.environ = append(s.environ, "POLLUX_DATA_DIR="+s.dir+"/data")
 	process := s.role("standalone")
+	s.ok("config", "set", "nets.allow", "127.0.0.0/8")
 	s.ok("device", "add", "known", "--address", "127.0.0.1", "-r", port, "-2", "-c", canaryCommunity, "--interval", "10")
 	process.exports(slices.Concat(everyRole, leading, consuming)...)
 	checks := process.ready(http.StatusOK, ops.StateOK)
