@@ -62,8 +62,8 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 .PHONY: faults-data
 faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes
 	@packaging/apt.sh gcc libc6-dev iproute2
-	go test -count=1 -timeout 5m -run '^TestSickCounters' -v ./poller ./consumer
-	go test -tags faults -count=1 -timeout 30m -parallel $(FAULTS_DATA_AT_ONCE) -run '^Test(Soak|Data[A-Z])' -v ./cmd/pollux
+	go test -count=1 -timeout 4m -run '^TestSickCounters' -v ./poller ./consumer
+	go test -tags faults -count=1 -timeout 26m -parallel $(FAULTS_DATA_AT_ONCE) -run '^Test(Soak|Data[A-Z])' -v ./cmd/pollux
 
 .PHONY: mutate
 mutate: test-packages ## Break one rule of the journal at a time, and see that its test fails; ONLY=part of a name

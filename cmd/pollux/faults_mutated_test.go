@@ -20,7 +20,7 @@ func TestDataMutatedReplies(t *testing.T) {
 		pollMutated(t, 10*mutatedReplies, 2)
 		return
 	}
-	polite := exec.Command("nice", "-n", "19", os.Args[0], "-test.run=^TestDataMutatedReplies$", "-test.v", "-test.timeout=28m")
+	polite := exec.Command("nice", "-n", "19", os.Args[0], "-test.run=^TestDataMutatedReplies$", "-test.v", "-test.timeout=25m")
 	polite.Env = append(os.Environ(), politeName+"=1")
 	polite.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := polite.CombinedOutput()
