@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 only=${1:-}
 dir=$(mktemp -d)
 tree=$dir/tree
-trap 'git worktree remove --force "$tree" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'git worktree remove --force "$tree" 2>/dev/null || :; rm -rf "$dir"; git worktree prune' EXIT
 trap 'exit 130' HUP INT TERM
 git worktree add --quiet --detach "$tree" HEAD
 bad=0
