@@ -39,8 +39,8 @@ type Device struct {
 	Disabled    bool
 	// DiscoveryOff are the modules of discoveries that do not run for this device.
 	DiscoveryOff []string
-	PingOnly    bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
-	Ignored     bool // polled, but its events raise no alarm
+	PingOnly     bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
+	Ignored      bool // polled, but its events raise no alarm
 
 	RRDDir     string // directory of its RRD files, pinned when the device is created
 	Shard      int    // shard of the journal, pinned when the device is created
