@@ -146,7 +146,8 @@ func TestDrainFinishesWhatRuns(t *testing.T) {
 		t.Errorf("outcomes %v, want 2 up", got)
 	}
 	info := queue(t, client, "poller:0")
-	if info.Pending != 4 || info.Active != 0 || info.Completed != 2 || info.Archived != 0 {
+	// One may have been taken in the moment in which the drain began: it goes back for another try.
+	if info.Pending+info.Retry != 4 || info.Active != 0 || info.Completed != 2 || info.Archived != 0 {
 		t.Errorf("the queue after the drain: %+v", info)
 	}
 	other := newRig(t, 60, client)

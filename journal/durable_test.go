@@ -22,11 +22,11 @@ func TestAKillAfterABacklog(t *testing.T) {
 	if before == "" || before == "0-0" {
 		t.Errorf("nothing is durable after 5 s: %v", w.cursor())
 	}
-	w.rrd.Kill()
+	w.kill()
 	every(100*time.Millisecond, 42, func(int) { w.poll(3, 6) })
 	w.rrd.Start()
 	w.drained()
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	every(100*time.Millisecond, 5, func(int) { w.poll(3, 6) })
 	w.drained()
@@ -99,7 +99,7 @@ func TestTheCapCutsTheOldestFirst(t *testing.T) {
 	if lost := r.counter("pollux_journal_cut_total", "lost"); lost != 0 {
 		t.Errorf("%.0f entries are lost", lost)
 	}
-	w.rrd.Kill()
+	w.kill()
 	kept := w.client.XLen(t.Context(), w.journal.Stream()).Val()
 	every(time.Millisecond, 200, func(int) { w.poll(3, 6) })
 	polluxtest.Eventually(t, 10*time.Second, "entries are lost", func() bool {

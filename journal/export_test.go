@@ -22,6 +22,9 @@ func (r *Recorder) WithoutProbe() { r.faults.noProbe = true }
 // WithoutStoredUpdates switches rule J3 off: a restart is seen only by the process that was there.
 func (r *Recorder) WithoutStoredUpdates() { r.faults.forgetUpdates = true }
 
+// WithoutRestating sends lines behind what files have without stating that again.
+func (r *Recorder) WithoutRestating() { r.faults.noRestate = true }
+
 // FullFor sets how long a full disk holds up the log.
 func (r *Recorder) FullFor(d time.Duration) { r.pace.full = d }
 

@@ -165,7 +165,7 @@ func TestAFullTableOfFilesLeavesNoLineUnguarded(t *testing.T) {
 		}
 		return true
 	})
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	polluxtest.Eventually(t, 10*time.Second, "the restart is seen", func() bool { return w.cursor()["instance"] == "1" })
 	for range 5 {

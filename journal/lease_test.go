@@ -59,7 +59,7 @@ func TestAFrozenRecorderHarmsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	polls(10)
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	r := w.record()
 	w.drained()

@@ -64,7 +64,7 @@ func TestARestartThatRedisForgotIsRemembered(t *testing.T) {
 		}
 	}
 	hook.done.Store(false)
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	polluxtest.Eventually(t, 10*time.Second, "Redis has gone back", hook.done.Load)
 	w.poll(1, 3) // until this one is acknowledged the recorder has gone on

@@ -106,7 +106,7 @@ func TestAReplayWaitsForTheLaterProgramAgain(t *testing.T) {
 	w.drained()
 	polluxtest.Eventually(t, 10*time.Second, "the patience would be over", func() bool { return time.Since(met) > patience })
 	newer.stop()
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	polluxtest.Eventually(t, 10*time.Second, "the older one sees the restart", func() bool { return w.cursor()["instance"] == "1" })
 	w.record(func(r *journal.Recorder) { r.Knows(4) })

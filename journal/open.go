@@ -41,7 +41,7 @@ func (t *term) open(ctx context.Context, messages []redis.XMessage) ([]item, err
 			t.count(lineRemoved, len(items[i].entry.Measurements))
 			continue
 		}
-		items[i].lines = t.lines(&items[i].entry)
+		items[i].lines = t.lines(&items[i])
 	}
 	return items, nil
 }

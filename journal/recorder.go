@@ -62,6 +62,7 @@ type pace struct {
 type faults struct {
 	noProbe       bool // J2: send without asking what the file has
 	forgetUpdates bool // J3: compare the daemon's count with this process's memory only
+	noRestate     bool // J2: go on from files that may be half written
 	newest        byte // this program reads entries up to that version, as a later one would
 }
 

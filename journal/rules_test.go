@@ -55,7 +55,7 @@ func TestAFileWithOtherSourcesIsReportedOnce(t *testing.T) {
 		w.poll(2, 4)
 		w.drained()
 	}
-	w.rrd.Kill()
+	w.kill()
 	w.rrd.Start()
 	polluxtest.Eventually(t, 10*time.Second, "the restart is seen", func() bool { return w.cursor()["instance"] == "1" })
 	w.poll(2, 4)
@@ -207,7 +207,7 @@ func TestNothingIsSentThatCannotBeWritten(t *testing.T) {
 		results[result]++
 		if i%150 == 149 {
 			w.drained()
-			w.rrd.Kill()
+			w.kill()
 			w.rrd.Start()
 			polluxtest.Eventually(t, 10*time.Second, "the restart is seen", func() bool { return w.cursor()["instance"] == fmt.Sprint((i+1)/150) })
 		}

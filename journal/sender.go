@@ -20,26 +20,28 @@ type item struct {
 // line is one measurement on its way to its file.
 type line struct {
 	hash   uint64
+	at     position // of entry
 	entry  *Entry
 	sample *measurement.Measurement
 	update rrdcached.Update
 }
 
 // lines makes the lines of an entry, with the sources that their files must have.
-func (t *term) lines(e *Entry) []line {
+func (t *term) lines(i *item) []line {
+	e := &i.entry
 	lines := make([]line, 0, len(e.Measurements))
 	count := 0
-	for i := range e.Measurements {
-		count += len(e.Measurements[i].Values)
+	for n := range e.Measurements {
+		count += len(e.Measurements[n].Values)
 	}
 	values := make([]rrdcached.Value, 0, count)
-	for i := range e.Measurements {
-		m := &e.Measurements[i]
+	for n := range e.Measurements {
+		m := &e.Measurements[n]
 		start := len(values)
 		for _, value := range m.Values {
 			values = append(values, value.Wire())
 		}
-		l := line{entry: e, sample: m, update: rrdcached.Update{
+		l := line{at: i.position, entry: e, sample: m, update: rrdcached.Update{
 			File:   m.File(e.Dir, m.Generation),
 			Time:   m.Time,
 			Values: values[start:len(values):len(values)], Sources: t.sources[m.Kind],
@@ -110,6 +112,9 @@ func (t *term) send(ctx context.Context, items []item) error {
 func (t *term) sendBatch(ctx context.Context, lines []line) (gone []line, err error) {
 	t.files.room(len(lines))
 	if err := t.touch(ctx, lines); err != nil {
+		return nil, err
+	}
+	if err := t.restate(ctx, lines); err != nil {
 		return nil, err
 	}
 	wanted := make([]int, 0, len(lines))

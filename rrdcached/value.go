@@ -89,9 +89,18 @@ type Update struct {
 	Sources []Source  // of the file; their number and types must fit Values, since rrdcached does not look
 }
 
+// Check says why Batch would not send the update, with the error that it would give: ErrFile, ErrBadValue or ErrLimit.
+func (u Update) Check() error {
+	_, err := u.appendTo(nil)
+	return err
+}
+
 // appendTo appends the UPDATE line without its newline. On an error dst comes
 // back as it was. Every update goes through here, so no caller can send what costs data.
-func (u Update) appendTo(dst []byte) ([]byte, error) {
+func (u Update) appendTo(dst []byte) ([]byte, error) { return u.appendAt(dst, 0) }
+
+// appendAt is appendTo with the time some microseconds later, fewer than 1,000.
+func (u Update) appendAt(dst []byte, us int) ([]byte, error) {
 	if err := CheckFile(u.File); err != nil {
 		return dst, err
 	}
@@ -111,6 +120,9 @@ func (u Update) appendTo(dst []byte) ([]byte, error) {
 	line = strconv.AppendInt(line, seconds, 10)
 	ms := u.Time.Nanosecond() / int(time.Millisecond)
 	line = append(line, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	if us > 0 {
+		line = append(line, byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10))
+	}
 	for _, value := range u.Values {
 		line = append(line, ':')
 		line = value.AppendTo(line)
