@@ -106,6 +106,7 @@ type Consumer struct {
 	config    Config
 	deps      Deps
 	log       *slog.Logger
+	bridge    *bridge
 	metrics   *metrics
 	inventory *inventory
 	recent    *recent
@@ -149,7 +150,7 @@ func New(c Config, d Deps) (*Consumer, error) {
 		d.Pinger = ping.Detect()
 	}
 	consumer := &Consumer{
-		config: c, deps: d, log: d.Log, metrics: m,
+		config: c, deps: d, log: d.Log, bridge: newBridge(d.Log), metrics: m,
 		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: newSight(),
 		workers: &gate{}, probes: &gate{}, shared: &shared{}, work: &tally{},
 	}

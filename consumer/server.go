@@ -57,7 +57,7 @@ func (c *Consumer) serveKind(kind string, groups []int64, workers int, look time
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ErrorHandler:             asynq.ErrorHandlerFunc(c.noteError),
-		Logger:                   newBridge(c.log),
+		Logger:                   c.bridge,
 		LogLevel:                 asynq.InfoLevel,
 	})
 	handler := func(ctx context.Context, task *asynq.Task) error {
@@ -121,8 +121,8 @@ func (c *Consumer) complain(seldom *ops.Seldom, level slog.Level, message string
 	c.log.Log(context.Background(), level, message, append(about, "untold_before", untold)...)
 }
 
-// bridge is asynq's logger. asynq repeats its complaints every second while
-// Redis is away; each is passed on once in a while only.
+// bridge is asynq's logger, one for all servers of a consumer. asynq repeats its complaints every second while
+// Redis is away, and each server has the same; each is passed on once in a while only.
 type bridge struct {
 	log *slog.Logger
 

@@ -87,6 +87,7 @@ type Recorder struct {
 	seen     uint64 // count of updates as this process remembers it, see faults.forgetUpdates
 	files    *files
 	full     time.Time // since when the daemon cannot create files
+	torn     torn      // of the instance that marks is of
 	newer    newer     // where entries of a later program begin
 	lost     state     // what this process had stored when Redis went back in time, until a term has begun after it
 	writing  writeOut
@@ -116,7 +117,7 @@ func NewRecorder(j *Journal, c RecorderConfig, newLease func(key string) Lease, 
 		journal: j, config: c, newLease: newLease, metrics: m,
 		log:     log.With("shard", j.shard, "target", c.Target),
 		sources: knownSources(),
-		files:   newFiles(),
+		files:   newFiles(), torn: torn{},
 		pace: pace{
 			grace: time.Minute, mark: 10 * time.Second, look: 10 * time.Second, tick: time.Second,
 			idle: time.Second, backoff: 5 * time.Second, block: time.Second, keep: 2 * time.Second,
@@ -247,6 +248,7 @@ func (r *Recorder) dial(ctx context.Context) (*rrdcached.Client, error) {
 	if id != r.target {
 		r.target, r.lease = id, r.newLease(r.journal.key("recorder", id))
 		r.marks, r.seen, r.lost, r.writing = marks{}, 0, state{}, writeOut{}
+		clear(r.torn)
 		r.current.Store(&id)
 	}
 	return client, nil

@@ -34,7 +34,7 @@ type term struct {
 	renewed  time.Time // since when spoiled files stay so
 	decoder  decoder
 	reading  reading
-	torn     torn
+	end      position      // of the log when the term began
 	passing  bool          // entries of a later program are dropped
 	blind    bool          // the last read of the log failed
 	saved    time.Duration // that may go into looking at sources now
@@ -44,7 +44,7 @@ type term struct {
 // term records from the cursor on until ctx ends or something fails. The lease was just acquired.
 func (r *Recorder) term(ctx context.Context) error {
 	target, now := r.target, time.Now()
-	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), ticks: clockwork{at: now}, storedAt: now, renewed: now, savedAt: now, torn: torn{}}
+	t := &term{Recorder: r, ttl: r.lease.Deadline().Sub(now), ticks: clockwork{at: now}, storedAt: now, renewed: now, savedAt: now}
 	t.decoder.newest = r.faults.newest
 	var err error
 	if t.client, err = r.dial(ctx); err != nil {
@@ -106,8 +106,10 @@ func (t *term) begin(ctx context.Context) error {
 			t.state.acked, t.state.durable = position{}, position{}
 		}
 	}
+	t.end = last
 	if t.marks.instance != t.state.instance {
 		t.marks = marks{instance: t.state.instance}
+		clear(t.torn)
 	}
 	t.received, t.state.updates = stats.UpdatesReceived, stats.UpdatesReceived
 	t.files.connect()

@@ -3,10 +3,8 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 
-	"github.com/redis/go-redis/v9"
-
-	"pollux/measurement"
 	"pollux/rrdcached"
 )
 
@@ -19,6 +17,8 @@ const maxTorn = 1_000_000
 // first, the time of the update at the end. A daemon that is killed in between leaves a file whose
 // sources speak of different updates. The first line that is sent again would then add nothing to some of
 // them, and two steps would be wrong. So in front of it the update that the file has is stated once more: on a good file that changes nothing.
+//
+// It stays when a term ends in the middle of a replay and the same process goes on.
 type torn map[int64]recorded
 
 // recorded says which of a device's entries files had the values of as their last.
@@ -26,12 +26,6 @@ type recorded struct {
 	at     position // the newest such entry
 	before position // the one in front of it; of two files of a device one may be an entry behind
 	next   position // the device's first entry behind at; zero until that comes
-}
-
-// stated is one line that goes on from what its file had, and the entry that says what that is.
-type stated struct {
-	line *line
-	in   position
 }
 
 // note takes in a line that was touched, and says of the first ones behind what their files have which entry that is.
@@ -61,96 +55,95 @@ func (t torn) note(l *line, second uint32) (in position, ok bool) {
 	return position{}, false
 }
 
-// restate states again what files have whose first line behind that is among lines. They must have been touched.
+// restate states again what files have whose first line behind that is among
+// lines. They must have been touched. A file can be torn only by a line that the former instance was sent,
+// and only a source whose value is a difference to the last one goes wrong.
 func (t *term) restate(ctx context.Context, lines []line) error {
 	again := int(t.state.instance % (rrdcached.MaxAgain + 1))
 	if again == 0 || t.faults.noRestate {
-		return nil // before the first restart, and now and then one goes without: the numbers begin anew
+		return nil // before the first restart; and now and then one goes without, because the numbers begin anew
 	}
-	var wanted []stated
-	for i := range lines {
-		second, _ := t.files.touched(lines[i].hash)
-		if in, ok := t.torn.note(&lines[i], second); ok {
-			wanted = append(wanted, stated{&lines[i], in})
-		}
-	}
-	for len(wanted) > 0 {
-		n := min(len(wanted), rrdcached.MaxRestate)
-		if err := t.restateSome(ctx, wanted[:n], again); err != nil {
-			return err
-		}
-		wanted = wanted[n:]
-	}
-	return nil
-}
-
-func (t *term) restateSome(ctx context.Context, wanted []stated, again int) error {
-	entries, err := t.entries(ctx, wanted)
-	if err != nil {
-		return err
+	if len(lines) > 0 && lines[0].at.after(t.end) {
+		clear(t.torn)
+		return nil
 	}
 	var updates []rrdcached.Update
-	for _, w := range wanted {
-		second, _ := t.files.touched(w.line.hash)
-		if u, ok := had(entries[w.in], w.line, second); ok {
+	var in had
+	for i := range lines {
+		l := &lines[i]
+		second, _ := t.files.touched(l.hash)
+		at, ok := t.torn.note(l, second)
+		if !ok || l.at.after(t.end) || !differences(l.update.Sources) {
+			continue
+		}
+		if in.at != at {
+			var err error
+			if in, err = t.had(ctx, at); err != nil {
+				return err
+			}
+		}
+		if u, ok := in.update(l, second); ok {
 			updates = append(updates, u)
 		}
 	}
-	if len(updates) == 0 {
-		return nil
-	}
-	err = t.ask(ctx, func(ctx context.Context) error { return t.client.Restate(ctx, updates, again) })
-	if err != nil {
-		return fmt.Errorf("state again what %d files have: %w", len(updates), err)
+	for len(updates) > 0 {
+		n := min(len(updates), rrdcached.MaxRestate)
+		err := t.ask(ctx, func(ctx context.Context) error { return t.client.Restate(ctx, updates[:n], again) })
+		if err != nil {
+			return fmt.Errorf("state again what %d files have: %w", n, err)
+		}
+		updates = updates[n:]
 	}
 	return nil
 }
 
-// had is the update that the line's file has as its last: of an entry's, the
-// first one in that second that RRDCached was sent. There is none when what the file has is of an earlier entry.
-func had(files map[string][]*measurement.Measurement, l *line, second uint32) (u rrdcached.Update, ok bool) {
-	for _, m := range files[l.update.File] {
-		if m.Time.Unix() != int64(second) {
-			continue
-		}
-		u = rrdcached.Update{File: l.update.File, Time: m.Time, Sources: l.update.Sources}
-		for _, value := range m.Values {
-			u.Values = append(u.Values, value.Wire())
-		}
-		if u.Check() == nil {
-			return u, true
-		}
-	}
-	return u, false
+// differences says whether one of the sources keeps what grew since its last value.
+func differences(sources []rrdcached.Source) bool {
+	return slices.ContainsFunc(sources, func(s rrdcached.Source) bool { return s.Type == "DERIVE" || s.Type == "COUNTER" })
 }
 
-// entries reads the entries that the lines go on from, as measurements by file. Those that are no longer in the log are left out.
-func (t *term) entries(ctx context.Context, wanted []stated) (map[position]map[string][]*measurement.Measurement, error) {
-	entries := map[position]map[string][]*measurement.Measurement{}
-	pipe := t.journal.client.Pipeline()
-	reads := map[position]*redis.XMessageSliceCmd{}
-	for _, w := range wanted {
-		if reads[w.in] == nil {
-			reads[w.in] = pipe.XRangeN(ctx, t.journal.stream, w.in.String(), w.in.String(), 1)
+// had is one entry of the log that was recorded before: what its files have, in the order of the entry.
+type had struct {
+	at    position
+	files map[string][]rrdcached.Update
+}
+
+// update is the one that the line's file has as its last, if it is of this
+// entry. Of two in that second it is not known which one the file took.
+func (h had) update(l *line, second uint32) (found rrdcached.Update, ok bool) {
+	for _, u := range h.files[l.update.File] {
+		switch {
+		case u.Time.Unix() != int64(second) || u.Check() != nil:
+		case ok:
+			return u, false
+		default:
+			found, ok = u, true
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read entries of the log again: %w", err)
-	}
-	for at, read := range reads {
-		for _, message := range read.Val() {
+	return found, ok
+}
+
+// had reads one entry again; one that is no longer in the log has no files. When
+// Redis does not answer it is asked while the lease is held, as for the entries that come next.
+func (t *term) had(ctx context.Context, at position) (had, error) {
+	h := had{at: at, files: map[string][]rrdcached.Update{}}
+	for {
+		messages, err := t.journal.client.XRangeN(ctx, t.journal.stream, at.String(), at.String(), 1).Result()
+		if err == nil && len(messages) == 0 {
+			return h, nil
+		}
+		if err == nil {
 			i := item{position: at}
-			if err := i.decode(&t.decoder, message.Values); err != nil {
-				continue // it was counted when it was read first
+			if i.decode(&t.decoder, messages[0].Values) == nil { // else it was counted when it was read first
+				for _, l := range t.lines(&i) {
+					h.files[l.update.File] = append(h.files[l.update.File], l.update)
+				}
 			}
-			files := make(map[string][]*measurement.Measurement, len(i.entry.Measurements))
-			for n := range i.entry.Measurements {
-				m := &i.entry.Measurements[n]
-				file := m.File(i.entry.Dir, m.Generation)
-				files[file] = append(files[file], m)
-			}
-			entries[at] = files
+			return h, nil
 		}
+		if err := t.hold(ctx); err != nil {
+			return h, err
+		}
+		wait(ctx, t.pace.reread)
 	}
-	return entries, nil
 }

@@ -126,12 +126,14 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 	}
 	equal, value, unknown, missing, step2, source, archive, late := file(1), file(2), file(3), file(4), file(5), file(6), file(7), file(8)
 	for slot := 1; slot <= 30; slot++ {
-		for _, o := range []*other{equal, missing, step2, source, archive, late} {
+		equal.update(slot, float64(slot), equal.clients[0])
+		equal.update(slot, float64(slot)*(1+9e-5), equal.clients[1]) // as after Restate, at worst
+		for _, o := range []*other{missing, step2, source, archive, late} {
 			o.update(slot, float64(slot))
 		}
 		x := float64(slot)
 		if slot == 17 {
-			x += 1e-6
+			x += 0.02
 		}
 		value.update(slot, float64(slot), value.clients[0])
 		value.update(slot, x, value.clients[1])
@@ -149,7 +151,7 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 
 	result, found := w.verify()
 	want := map[string]rrd.Difference{
-		value.name:   {What: rrd.DifferentRows, First: at(w.begin + 170), Rows: 1, From: "INOCTETS 17", To: "INOCTETS 17.000001"},
+		value.name:   {What: rrd.DifferentRows, First: at(w.begin + 170), Rows: 1, From: "INOCTETS 17", To: "INOCTETS 17.02"},
 		unknown.name: {What: rrd.DifferentRows, First: at(w.begin), From: "INOCTETS 30", To: "INOCTETS 1"},
 		missing.name: {What: rrd.DifferentExistence, From: "there", To: "missing"},
 		step2.name:   {What: rrd.DifferentStep, From: "10 s", To: "60 s"},

@@ -89,9 +89,9 @@ type Update struct {
 	Sources []Source  // of the file; their number and types must fit Values, since rrdcached does not look
 }
 
-// Check says why Batch would not send the update, with the error that it would give: ErrFile, ErrBadValue or ErrLimit.
+// Check says why Batch or Restate would not send the update, with the error that they would give: ErrFile, ErrBadValue or ErrLimit.
 func (u Update) Check() error {
-	_, err := u.appendTo(nil)
+	_, err := u.appendAt(nil, 1)
 	return err
 }
 
