@@ -70,8 +70,12 @@ func TestHistoryOfVisits(t *testing.T) {
 	if twice := repeated([]visit{first, read(1, 20, 40001, 20_000, 21_000), read(2, 0, 40003, 0, 10), asked}); len(twice) > 0 {
 		t.Errorf("polled twice: %v", twice)
 	}
-	if twice := repeated([]visit{first, read(1, 0, 40001, 5000, 6000)}); len(twice) != 1 {
+	again := []visit{first, read(1, 0, 40001, 5000, 6000)}
+	if twice := repeated(again); len(twice) != 1 {
 		t.Errorf("polled twice: %v, want one slot", twice)
+	}
+	if left := completed(again, []time.Time{at(4999), at(5500)}); len(left) != 1 || left[0].source != first.source {
+		t.Errorf("under way at no kill: %v, want the first one", left)
 	}
 }
 

@@ -138,6 +138,14 @@ func judgeVisits(visits []visit, pardoned ...span) (wrong []string) {
 
 func clock(t time.Time) string { return t.Format("15:04:05.000") }
 
+// completed leaves out the visits that were under way when a node was killed: what its
+// devices still answered it never got, and the slot is another one's to poll.
+func completed(visits []visit, kills []time.Time) []visit {
+	return slices.DeleteFunc(slices.Clone(visits), func(v visit) bool {
+		return slices.ContainsFunc(kills, func(at time.Time) bool { return v.from.Before(at) && v.to.After(at) })
+	})
+}
+
 // repeated are the slots whose counters were read by more than one poll, visits
 // that begin in a stretch of pardoned left out. With each is said when it was visited.
 func repeated(visits []visit, pardoned ...span) (twice []string) {

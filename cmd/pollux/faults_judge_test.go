@@ -76,7 +76,7 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 		}
 	}
 	o.inRow, o.worst = worstRun(missed, int64(w.interval))
-	o.repeated = repeated(o.visits, w.pardoned...)
+	o.repeated = repeated(completed(o.visits, w.kills), w.pardoned...)
 	w.t.Logf("figures: longest gap of a device %v; %d of %d slots missed, at most %d in a row and %d of a device; %d polled twice; %d tasks came again; %d cut short; a task was in work for at most %v (%s); %s",
 		o.gap, o.missed, o.judged, o.inRow, o.worst, len(o.repeated), len(o.again), o.short, w.watch.longest.Round(time.Second), w.watch.which, fmt.Sprintf(figures, wanted...))
 	if len(o.repeated) > 0 {

@@ -51,11 +51,12 @@ type world struct {
 	all           []*process // every process that ever ran, in the order of their start
 	adding, added time.Time
 	calm          map[*process]levels
-	calmAt        time.Time // from when on slots are judged
-	counted       int       // missed slots that the leaders had counted then
-	late          []span    // in which slots may be cut short
-	pardoned      []span    // in which a thawed node may send a last request
-	unseen        []span    // in which missed slots may be counted or not
+	calmAt        time.Time   // from when on slots are judged
+	counted       int         // missed slots that the leaders had counted then
+	late          []span      // in which slots may be cut short
+	pardoned      []span      // in which a thawed node may send a last request
+	kills         []time.Time // of nodes
+	unseen        []span      // in which missed slots may be counted or not
 	bounced       map[string]int
 	setup         setup
 }
@@ -194,6 +195,7 @@ func (w *world) kill(p *process) (at time.Time) {
 	w.t.Helper()
 	at = time.Now()
 	p.end(syscall.SIGKILL)
+	w.kills = append(w.kills, at)
 	w.disturbed(at, at)
 	if strings.HasPrefix(p.name, "p") { // its last figures
 		w.unseen = append(w.unseen, span{at.Add(-5 * time.Second), at.Add(time.Second)})
