@@ -162,11 +162,11 @@ func (d *deployment) checkSeams(f *fleet, seams []seam, calm, end time.Time) {
 	if _, err := os.Stat(filepath.Join(d.rrd.Base, "renamed")); err == nil {
 		d.t.Error("the renamed device got another directory")
 	}
-	var total seamCount
+	total := seamCount{visits: f.visits()}
 	for i, rows := range f.fetch(d.rrd.Address, ports, calm.Unix(), end.Unix()-2*int64(f.interval)) {
 		p := ports[i]
 		for _, direction := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
-			total.judge(d.t, p, direction, rows, model.Rate(p.device, p.port, direction, calm), seams, f.interval)
+			total.judge(d.t, f.ids[p.device], p, direction, rows, model.Rate(p.device, p.port, direction, calm), seams, f.interval)
 		}
 	}
 	d.t.Logf("figures: %v", total)
@@ -196,6 +196,7 @@ func fileStep(seams []seam, at int64, seamAt int, found bool) int {
 type seamCount struct {
 	rows, unknown, low, moved, longest int // rows of the newest file; seconds
 	lowest                             float64
+	visits                             []visit
 }
 
 func (c seamCount) String() string {
@@ -204,7 +205,7 @@ func (c seamCount) String() string {
 }
 
 // judge holds the rows of one counter of constant rate against that.
-func (c *seamCount) judge(t testing.TB, p sampledPort, direction simulator.Column, rows []row, want float64, seams []seam, step int) {
+func (c *seamCount) judge(t testing.TB, id int64, p sampledPort, direction simulator.Column, rows []row, want float64, seams []seam, step int) {
 	t.Helper()
 	if c.lowest == 0 {
 		c.lowest = 1
@@ -246,9 +247,22 @@ func (c *seamCount) judge(t testing.TB, p sampledPort, direction simulator.Colum
 		coarse = max(coarse, s.before, s.after)
 		c.longest = max(c.longest, spoiled[i])
 		if slots := 2 * max(s.before, s.after); spoiled[i] > (slots+coarse-1)/coarse*coarse {
-			t.Errorf("%s, %v: %d s are unknown or too low at the seam from %d to %d s", p.file, direction, spoiled[i], s.before, s.after)
+			t.Errorf("%s, %v: %d s are unknown or too low at the seam from %d to %d s at %d; read at%s",
+				p.file, direction, spoiled[i], s.before, s.after, s.at.Unix(), c.around(id, s))
 		}
 	}
+}
+
+// around tells when a device's counters were read about a seam, in seconds from it.
+func (c *seamCount) around(id int64, s seam) (text string) {
+	for _, v := range c.visits {
+		for _, at := range v.reads {
+			if from := at.Sub(s.at).Seconds(); v.device == id && from > -float64(4*s.before) && from < float64(4*s.after) {
+				text += fmt.Sprintf(" %+.1f", from)
+			}
+		}
+	}
+	return text
 }
 
 // nearest is the seam that a row belongs to: its first slot begins within the

@@ -15,7 +15,7 @@ const (
 	hostileDevices = 50
 	deadDevices    = 150      // with the slow ones and the healthy ones: 30 % of 500
 	memoryMore     = 64 << 20 // bytes that hostile devices may cost
-	coresMore      = 0.5      // cores that hostile devices may cost the consumer
+	coresMore      = 0.25     // cores that hostile devices may cost the consumer
 	deadWorker     = 8 * time.Second
 	leastComplete  = 0.99
 )
