@@ -196,8 +196,11 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
 	row.Disabled, row.Interval, row.DiscoveryOff = described.Disabled, described.Interval, described.DiscoveryOff
 	row.PingOnly, row.Ignored = described.PingOnly, described.Ignored
-	if row.PingOnly {
+	switch {
+	case row.PingOnly:
 		row.OS = device.OSPing
+	case old.PingOnly: // what it runs is not known, and it is discovered at once
+		row.OS, row.DiscoveredSlot = "", 0
 	}
 	var err error
 	if row.sealedSecrets, err = seal(key, sealedDevices, d.ID, d.Credentials); err != nil {

@@ -12,10 +12,12 @@ import (
 
 // SaveDiscovery writes what one discovery found, in one transaction: what the
 // device runs, its components, and events for what changed. A component that is
-// absent from two complete discoveries of two slots has vanished.
+// absent from two complete discoveries of two slots has vanished. Events of an
+// ignored device are notices at most.
 //
 // A discovery that is not newer than the last one of its device changes nothing
-// and is no error. Errors: ErrNotFound when the device is gone, ErrUnavailable.
+// and is no error. Nor does one that was under way when the device became one that is asked by
+// ICMP only. Errors: ErrNotFound when the device is gone, ErrUnavailable.
 func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 	doing := fmt.Sprintf("save the discovery of device %d", d.DeviceID)
 	if d.At.IsZero() || d.Slot <= 0 {
@@ -26,7 +28,7 @@ func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 		if err := s.locked(tx.NewSelect().Model(&old).Where("id = ?", d.DeviceID)).Scan(ctx); err != nil {
 			return err
 		}
-		if old.DiscoveredAt >= millis(d.At) {
+		if old.DiscoveredAt >= millis(d.At) || old.PingOnly {
 			return nil
 		}
 		if err := updateDiscovered(ctx, tx, d); err != nil {
@@ -45,7 +47,7 @@ func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 		if err != nil {
 			return err
 		}
-		return addEvents(ctx, tx, slices.Concat(events, m.events, found))
+		return addEvents(ctx, tx, quieted(slices.Concat(events, m.events, found), old.Ignored))
 	})
 }
 
@@ -54,6 +56,8 @@ type discoveredRow struct {
 	bun.BaseModel `bun:"table:devices"`
 
 	DiscoveredAt int64  `bun:"discovered_at"`
+	PingOnly     bool   `bun:"snmp_disable"`
+	Ignored      bool   `bun:"ignored"`
 	OS           string `bun:"os"`
 	Hardware     string `bun:"hardware"`
 	Version      string `bun:"version"`

@@ -35,7 +35,7 @@ func newEventRow(e device.Event) eventRow {
 }
 
 // AddEvent writes one event. Without a time it gets the present one, without a
-// severity info. Texts are cut to what the table takes (1,024 bytes of message).
+// severity info; one of an ignored device is a notice at most. Texts are cut to what the table takes (1,024 bytes of message).
 func (s *Store) AddEvent(ctx context.Context, e device.Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -43,12 +43,22 @@ func (s *Store) AddEvent(ctx context.Context, e device.Event) error {
 	if e.Severity == "" {
 		e.Severity = device.SeverityInfo
 	}
-	row := newEventRow(e)
 	return s.tx(ctx, "write an event", func(ctx context.Context, tx bun.Tx) error {
-		row.ID = 0
-		_, err := tx.NewInsert().Model(&row).Exec(ctx)
-		return err
+		ignored, err := isIgnored(ctx, tx, e.DeviceID)
+		if err != nil {
+			return err
+		}
+		return addEvents(ctx, tx, quieted([]device.Event{e}, ignored))
 	})
+}
+
+// isIgnored says whether a device is ignored; one that does not exist is not.
+func isIgnored(ctx context.Context, tx bun.Tx, id int64) (bool, error) {
+	if id == 0 {
+		return false, nil
+	}
+	n, err := tx.NewSelect().Table("devices").Where("id = ?", id).Where("ignored = ?", true).Count(ctx)
+	return n > 0, err
 }
 
 // eventBatch bounds one INSERT: 200 events of 1,024 bytes stay far below max_allowed_packet.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ var twinBehaviours = []behaviour{
 	{"a twin asks the same agent in the same context", twinOfAgent},
 	{"a twin has the same sysName", twinOfSysName},
 	{"a device that is asked by ICMP only has no credentials", twinPingOnly},
+	{"a device that is asked by ICMP only is not discovered", pingOnlyDiscovery},
 	{"events of an ignored device raise no alarm", ignoredEvents},
 }
 
@@ -110,6 +112,28 @@ func twinPingOnly(t *testing.T, e engine) {
 	}
 }
 
+// A discovery that was under way when the device changed comes too late; back at SNMP it is discovered at once.
+func pingOnlyDiscovery(t *testing.T, e engine) {
+	d := added(t, e)
+	keep(t, e, discoveryOf(d, 1))
+	icmp := change(t, e, d.ID, func(d *device.Device) { d.PingOnly, d.Credentials = true, snmp.Credentials{} })
+	if list := discovered(t, e, discoveryOf(d, 2, sensorOf("1", 99))); len(list) != 0 || reread(t, e, d.ID).Facts.OS != device.OSPing {
+		t.Errorf("%d components, %+v", len(list), reread(t, e, d.ID).Facts)
+	}
+	same(t, "events", messages(t, e, d.ID), nil)
+	back := change(t, e, icmp.ID, func(d *device.Device) { d.PingOnly, d.Credentials = false, described().Credentials })
+	list, err := e.Discoverable(t.Context())
+	i := slices.IndexFunc(list, func(x device.Discoverable) bool { return x.ID == d.ID })
+	if err != nil || i < 0 || list[i].Slot != 0 || back.Facts.OS != "" {
+		t.Errorf("back at SNMP: OS %q, at %d of %+v, %v", back.Facts.OS, i, list, err)
+	}
+	change(t, e, d.ID, func(d *device.Device) { d.Interval = 60 })
+	keep(t, e, discoveryOf(d, 3))
+	if after := reread(t, e, d.ID); after.Facts.OS != "testbox" {
+		t.Errorf("discovered again: %+v", after.Facts)
+	}
+}
+
 func ignoredEvents(t *testing.T, e engine) {
 	d := added(t, e)
 	save(t, e, pollOf(d, 1))
@@ -138,6 +162,25 @@ func ignoredEvents(t *testing.T, e engine) {
 	}
 	yes := true
 	ignore(true)
+	keep(t, e, inventoryOf(d, 1, device.Inventory{Neighbours: []device.Neighbour{neighbourAt("eth0", "a")}}))
+	hot := inventoryOf(d, 2, device.Inventory{})
+	hot.Components = []device.Component{sensorOf("1", 20)}
+	keep(t, e, hot)
+	gone := inventoryOf(d, 3, device.Inventory{})
+	gone.Components = []device.Component{sensorOf("1", 71)}
+	keep(t, e, gone)
+	for _, id := range []int64{d.ID, 0, 1 << 41} {
+		if err := e.AddEvent(t.Context(), device.Event{DeviceID: id, Type: "coverage", Severity: device.SeverityWarning, Message: "not polled"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "events while it is ignored", messages(t, e, d.ID)[6:], []string{
+		"neighbour info 1 neighbours found", "system info 1 processors, memory pools, storages and sensors found",
+		"sensor notice temperature Inlet 1: ok -> critical at 71", "neighbour notice neighbour a Gi0/1 at eth0 (lldp): vanished", "coverage notice not polled",
+	})
+	if got := messages(t, e, 1<<41); len(got) != 1 || got[0] != "coverage warning not polled" {
+		t.Errorf("of a device that there is not: %q", got)
+	}
 	list, err := e.Devices(t.Context(), Filter{Ignored: &yes, Hostnames: []string{d.Hostname}})
 	if err != nil || len(list) != 1 || !list[0].Ignored {
 		t.Errorf("listed: %+v, %v", list, err)
