@@ -28,7 +28,7 @@ const discoverySave = 30 * time.Second
 
 // How discoveries end, beside the outcomes of a device.
 const (
-	discoverySkipped = "skipped" // its slot is over, or the device is removed, disabled or in another group
+	discoverySkipped = "skipped" // its slot is over, or the device is removed, disabled, in another group or asked by ICMP only
 	discoveryFailed  = "failed"  // the database did not answer, or the program failed
 )
 
@@ -125,7 +125,7 @@ func (c *Consumer) discover(d tasks.Discover, group int64) (result string, err e
 	target, err := c.inventory.read(c.reading, d.DeviceID)
 	found := target.device
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && (found.Disabled || found.Group != group):
+	case errors.Is(err, store.ErrNotFound), err == nil && (found.Disabled || found.PingOnly || found.Group != group):
 		return discoverySkipped, nil
 	case err != nil:
 		return discoveryFailed, nil // the inventory has told why

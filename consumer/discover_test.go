@@ -62,13 +62,14 @@ func TestHowADiscoveryEnds(t *testing.T) {
 	task := func(id int64) tasks.Discover { return tasks.Discover{DeviceID: id, Slot: now, Interval: 21600} }
 	r.store.devices[2] = device.Device{ID: 2, Disabled: true}
 	r.store.devices[3] = device.Device{ID: 3, Group: 9}
+	r.store.devices[4] = device.Device{ID: 4, PingOnly: true}
 	over := task(1)
 	over.Slot -= 21600
 	for _, c := range []struct {
 		task tasks.Discover
 		want string
 	}{
-		{task(1), "up"}, {over, discoverySkipped}, {task(2), discoverySkipped}, {task(3), discoverySkipped}, {task(999), discoverySkipped},
+		{task(1), "up"}, {over, discoverySkipped}, {task(2), discoverySkipped}, {task(3), discoverySkipped}, {task(4), discoverySkipped}, {task(999), discoverySkipped},
 	} {
 		if got, err := r.discover(c.task, 0); got != c.want || err != nil {
 			t.Errorf("%+v: %q, %v; want %q", c.task, got, err, c.want)

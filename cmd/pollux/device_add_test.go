@@ -119,6 +119,7 @@ func TestPingOnlyDevice(t *testing.T) {
 	if polled["outcome"] != "up" || polled["ports"] != 0.0 || polled["measurements"] != 0.0 || polled["journal"] != "accepted" {
 		t.Errorf("polled: %v", polled)
 	}
+	s.spawn("device", "discover", "ups1").fails(exitUsage, "ICMP only")
 	s.call("device", "set", "ups1", "--ping-only", "-2").fails(exitUsage, "no credentials")
 	s.call("device", "add", "ups2", "--ping-only", "-c", canaryCommunity).fails(exitUsage, "no credentials")
 	s.call("device", "add", "ups2", "--ping-only", "--address", "127.0.0.1").fails(exitFailure, "the address 127.0.0.1 is that of ups1")

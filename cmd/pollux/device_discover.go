@@ -44,6 +44,9 @@ func (p *program) deviceDiscover(ctx context.Context, spec string) (err error) {
 	if err != nil {
 		return err
 	}
+	if found.PingOnly {
+		return usagef("%s is asked by ICMP only, so there is nothing to discover; give it credentials with: pollux device set", found.Hostname)
+	}
 	set, err := n.definitions()
 	if err != nil {
 		return err
