@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -28,10 +29,10 @@ type componentMerge struct {
 func mergeComponents(rows []componentRow, d device.Discovery) componentMerge {
 	var m componentMerge
 	known := make(map[[4]string]int, len(rows))
-	names := make(map[string]bool, len(rows)+len(d.Components))
+	names := fileNames{taken: make(map[string]bool, len(rows)+len(d.Components)), last: make(map[string]int)}
 	for k := range rows {
 		known[rowKey(&rows[k])] = k
-		names[rows[k].RRDName] = true
+		names.taken[rows[k].RRDName] = true
 	}
 	seen := make([]bool, len(rows))
 	found := make(map[[4]string]bool, len(d.Components))
@@ -48,18 +49,20 @@ func mergeComponents(rows []componentRow, d device.Discovery) componentMerge {
 		found[key] = true
 		if k, ok := known[key]; ok {
 			seen[k] = true
-			m.meet(rows[k], row)
+			m.meet(rows[k], row, d.Complete[device.ComponentKind(row.Kind)])
 			continue
 		}
 		if len(rows)+len(m.added) >= maxComponentRows {
 			m.left++
 			continue
 		}
-		row.RRDName = freeName(measurement.ComponentName(row.Kind, row.Class, row.Type, row.Index, row.Descr), names)
-		names[row.RRDName] = true
+		row.RRDName = names.free(measurement.ComponentName(row.Kind, row.Class, row.Type, row.Index, row.Descr))
 		m.added = append(m.added, row)
 		if len(rows) > 0 {
 			m.note(&row, device.SeverityNotice, "added")
+		}
+		if status := device.ComponentStatus(row.Status); status == device.ComponentWarning || status == device.ComponentCritical {
+			m.turned(&row, "new") // nobody was told when the limit was crossed
 		}
 	}
 	for k := range rows {
@@ -81,19 +84,29 @@ func newComponentRow(c *device.Component, d device.Discovery) (componentRow, err
 
 func rowKey(r *componentRow) [4]string { return [4]string{r.Kind, r.Class, r.Type, r.Index} }
 
-// freeName makes a name that no other component of the device has.
-func freeName(name string, taken map[string]bool) string {
+// fileNames gives the components of a device names that no other one has.
+type fileNames struct {
+	taken map[string]bool
+	last  map[string]int // number that a name was given last: thousands may want one name
+}
+
+func (n *fileNames) free(name string) string {
 	free := name
-	for n := 2; taken[free]; n++ {
-		free = name + "~" + strconv.Itoa(n)
+	for n.taken[free] {
+		n.last[name] = max(n.last[name], 1) + 1
+		free = name + "~" + strconv.Itoa(n.last[name])
 	}
+	n.taken[free] = true
 	return free
 }
 
-// meet takes over what a discovery found of a known component.
-func (m *componentMerge) meet(old, found componentRow) {
+// meet takes over what a discovery found of a known component, the whole of it when its kind was read to the end.
+func (m *componentMerge) meet(old, found componentRow, whole bool) {
 	row := old
 	row.foundRow, row.SeenAt = found.foundRow, found.SeenAt
+	if !whole {
+		row.fill(&old)
+	}
 	if old.SeenAt > found.SeenAt { // a poll has seen it since the discovery began
 		row.Status, row.LastValue, row.Used, row.Total, row.SeenAt = old.Status, old.LastValue, old.Used, old.Total, old.SeenAt
 	}
@@ -105,6 +118,29 @@ func (m *componentMerge) meet(old, found componentRow) {
 	if old.Status != row.Status {
 		m.turned(&row, old.Status)
 	}
+}
+
+// fill takes over what an incomplete discovery did not read: limits and headings
+// that another table has, and objects that were not answered this time. The status is judged by the limits that are known.
+func (r *componentRow) fill(old *componentRow) {
+	r.LimitLow, r.LimitLowWarn = cmp.Or(r.LimitLow, old.LimitLow), cmp.Or(r.LimitLowWarn, old.LimitLowWarn)
+	r.LimitHigh, r.LimitHighWarn = cmp.Or(r.LimitHigh, old.LimitHigh), cmp.Or(r.LimitHighWarn, old.LimitHighWarn)
+	r.Label = cmp.Or(r.Label, old.Label)
+	if r.Descr == r.Index { // what stands for a text that there is not
+		r.Descr = old.Descr
+	}
+	former, err := old.component()
+	if err != nil {
+		return
+	}
+	found, err := r.component()
+	if err != nil {
+		return
+	}
+	if len(found.Reading.OIDs()) < len(former.Reading.OIDs()) {
+		r.Reading, r.Used, r.Total = old.Reading, cmp.Or(r.Used, old.Used), cmp.Or(r.Total, old.Total)
+	}
+	r.Status = string(found.StatusOf(r.LastValue))
 }
 
 // turned notes that a component has another status.

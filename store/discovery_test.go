@@ -20,6 +20,8 @@ var discoveryBehaviours = []behaviour{
 	{"files of components get names of their own", componentNames},
 	{"a device that does not answer is not to be discovered", discoverable},
 	{"a limit that is crossed is told once", componentStatuses},
+	{"a limit that was crossed before is told, too", componentsBeyondLimits},
+	{"an incomplete discovery blanks nothing of a component", incompleteComponents},
 }
 
 func number(n float64) *float64 { return &n }
@@ -238,6 +240,57 @@ func discoverable(t *testing.T, e engine) {
 	}
 }
 
+func componentsBeyondLimits(t *testing.T, e engine) {
+	d := added(t, e)
+	discovered(t, e, discoveryOf(d, 1, sensorOf("1", 71)))
+	discovered(t, e, discoveryOf(d, 2, sensorOf("1", 20), sensorOf("2", -6)))
+	const want = `sensor error temperature Inlet 1: new -> critical at 71
+system info 1 processors, memory pools, storages and sensors found
+sensor ok temperature Inlet 1: critical -> ok at 20
+sensor notice temperature Inlet 2: added
+sensor error temperature Inlet 2: new -> critical at -6`
+	if got := messagesOf(t, e, d); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// incompleteComponents: the table of limits was not answered, nor one object of a file of the host.
+func incompleteComponents(t *testing.T, e engine) {
+	d := added(t, e)
+	host := device.Component{Kind: device.KindHost, Type: "host", Index: "ucd_cpu", Descr: "ucd_cpu", Reading: device.Reading{File: 7, Sources: []string{"1.3.1", "1.3.2"}}, Status: device.ComponentOK}
+	pool := device.Component{
+		Kind: device.KindMempool, Class: "system", Type: "x", Index: "1", Descr: "Main", Value: 25, Used: number(1), Total: number(4),
+		Reading: device.Reading{Used: "1.3.3", Total: "1.3.4"}, Status: device.ComponentOK,
+	}
+	before := discovered(t, e, discoveryOf(d, 1, sensorOf("1", 71), host, pool))
+	events := messagesOf(t, e, d)
+	bare := sensorOf("1", 72)
+	bare.Limits, bare.Label, bare.Descr, bare.Status = device.Limits{}, "", bare.Index, device.ComponentOK
+	lacking, share := host, pool
+	lacking.Reading.Sources = []string{"1.3.1", ""}
+	share.Reading, share.Used, share.Total, share.Value = device.Reading{Value: "1.3.5"}, nil, nil, 50
+	incomplete := discoveryOf(d, 2, bare, lacking, share)
+	incomplete.Complete = map[device.ComponentKind]bool{}
+	after := discovered(t, e, incomplete)
+	if got := messagesOf(t, e, d); got != events {
+		t.Errorf("events\n%s", got)
+	}
+	for i := range before {
+		want := before[i]
+		want.Value, want.SeenAt = after[i].Value, incomplete.At
+		if !reflect.DeepEqual(after[i], want) {
+			t.Errorf("got  %+v\nwant %+v", after[i], want)
+		}
+	}
+	if after[1].Value != 50 || after[2].Value != 72 {
+		t.Errorf("values %v and %v", after[1].Value, after[2].Value)
+	}
+	after = discovered(t, e, discoveryOf(d, 3, bare, lacking, share))
+	if after[0].Reading.Sources[1] != "" || after[1].Reading.Value != "1.3.5" || after[1].Used != nil || after[2].Limits != (device.Limits{}) || after[2].Descr != "1" || after[2].Status != device.ComponentOK {
+		t.Errorf("after a complete one %+v", after)
+	}
+}
+
 // componentStatuses: a poll that finds a limit crossed writes it once, and the event with it.
 func componentStatuses(t *testing.T, e engine) {
 	d := added(t, e)
@@ -267,5 +320,28 @@ sensor ok temperature Inlet 1: critical -> ok at 69`
 	after, err := e.Components(t.Context(), d.ID)
 	if err != nil || after[0].Status != device.ComponentOK || after[0].Value != 69 || after[1].Value != 20 {
 		t.Errorf("%+v, %v", after, err)
+	}
+}
+
+// Thousands of components may want one name, of those that vanished too; each gets its own, without counting from the begin.
+func TestNamesOfManyComponents(t *testing.T) {
+	t.Parallel()
+	disk := func(i int) device.Component {
+		return device.Component{Kind: device.KindStorage, Type: "hr", Index: fmt.Sprint(i), Descr: "disk"}
+	}
+	var rows []componentRow
+	for begin := 0; begin < maxComponentRows; begin += 5000 {
+		var found []device.Component
+		for i := range 5000 {
+			found = append(found, disk(begin+i))
+		}
+		rows = append(rows, mergeComponents(rows, device.Discovery{DeviceID: 1, Slot: int64(begin + 1), Components: found}).added...)
+	}
+	names := map[string]bool{}
+	for i := range rows {
+		names[rows[i].RRDName] = true
+	}
+	if len(names) != maxComponentRows || !names["storage-hr-disk"] || !names["storage-hr-disk~2"] || !names[fmt.Sprintf("storage-hr-disk~%d", maxComponentRows)] {
+		t.Errorf("%d names of %d components", len(names), len(rows))
 	}
 }
