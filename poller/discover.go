@@ -145,7 +145,9 @@ func (m tableModule[E]) read(ctx context.Context, f *finder, tables []E) (count 
 	}
 	failed = f.tables.load(ctx, entries)
 	for i, e := range tables {
-		count += m.find(f, e, f.tables.rows(entries[i]))
+		if !f.tables.unjudged(entries[i]) {
+			count += m.find(f, e, f.tables.rows(entries[i]))
+		}
 	}
 	if f.counts[m.kind] >= maxComponents {
 		return count, fmt.Errorf("%w: %d %s or more", snmp.ErrTooLarge, maxComponents, m.name)

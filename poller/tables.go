@@ -26,7 +26,7 @@ type tableReader struct {
 	columns map[snmp.OID]map[string]snmp.Value // by column without index, then by index
 	single  map[snmp.OID]snmp.Value            // what was asked for by its whole name
 	kept    int                                // bytes of all of it, about
-	failed  map[snmp.OID]error                 // why a column may lack rows
+	failed  map[snmp.OID]error                 // why a column may lack rows, or why a single object was not read
 }
 
 func newTableReader(s Session) *tableReader {
@@ -96,7 +96,7 @@ func (t *tableReader) walk(ctx context.Context, oids []snmp.OID) error {
 	err := t.session.Table(ctx, snmp.TableRequest{Columns: missing, MaxRows: maxTableRows, MaxBytes: maxBytes}, func(cell snmp.Cell) {
 		if cell.Column >= 0 && cell.Column < len(read) && t.kept <= maxKept {
 			t.kept += cellSize + len(cell.Index) + len(cell.Value.Bytes())
-			read[cell.Column][cell.Index] = cell.Value
+			read[cell.Column][cell.Index] = cell.Value.Kept()
 		}
 	})
 	err = first(err, t.tooMuch()) // what came beyond it was not kept
@@ -134,7 +134,12 @@ func (t *tableReader) scalars(ctx context.Context, oids []snmp.OID) (map[snmp.OI
 		var vars []snmp.Variable
 		vars, failed = getEach(ctx, t.session, missing)
 		for _, v := range vars {
-			t.single[v.OID] = v.Value // also what does not exist: it is not asked again
+			t.single[v.OID] = v.Value.Kept() // also what does not exist: it is not asked again
+		}
+		for _, oid := range missing {
+			if _, read := t.single[oid]; !read {
+				t.failed[oid] = failed
+			}
 		}
 	}
 	answers := make(map[snmp.OID]snmp.Value, len(oids))
@@ -181,6 +186,21 @@ func (t *tableReader) indexes(e *definitions.Entry) []string {
 	indexes := slices.Collect(maps.Keys(seen))
 	slices.SortFunc(indexes, snmp.CompareIndexes)
 	return indexes[:min(len(indexes), maxTableRows)]
+}
+
+// unjudged says whether the conditions of an entry name a column that the device
+// did not answer in time: which rows count is not known then. A column at which an agent fails for another
+// reason is one that it does not have.
+func (t *tableReader) unjudged(e *definitions.Entry) bool {
+	return slices.ContainsFunc(slices.Concat(e.When, e.Skip), func(condition definitions.Condition) bool {
+		c, ok := e.Find(condition.Of)
+		oid := e.OIDOf(c)
+		if c.OID == "" && e.Scalars.OID != "" {
+			oid += ".0"
+		}
+		err := t.failed[oid]
+		return ok && (errors.Is(err, snmp.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled))
+	})
 }
 
 // rows are the rows of an entry with all of their columns.

@@ -85,6 +85,12 @@ func TestValues(t *testing.T) {
 			t.Errorf("%v exists", kind)
 		}
 	}
+	reply := []byte("text")
+	kept := newValue(&gosnmp.SnmpPDU{Type: gosnmp.OctetString, Value: reply}).Kept()
+	reply[0] = 'n'
+	if kept.Text() != "text" || kept.Type() != TypeOctetString || (Value{}).Kept().Exists() {
+		t.Errorf("kept %q", kept.Text())
+	}
 	long := newValue(&gosnmp.SnmpPDU{Type: gosnmp.OctetString, Value: []byte(strings.Repeat("ä", 40_000))})
 	if text := long.Text(); len(text) != maxText || !utf8.ValidString(text) || len(long.Bytes()) != 80_000 {
 		t.Errorf("a long text has %d bytes, raw %d", len(text), len(long.Bytes()))

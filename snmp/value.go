@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -35,8 +36,8 @@ const (
 const maxText = 1024
 
 // Value is one typed value of an agent. The zero Value does not exist. It
-// refers to the reply it came in: keep what Text, Uint, ... return rather than
-// the Value itself when it is to stay for long.
+// refers to the reply it came in, which may be far larger: keep what Kept, Text, Uint, ...
+// return rather than the Value itself when it is to stay for long.
 type Value struct {
 	_      [0]func() // not comparable: octets may be inside
 	number uint64    // numbers: two's complement for Integer, the bits of a double for floats
@@ -77,6 +78,14 @@ func newValue(v *gosnmp.SnmpPDU) Value {
 		return Value{kind: kind}
 	}
 	return Value{}
+}
+
+// Kept returns the value without the reply it came in.
+func (v Value) Kept() Value {
+	if octets, ok := v.other.([]byte); ok {
+		v.other = bytes.Clone(octets)
+	}
+	return v
 }
 
 // Type returns the SNMP type; NULL and unknown tags are TypeNone.
