@@ -60,6 +60,9 @@ func parseOS(content []byte) (*OS, error) {
 			c.add(1, "exclude: %q is none of %q", module, modules)
 		}
 	}
+	if slices.Contains(o.Ports.SkipDescr, "") {
+		c.add(1, "ports: a text of skip_ifDescr is empty, and would leave out every port")
+	}
 	c.switches(o.Modules)
 	c.tables(&o.Tables, o.States, o.OS)
 	return o, c.err()
@@ -116,6 +119,7 @@ func (c *checker) tables(t *Tables, states map[string][]State, file string) {
 	for _, p := range t.Processors {
 		c.names(&p.Entry, p.Value, "value")
 		c.nums(&p.Entry, p.Divisor, p.Multiplier, p.Warn)
+		c.divisors(p.Divisor)
 	}
 	for _, m := range t.Mempools {
 		c.amounts(&m.Entry, &m.Amounts)
@@ -196,6 +200,14 @@ func (c *checker) nums(e *Entry, nums ...Num) {
 	}
 }
 
+func (c *checker) divisors(nums ...Num) {
+	for _, n := range nums {
+		if n.set && n.column == "" && n.constant == 0 {
+			c.add(n.line, "nothing can be divided by 0")
+		}
+	}
+}
+
 func (c *checker) names(e *Entry, names Names, key string) {
 	if len(names) == 0 {
 		c.add(e.line(), "%s is missing", key)
@@ -241,6 +253,7 @@ func (c *checker) sensor(s *Sensor, states map[string][]State) {
 	c.choice(&s.Entry, s.Class, "class", SensorClasses())
 	c.nums(&s.Entry, s.Divisor, s.Multiplier, s.Decimals, s.LimitDivisor,
 		s.Limits.Low, s.Limits.LowWarn, s.Limits.HighWarn, s.Limits.High)
+	c.divisors(s.Divisor, s.LimitDivisor)
 	c.template(&s.Entry, s.Group)
 	if s.Convert != "" && !slices.Contains(conversions(), s.Convert) {
 		c.add(s.line(), "convert %q is none of %q", s.Convert, conversions())

@@ -30,7 +30,18 @@ func (s *Signs) UnmarshalYAML(node *yaml.Node) error {
 		return err
 	}
 	type plain Signs // without this method
-	return node.Decode((*plain)(s))
+	if err := node.Decode((*plain)(s)); err != nil {
+		return err
+	}
+	return s.checkTexts(node)
+}
+
+// checkTexts refuses an empty text, which is a part of every sysDescr.
+func (s *Signs) checkTexts(node *yaml.Node) error {
+	if slices.Contains(s.SysDescr, "") {
+		return wrong(node, "a text of sysDescr is empty")
+	}
+	return nil
 }
 
 // UnmarshalYAML reads a probe strictly.
@@ -69,6 +80,9 @@ func (r *Rule) UnmarshalYAML(node *yaml.Node) error {
 	*r = Rule{Signs: Signs{read.SysObjectID, read.SysDescr, read.SysDescrRE}, Except: read.Except, Get: read.Get}
 	if r.Signs.empty() {
 		return wrong(node, "a rule needs sysObjectID, sysDescr or sysDescr_regex")
+	}
+	if err := r.Signs.checkTexts(node); err != nil {
+		return err
 	}
 	for _, p := range r.Get {
 		if p.OID.OID == "" || !p.Exists && p.Contains == nil && p.Equals == nil && p.Regex == nil {

@@ -48,6 +48,12 @@ func (p Problem) Error() string {
 type sources struct {
 	oses map[string]*OS
 	mibs map[string]*MIB
+	// replaced are the embedded ones that a file of the user stands for: they stay should that file turn out to be of no use.
+	replaced map[string]*OS
+}
+
+func newSources() sources {
+	return sources{oses: make(map[string]*OS), mibs: make(map[string]*MIB), replaced: make(map[string]*OS)}
 }
 
 // Load reads the embedded definitions and, when dir is not empty, those of a
@@ -55,7 +61,7 @@ type sources struct {
 // of the same name. Files that are wrong are left out; a wrong one of the user
 // leaves the embedded one in place. The error says that dir could not be read at all.
 func Load(dir string) (*Set, []Problem, error) {
-	all := sources{oses: make(map[string]*OS), mibs: make(map[string]*MIB)}
+	all := newSources()
 	problems, err := all.readTree(embedded, "")
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the embedded definitions: %w", err)
@@ -88,6 +94,9 @@ func (s *sources) readTree(tree fs.FS, where string) ([]Problem, error) {
 		for _, name := range files {
 			shown := path.Join(where, name)
 			content, err := readFile(tree, name)
+			if err == nil && where != "" { // of the embedded ones a test knows it, and this costs as much as reading them
+				err = checkItems(content)
+			}
 			if err == nil {
 				err = s.add(folder, name, shown, content)
 			}
@@ -134,6 +143,9 @@ func (s *sources) add(folder, name, shown string, content []byte) error {
 		return fmt.Errorf("line 1: os is %q, the file's name says %q", parsed.OS, stem)
 	}
 	parsed.file = shown
+	if former := s.oses[stem]; former != nil {
+		s.replaced[stem] = former
+	}
 	s.oses[stem] = parsed
 	return nil
 }
@@ -144,8 +156,14 @@ func (s *sources) join() (*Set, []Problem) {
 	var problems []Problem
 	for _, name := range slices.Sorted(maps.Keys(s.oses)) {
 		o := s.oses[name]
-		if err := s.include(o); err != nil {
+		err := s.include(o)
+		if err != nil {
 			problems = append(problems, Problem{o.file, reason(err)})
+			if o = s.replaced[name]; o != nil {
+				err = s.include(o)
+			}
+		}
+		if o == nil || err != nil {
 			continue
 		}
 		set.oses = append(set.oses, o)
@@ -253,11 +271,14 @@ func check(file string, content []byte) error {
 	if err := yaml.Unmarshal(content, &keys); err != nil {
 		return err
 	}
+	if err := checkItems(content); err != nil {
+		return err
+	}
 	folder := "os"
 	if _, ok := keys["mib"]; ok {
 		folder = "mibs"
 	}
-	all := sources{oses: make(map[string]*OS), mibs: make(map[string]*MIB)}
+	all := newSources()
 	if _, err := all.readTree(embedded, ""); err != nil {
 		return err
 	}

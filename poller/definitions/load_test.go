@@ -39,6 +39,21 @@ func TestEmbeddedDefinitionsAreSound(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Fatalf("%v; problems %v", err, problems)
 	}
+	for _, folder := range []string{"os", "mibs"} {
+		files, err := embedded.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := embedded.ReadFile(folder + "/" + file.Name())
+			if err == nil {
+				err = checkItems(content)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", file.Name(), err)
+			}
+		}
+	}
 	for _, o := range set.OSes() {
 		if o != set.Generic() && o.Type == "" || o != set.Generic() && len(o.Detect) == 0 {
 			t.Errorf("%s has no type or cannot be recognised", o.File())
@@ -61,21 +76,33 @@ processors:
 func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 	t.Parallel()
 	for reason, text := range map[string]string{
-		`line 6: "1.3.6.x" is no numeric OID`:       strings.Replace(good, "1.3.6.1.4.1.99999.1", "1.3.6.x", 1),
-		`line 6: ".1.3.6.1" is no numeric OID`:      strings.Replace(good, "1.3.6.1.4.1.99999.1", ".1.3.6.1", 1),
-		"line 6: error parsing regexp":              strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: '(unclosed'", 1),
-		"line 11: template":                         good + "    descr: \"CPU {\"\n",
-		`"nothing" is no column of this table`:      good + "    descr: \"CPU {nothing}\"\n",
-		`line 4: mapping values are not allowed`:    strings.Replace(good, "type: network", "type: net: work", 1),
-		`field colour not found`:                    good + "colour: red\n",
-		`line 1: modules: "ports" is none of`:       good + "modules: {ports: false}\n",
-		"vlans: only false means something":         good + "modules: {vlans: true, neighbours: false}\n",
-		`"toaster" is none of`:                      strings.Replace(good, "network", "toaster", 1),
-		`there is no file mibs/nowhere.yaml`:        good + "include: [nowhere]\n",
-		`os is "mybox", the file's name says "box"`: good,
-		`one of table and scalars is needed`:        strings.Replace(good, "scalars:", "table: 1.3.6.1.4.1.99999.3\n    scalars:", 1),
-		"value is missing":                          strings.Replace(good, "    value: usage\n", "", 1),
-		`a rule needs sysObjectID`:                  strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
+		`line 6: "1.3.6.x" is no numeric OID`:         strings.Replace(good, "1.3.6.1.4.1.99999.1", "1.3.6.x", 1),
+		`line 6: ".1.3.6.1" is no numeric OID`:        strings.Replace(good, "1.3.6.1.4.1.99999.1", ".1.3.6.1", 1),
+		"line 6: error parsing regexp":                strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: '(unclosed'", 1),
+		"line 11: template":                           good + "    descr: \"CPU {\"\n",
+		`"nothing" is no column of this table`:        good + "    descr: \"CPU {nothing}\"\n",
+		`line 4: mapping values are not allowed`:      strings.Replace(good, "type: network", "type: net: work", 1),
+		`field colour not found`:                      good + "colour: red\n",
+		`line 1: modules: "ports" is none of`:         good + "modules: {ports: false}\n",
+		"vlans: only false means something":           good + "modules: {vlans: true, neighbours: false}\n",
+		`"toaster" is none of`:                        strings.Replace(good, "network", "toaster", 1),
+		`there is no file mibs/nowhere.yaml`:          good + "include: [nowhere]\n",
+		`os is "mybox", the file's name says "box"`:   good,
+		`one of table and scalars is needed`:          strings.Replace(good, "scalars:", "table: 1.3.6.1.4.1.99999.3\n    scalars:", 1),
+		"value is missing":                            strings.Replace(good, "    value: usage\n", "", 1),
+		"line 7: an item of a list is empty":          strings.Replace(good, "processors:", "  -\nprocessors:", 1), // it would fit every device
+		"line 11: an item of a list is empty":         good + "  - # later\n",
+		"line 6: an item of a list is empty":          strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ['x', ~]", 1),
+		"line 6: a text of sysDescr is empty":         strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", `sysDescr: ["x", ""]`, 1),
+		"line 7: a text of sysDescr is empty":         strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr: x\n    except: {sysDescr: ''}", 1),
+		"line 6: a regular expression is a text that": strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ''", 1),
+		"skip_ifDescr is empty":                       good + "ports: {skip_ifDescr: ''}\n",
+		`line 11: "nan" is no finite number`:          good + "    warn: nan\n",
+		`line 11: ".inf" is neither a number`:         good + "    multiplier: .inf\n",
+		`line 11: "inf" is no finite number`:          good + "    multiplier: {of: usage, map: {a: inf}}\n",
+		`line 11: "-inf" is no finite number`:         good + "    multiplier: {of: usage, map: {a: 1}, default: -inf}\n",
+		"line 11: nothing can be divided by 0":        good + "    divisor: 0\n",
+		`a rule needs sysObjectID`:                    strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
 	} {
 		name := "os/mybox.yaml"
 		if strings.Contains(reason, "file's name") {
@@ -109,7 +136,7 @@ func TestAllOfAFilesFaultsAreTold(t *testing.T) {
 
 func TestTheUsersDirectoryReplacesAndAdds(t *testing.T) {
 	t.Parallel()
-	embedded, _ := load(t, map[string]string{})
+	former, _ := load(t, map[string]string{})
 	set, problems := load(t, map[string]string{
 		"os/mybox.yaml":      good + "include: [mytables]\n",
 		"os/linux.yaml":      strings.ReplaceAll(good, "mybox", "linux"),
@@ -118,8 +145,8 @@ func TestTheUsersDirectoryReplacesAndAdds(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if len(set.OSes()) != len(embedded.OSes())+1 {
-		t.Errorf("%d operating systems, %d without the user's own", len(set.OSes()), len(embedded.OSes()))
+	if len(set.OSes()) != len(former.OSes())+1 {
+		t.Errorf("%d operating systems, %d without the user's own", len(set.OSes()), len(former.OSes()))
 	}
 	if o := set.Find("linux"); o.Text != "My box" || o.Fallback {
 		t.Errorf("linux is still %q", o.Text)
@@ -130,8 +157,13 @@ func TestTheUsersDirectoryReplacesAndAdds(t *testing.T) {
 	}
 	// A wrong file of the user leaves what is embedded.
 	set, problems = load(t, map[string]string{"os/linux.yaml": "os: linux\n"})
-	if len(problems) != 1 || set.Find("linux").Text != embedded.Find("linux").Text {
+	if len(problems) != 1 || set.Find("linux").Text != former.Find("linux").Text {
 		t.Errorf("problems %v, linux is %q", problems, set.Find("linux").Text)
+	}
+	// So does one that needs a file which is not there.
+	set, problems = load(t, map[string]string{"os/linux.yaml": strings.ReplaceAll(good, "mybox", "linux") + "include: [mytables]\n", "mibs/mytables.yaml": "mib: mytables\nsensors:\n  -\n"})
+	if len(problems) != 2 || set.Find("linux") == nil || set.Find("linux").Text != former.Find("linux").Text || len(set.Find("linux").All().Storage) == 0 {
+		t.Errorf("problems %v, linux is %+v", problems, set.Find("linux"))
 	}
 	if _, _, err := Load(filepath.Join(t.TempDir(), "nowhere")); err == nil {
 		t.Error("a directory that does not exist is taken")

@@ -1,6 +1,7 @@
 package definitions
 
 import (
+	"errors"
 	"math"
 	"regexp"
 	"strconv"
@@ -79,6 +80,9 @@ func Number(v snmp.Value, pattern Regexp, base16 bool) (float64, bool) {
 
 func parseNumber(text string) (float64, bool) {
 	n, err := strconv.ParseFloat(text, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, false // of its digits a smaller number would come out
+	}
 	if err != nil {
 		if n, err = strconv.ParseFloat(number.FindString(text), 64); err != nil {
 			return 0, false

@@ -51,13 +51,10 @@ func TestNumbersInTexts(t *testing.T) {
 			t.Errorf("%q: got %v %v, want %v", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{"", "n/a", "NaN", "inf", "-", "1e999"} {
-		if got, ok := parseNumber(text); ok && text != "1e999" {
+	for _, text := range []string{"", "n/a", "NaN", "inf", "-", "1e999", "Infinity", "-1e999"} {
+		if got, ok := parseNumber(text); ok {
 			t.Errorf("%q is %v", text, got)
 		}
-	}
-	if n, ok := parseNumber("1e999"); ok && n > 1e300 {
-		t.Error("infinity is a number")
 	}
 }
 

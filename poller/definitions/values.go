@@ -1,6 +1,7 @@
 package definitions
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -91,7 +92,7 @@ func (n *Num) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		if constant, err := strconv.ParseFloat(node.Value, 64); err == nil {
 			n.constant = constant
-			return nil
+			return finite(node, constant)
 		}
 		if !column.MatchString(node.Value) {
 			return wrong(node, "%q is neither a number nor the name of a column", node.Value)
@@ -111,6 +112,9 @@ func (n *Num) UnmarshalYAML(node *yaml.Node) error {
 			constant, err := strconv.ParseFloat(key.value.Value, 64)
 			if err != nil {
 				return wrong(key.value, "%q is no number", key.value.Value)
+			}
+			if err := finite(key.value, constant); err != nil {
+				return err
 			}
 			n.fallback = &constant
 		case "map":
@@ -136,9 +140,20 @@ func numberMap(node *yaml.Node) (map[string]float64, error) {
 		if err != nil {
 			return nil, wrong(entry.value, "%q is no number", entry.value.Value)
 		}
+		if err := finite(entry.value, n); err != nil {
+			return nil, err
+		}
 		numbers[entry.key.Value] = n
 	}
 	return numbers, nil
+}
+
+// finite refuses what is written as a number and is none to calculate with.
+func finite(node *yaml.Node, n float64) error {
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		return wrong(node, "%q is no finite number", node.Value)
+	}
+	return nil
 }
 
 // NumMap is the number that a text stands for.

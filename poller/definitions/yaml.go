@@ -16,6 +16,30 @@ func wrong(node *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %s", node.Line, fmt.Sprintf(format, args...))}}
 }
 
+// checkItems refuses items of lists that say nothing: they would be left as zero
+// values, and a rule without conditions fits every device.
+func checkItems(content []byte) error {
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err != nil {
+		return err
+	}
+	if empty := emptyItems(&document); len(empty) > 0 {
+		return &yaml.TypeError{Errors: empty}
+	}
+	return nil
+}
+
+// emptyItems are those items, by their lines.
+func emptyItems(node *yaml.Node) (found []string) {
+	for _, item := range node.Content {
+		if node.Kind == yaml.SequenceNode && item.ShortTag() == "!!null" {
+			found = append(found, fmt.Sprintf("line %d: an item of a list is empty", item.Line))
+		}
+		found = append(found, emptyItems(item)...)
+	}
+	return found
+}
+
 // OID is a numeric object identifier without a leading dot, with its line for messages.
 type OID struct {
 	snmp.OID
@@ -36,10 +60,10 @@ type Regexp struct {
 	*regexp.Regexp
 }
 
-// UnmarshalYAML compiles it.
+// UnmarshalYAML compiles it. An empty one, which fits everything, is refused.
 func (r *Regexp) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind != yaml.ScalarNode {
-		return wrong(node, "a regular expression is a text")
+	if node.Kind != yaml.ScalarNode || node.Value == "" {
+		return wrong(node, "a regular expression is a text that is not empty")
 	}
 	compiled, err := regexp.Compile(node.Value)
 	if err != nil {
