@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,9 @@ const (
 	maxAutoNodes  = 1000
 )
 
-// AutoID as a NODE_ID asks for a name from the cluster: "<role>-<n>" with the lowest free n.
+// AutoID as a NODE_ID asks for a name from the cluster: "<role>-<n>" with the
+// lowest free n, or the one that this host's process with the same pid had
+// until it was killed: a container that is started again keeps both.
 const AutoID = "auto"
 
 // Why a node cannot be registered.
@@ -124,6 +127,11 @@ func (r *Registry) Register(ctx context.Context) error {
 	if r.info.NodeID == AutoID {
 		return r.registerAuto(ctx)
 	}
+	return r.registerAs(ctx)
+}
+
+// registerAs takes the name of the NodeInfo, and waits for it.
+func (r *Registry) registerAs(ctx context.Context) error {
 	giveUp := time.Now().Add(r.patience)
 	for waiting := false; ; waiting = true {
 		holder, err := r.beat(ctx)
@@ -148,6 +156,17 @@ func (r *Registry) Register(ctx context.Context) error {
 }
 
 func (r *Registry) registerAuto(ctx context.Context) error {
+	if r.info.NodeID = r.former(ctx); r.info.NodeID != AutoID {
+		err := r.registerAs(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrTaken) {
+			r.info.NodeID = AutoID
+			return err
+		}
+		// Whoever has it lives: in a container that shares the host's name, for instance.
+	}
 	for n := 1; n <= maxAutoNodes; n++ {
 		r.info.NodeID = r.info.Role + "-" + strconv.Itoa(n)
 		holder, err := r.beat(ctx)
@@ -161,6 +180,26 @@ func (r *Registry) registerAuto(ctx context.Context) error {
 	}
 	r.info.NodeID = AutoID
 	return fmt.Errorf("%w: all of %s-1 to %s-%d", ErrTaken, r.info.Role, r.info.Role, maxAutoNodes)
+}
+
+// former is the automatic name that the process before this one had on this
+// host under the same pid, AutoID for none. Its entry has not lapsed yet.
+func (r *Registry) former(ctx context.Context) string {
+	nodes, err := List(ctx, r.client)
+	if err != nil {
+		return AutoID // who registers finds out what is wrong
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		number, automatic := strings.CutPrefix(n.NodeID, r.info.Role+"-")
+		if _, err := strconv.Atoi(number); err != nil || !automatic {
+			continue
+		}
+		if n.Role == r.info.Role && n.Host == r.info.Host && n.PID == r.info.PID {
+			return n.NodeID
+		}
+	}
+	return AutoID
 }
 
 // Run renews the entry every 5 s until ctx ends, then removes it. An entry that

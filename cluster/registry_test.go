@@ -303,6 +303,33 @@ func TestRegistryFindsANameByItself(t *testing.T) {
 	}
 }
 
+// A container that is started again after a crash has the host name and the pid
+// that it had: it takes its own name again, and leaves that of one who lives.
+func TestRegistryFindsItsOwnNameAgain(t *testing.T) {
+	t.Parallel()
+	_, client := server(t)
+	replica := func(host string) *cluster.Registry {
+		info := node("consumer", cluster.AutoID, 1)
+		info.Host = host
+		r := registry(t, client, info)
+		r.Hurry(100*time.Millisecond, time.Second)
+		return r
+	}
+	for _, host := range []string{"one", "two", "three"} {
+		must(t, replica(host).Register(t.Context()))
+	}
+	must(t, client.Del(t.Context(), "pollux:node:consumer:consumer-1").Err())
+	must(t, client.PExpire(t.Context(), "pollux:node:consumer:consumer-2", 500*time.Millisecond).Err()) // it was killed 14.5 s ago
+	again := replica("two")
+	if err := again.Register(t.Context()); err != nil || again.NodeID() != "consumer-2" {
+		t.Errorf("started again it is %s, %v", again.NodeID(), err)
+	}
+	living := replica("three")
+	if err := living.Register(t.Context()); err != nil || living.NodeID() != "consumer-1" {
+		t.Errorf("beside one that lives it is %s, %v", living.NodeID(), err)
+	}
+}
+
 // A consumer serves at most 1,000 groups; their entry stays within its bound.
 func TestRegistryTakesANodeWithManyGroups(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		leader:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "pollux", Name: "leader", Help: "1 on the producer that leads, else 0."}),
 		devices:      gauge("group_devices", "Devices that are polled, by poller group (leader only).", "group"),
 		groupNodes:   gauge("group_nodes", "Active consumers that serve a poller group with devices; 0 is an alarm (leader only).", "group"),
-		nodes:        gauge("nodes", "Nodes, by role and state; inactive ones have no live process (leader only).", "role", "state"),
+		nodes:        gauge("nodes", "Nodes, by role and state; stopped ones ended as they were told to, inactive ones are gone otherwise (leader only).", "role", "state"),
 		offers:       counter("offers_total", "Slots that the leader offered to the queues, by poller group and result.", "group", "result"),
 		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
 		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
@@ -94,7 +94,17 @@ func (m *metrics) resign() {
 }
 
 // nodeStates are the states that a node can be seen in.
-var nodeStates = [...]device.NodeState{device.NodeActive, device.NodeDraining, device.NodeDrained, device.NodeSkewed, device.NodeInactive}
+var nodeStates = [...]device.NodeState{
+	device.NodeActive, device.NodeDraining, device.NodeDrained, device.NodeSkewed, device.NodeStopped, device.NodeInactive,
+}
+
+// shownState parts those without a live process: one that ended as it was told to is no alarm.
+func shownState(s cluster.Standing) device.NodeState {
+	if s.Live == nil && s.Row.State == device.NodeStopped {
+		return device.NodeStopped
+	}
+	return s.State()
+}
 
 // showNodes exports how many nodes are in which state, and how many active ones serve each group that has devices.
 func (m *metrics) showNodes(processes []cluster.Process, groups map[int64]int) {
@@ -104,7 +114,7 @@ func (m *metrics) showNodes(processes []cluster.Process, groups map[int64]int) {
 			if states[s.Row.Role] == nil {
 				states[s.Row.Role] = map[device.NodeState]int{}
 			}
-			states[s.Row.Role][s.State()]++
+			states[s.Row.Role][shownState(s)]++
 			if s.State() != device.NodeActive {
 				continue
 			}

@@ -176,7 +176,8 @@ func TestOutageOfRedisMakesNobodyMissing(t *testing.T) {
 func TestNodesAreShownByState(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, polluxtest.Redis(t), "p1", device.Scheduled{ID: 1, Interval: 300}, device.Scheduled{ID: 2, Group: 4, Interval: 300})
-	r.deps.Nodes = &fakeNodes{rows: []device.Node{{Role: "consumer", NodeID: "c1"}, {Role: "consumer", NodeID: "dead"}, {Role: "producer", NodeID: "dead"}}}
+	r.deps.Nodes = &fakeNodes{rows: []device.Node{{Role: "consumer", NodeID: "c1"}, {Role: "consumer", NodeID: "dead"}, {Role: "producer", NodeID: "dead"},
+		{Role: "consumer", NodeID: "ended", State: device.NodeStopped}, {Role: "consumer", NodeID: "c2", State: device.NodeStopped}}}
 	term := r.leads(t)
 	enter(t, r.client, "consumer", "c1", device.NodeActive, 0)
 	enter(t, r.client, "consumer", "c2", device.NodeDraining, 0, 4)
@@ -186,7 +187,7 @@ func TestNodesAreShownByState(t *testing.T) {
 	term.observeNodes(t.Context())
 	for labels, want := range map[[2]string]float64{
 		{"consumer", "active"}: 1, {"consumer", "draining"}: 1, {"consumer", "drained"}: 1, {"consumer", "skewed"}: 1, {"consumer", "inactive"}: 1,
-		{"producer", "active"}: 1, {"producer", "drained"}: 0, {"producer", "inactive"}: 1,
+		{"consumer", "stopped"}: 1, {"producer", "stopped"}: 0, {"producer", "active"}: 1, {"producer", "drained"}: 0, {"producer", "inactive"}: 1,
 	} {
 		if got := r.metric(t, "pollux_nodes", "role="+labels[0], "state="+labels[1]); got != want {
 			t.Errorf("%v are %v, want %v", labels, got, want)

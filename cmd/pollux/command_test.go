@@ -160,6 +160,27 @@ func TestMigrateWaits(t *testing.T) {
 	}
 }
 
+// So are the Redis and the RRDCached that are configured; who refuses is not.
+func TestMigrateWaitsForAllServers(t *testing.T) {
+	t.Parallel()
+	redis, rrd := polluxtest.Redis(t), polluxtest.RRDCached(t)
+	redis.Stop()
+	rrd.Stop()
+	s := newSite(t, "REDIS_SOCKET="+redis.Socket, "RRDCACHED="+rrd.Address)
+	s.ok("migrate", "up") // needs neither
+	p := s.start("migrate", "up", "--wait", "60s")
+	polluxtest.Eventually(t, cliLimit, "it waits for Redis", func() bool { return strings.Contains(p.errout.String(), "Redis does not answer yet") })
+	redis.Start()
+	polluxtest.Eventually(t, cliLimit, "it waits for RRDCached", func() bool { return strings.Contains(p.errout.String(), "RRDCached does not answer yet") })
+	rrd.Start()
+	if code := p.wait(cliLimit); code != exitOK || !strings.Contains(p.out.String(), "up to date") {
+		t.Errorf("exit code %d: %s%s", code, p.out.String(), p.errout.String())
+	}
+	rrd.Stop()
+	s.call("migrate", "up", "--wait", "1ms").fails(exitUnreachable, "rrdcached")
+	s.with("REDIS_USERNAME=nobody", "REDIS_PASSWORD="+canary).call("migrate", "up", "--wait", "60s").fails(exitCredentials, "REDIS_USERNAME")
+}
+
 func TestVersionAndHelp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "POLLUX_ENV_FILE=/nowhere")

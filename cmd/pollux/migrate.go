@@ -17,20 +17,9 @@ func (p *program) migrateCommand() *cobra.Command {
 	var wait time.Duration
 	up := &cobra.Command{
 		Use: "up", Short: "Apply the migrations that are missing", Args: words(0),
-		RunE: do(func(command *cobra.Command, _ []string) error {
-			return p.withMigrator(command.Context(), wait, func(m *store.Migrator) error {
-				applied, err := m.Up(command.Context())
-				for _, name := range applied {
-					fmt.Fprintln(p.out, "applied", name)
-				}
-				if err == nil && len(applied) == 0 {
-					fmt.Fprintln(p.out, "the schema is up to date")
-				}
-				return err
-			})
-		}),
+		RunE: do(func(command *cobra.Command, _ []string) error { return p.migrateUp(command.Context(), wait) }),
 	}
-	up.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a database that does not answer yet")
+	up.Flags().DurationVar(&wait, "wait", 0, "how long to wait for servers that do not answer yet: the database, and the Redis and RRDCached that are configured")
 	var all, yes bool
 	down := &cobra.Command{
 		Use: "down", Short: "Take the last group of migrations back, with the data in its tables", Args: words(0),
@@ -51,6 +40,26 @@ func (p *program) migrateCommand() *cobra.Command {
 	down.Flags().BoolVar(&yes, "yes", false, "really")
 	command.AddCommand(up, down, p.migrateStatusCommand(), p.migrateUnlockCommand())
 	return command
+}
+
+// migrateUp applies what is missing. With a time to wait, it ends when all
+// servers that the roles need have answered, so that they can be started after it.
+func (p *program) migrateUp(ctx context.Context, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	err := p.withMigrator(ctx, wait, func(m *store.Migrator) error {
+		applied, err := m.Up(ctx)
+		for _, name := range applied {
+			fmt.Fprintln(p.out, "applied", name)
+		}
+		if err == nil && len(applied) == 0 {
+			fmt.Fprintln(p.out, "the schema is up to date")
+		}
+		return err
+	})
+	if err != nil || wait <= 0 {
+		return err
+	}
+	return p.awaitServers(ctx, deadline)
 }
 
 func (p *program) migrateStatusCommand() *cobra.Command {

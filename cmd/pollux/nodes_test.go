@@ -261,7 +261,7 @@ func TestNodeFromStartToRemoval(t *testing.T) {
 
 	consumer.end()
 	eventually("it is inactive", is("consumer:node-1", "inactive"))
-	producer.metric(`pollux_nodes{role="consumer",state="inactive"}`, 1)
+	producer.metric(`pollux_nodes{role="consumer",state="stopped"}`, 1)
 	if out := s.spawn("node", "remove", "consumer:node-1").works(); out != "removed consumer node-1\n" {
 		t.Errorf("remove says %q", out)
 	}

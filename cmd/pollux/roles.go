@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -26,59 +28,83 @@ import (
 const recorderTTL = 12 * time.Second
 
 func (p *program) producerCommand() *cobra.Command {
-	return &cobra.Command{
+	return p.roleFlags(&cobra.Command{
 		Use: "producer", Short: "Decide which device is due and put its poll into Redis", Args: words(0),
-		RunE: do(func(command *cobra.Command, _ []string) error {
-			return p.runRole(command.Context(), opsProducer, func(ctx context.Context, n *node) error {
-				return n.addProducer(ctx)
-			}, func(n *node) func(*ops.Config) { return n.queueMonitor })
-		}),
-	}
+	}, roleParts{
+		listen: opsProducer, add: func(ctx context.Context, n *node) error { return n.addProducer(ctx) },
+		routes: func(n *node) func(*ops.Config) { return n.queueMonitor },
+	})
 }
 
 func (p *program) consumerCommand() *cobra.Command {
-	return &cobra.Command{
+	return p.roleFlags(&cobra.Command{
 		Use: "consumer", Short: "Poll the devices of this node's poller groups", Args: words(0),
-		RunE: do(func(command *cobra.Command, _ []string) error {
-			return p.runRole(command.Context(), opsConsumer, func(ctx context.Context, n *node) error {
-				return n.addConsumer(ctx)
-			})
-		}),
-	}
+	}, roleParts{listen: opsConsumer, add: func(ctx context.Context, n *node) error { return n.addConsumer(ctx) }})
 }
 
-// runRole is the life of a process with one role.
-func (p *program) runRole(ctx context.Context, listen string, add func(context.Context, *node) error, routes ...func(*node) func(*ops.Config)) (err error) {
+// roleParts is what a process with one role is made of.
+type roleParts struct {
+	listen string                             // its operators' listener, where POLLUX_OPS_LISTEN says nothing
+	add    func(context.Context, *node) error // gives the node the role
+	routes func(*node) func(*ops.Config)      // what its operators' listener serves besides; nil for nothing
+}
+
+// roleFlags gives the command of a role its flags and its work.
+func (p *program) roleFlags(command *cobra.Command, r roleParts) *cobra.Command {
+	var keepTrying bool
+	command.Flags().BoolVar(&keepTrying, "keep-trying", false, "when the start fails, say why in /readyz and try again every "+retryStart.String()+", instead of ending")
+	command.RunE = do(func(command *cobra.Command, _ []string) error {
+		if keepTrying {
+			return p.keepTrying(command.Context(), r)
+		}
+		n, err := p.openRole(command.Context(), r, noLimit)
+		if err != nil {
+			return err
+		}
+		return n.runRole(command.Context(), r)
+	})
+	return command
+}
+
+// noLimit lets a process wait for its servers as long as REDIS_TIMEOUT says.
+const noLimit = time.Duration(math.MaxInt64)
+
+// openRole makes a process with one role, connected to everything it needs. It
+// waits for servers that do not answer for patience, at most REDIS_TIMEOUT.
+func (p *program) openRole(ctx context.Context, r roleParts, patience time.Duration) (*node, error) {
 	c, err := p.boot()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := needIdentity(c); err != nil {
-		return err
+		return nil, err
 	}
 	if err := needInventory(c); err != nil {
-		return err
+		return nil, err
 	}
+	c.Redis.Timeout, c.JournalRedis.Timeout = min(c.Redis.Timeout, patience), min(c.JournalRedis.Timeout, patience)
 	n, err := openNode(ctx, c, p.logger(c.LogLevel))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, n.close()) }()
 	p.followLevel(n.settings)
-	if err := refuseSharedSQLite(ctx, n); err != nil {
-		return err
+	if err = refuseSharedSQLite(ctx, n); err == nil {
+		err = r.add(ctx, n)
 	}
-	if err := add(ctx, n); err != nil {
-		return err
+	if err != nil {
+		return nil, errors.Join(err, n.close())
 	}
-	if c.OpsListen != "" {
-		listen = c.OpsListen
+	return n, nil
+}
+
+// runRole is the life of a process with one role. It closes what the node has opened.
+func (n *node) runRole(ctx context.Context, r roleParts) (err error) {
+	defer func() { err = errors.Join(err, n.close()) }()
+	listen := cmp.Or(n.config.OpsListen, r.listen)
+	if r.routes == nil {
+		return n.run(ctx, listen)
 	}
-	var added []func(*ops.Config)
-	for _, route := range routes {
-		added = append(added, route(n))
-	}
-	return n.run(ctx, listen, added...)
+	return n.run(ctx, listen, r.routes(n))
 }
 
 var errNoRRDCached = fmt.Errorf("%w: RRDCACHED is missing: unix:/path or host:port; or use: pollux standalone", config.ErrInvalid)
