@@ -192,6 +192,7 @@ func TestStandaloneExportsEveryMetric(t *testing.T) {
 		}
 	}
 	process.counts(`pollux_polls_total{group="0",result="up"}`)
+	process.showsDashboards()
 	s.ok("device", "list")
 	s.spawn("device", "poll", "known", "--json").works()
 	s.spawn("standalone").fails(exitFailure, "another standalone process uses the data directory")
