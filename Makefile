@@ -7,6 +7,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 DEMO_PACKAGES := redis-server rrdcached rrdtool snmpd
 TEST_PACKAGES := $(DEMO_PACKAGES) snmp mariadb-server postgresql prometheus
+E2E_PACKAGES := docker.io docker-compose debootstrap iptables iproute2
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Debian keeps servers where an ordinary user's PATH does not look.
@@ -35,6 +36,20 @@ demo: ## Poll 50 simulated devices every 10 s into ./demo-data; DURATION=60s end
 	@$(MAKE) --no-print-directory build
 	@exec ./bin/pollux demo --data-dir $(DEMO_DIR) $(if $(DURATION),--duration $(DURATION))
 
+.PHONY: compose-env
+compose-env: ## Write .env with new passwords for docker-compose.yml; PROFILES=demo,sentinel,...
+	@PROFILES='$(PROFILES)' PROJECT='$(PROJECT)' LOCAL='$(LOCAL)' ./packaging/compose/env.sh
+
+.PHONY: compose-local
+compose-local: ## Make the images that packaging/compose/local.yml begins with, without a registry of images
+	@packaging/apt.sh debootstrap
+	@./packaging/compose/local/images.sh
+
+.PHONY: e2e
+e2e: ## Run the cluster in containers, kill and cut off its parts, and judge it; as root, at most 25 minutes
+	@packaging/apt.sh $(E2E_PACKAGES)
+	@./packaging/compose/e2e.sh
+
 .PHONY: test-packages
 test-packages:
 	@packaging/apt.sh $(TEST_PACKAGES)
@@ -43,6 +58,7 @@ test-packages:
 test: test-packages ## Install what the tests need and run them all
 	go vet ./...
 	go test -timeout 20m ./...
+	cd packaging/compose/check && go test ./...
 	go test -tags faults -short -count=1 -timeout 10m -run '^TestFault(KillLeader|KillConsumers)$$' ./cmd/pollux
 
 .PHONY: test-race

@@ -47,6 +47,7 @@ service_of() {
 	mariadb-server) echo mariadb ;;
 	postgresql) echo postgresql ;;
 	prometheus) echo prometheus ;;
+	docker.io) echo docker ;;
 	esac
 }
 

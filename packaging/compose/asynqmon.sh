@@ -1,0 +1,43 @@
+#!/bin/bash
+# Runs asynqmon. It knows one address of Redis and nothing of Sentinels that
+# want a password beside the servers' own: behind Sentinels this asks them for
+# the master every 5 s, and starts asynqmon anew when that is another one.
+set -u
+
+if [ -z "${REDIS_SENTINEL:-}" ]; then exec asynqmon; fi
+
+# master_of HOST PORT: the master that one Sentinel names, as HOST:PORT.
+master_of() (
+	exec 3<>"/dev/tcp/$1/$2" || exit 1
+	printf 'AUTH %s\r\nSENTINEL get-master-addr-by-name %s\r\n' "$REDIS_SENTINEL_PASSWORD" "${REDIS_SENTINEL_SERVICE:-mymaster}" >&3
+	lines=()
+	for _ in 1 2 3 4 5 6; do # +OK, *2, and each of the two with its length
+		read -r -t 2 line <&3 || exit 1
+		lines+=("${line%$'\r'}")
+	done
+	[[ ${lines[0]} == +OK && ${lines[1]} == '*2' ]] && echo "${lines[3]}:${lines[5]}"
+)
+
+master() {
+	local sentinels one
+	IFS=, read -ra sentinels <<<"$REDIS_SENTINEL"
+	for one in "${sentinels[@]}"; do
+		master_of "${one%:*}" "${one##*:}" 2>/dev/null && return
+	done
+}
+
+child= address=
+stop() { if [ -n "$child" ]; then kill "$child" 2>/dev/null; wait "$child"; child=; fi; }
+trap 'stop; exit 0' TERM INT
+while :; do
+	now=$(master)
+	if [ -n "$now" ] && { [ "$now" != "$address" ] || ! kill -0 "$child" 2>/dev/null; }; then
+		stop
+		address=$now
+		echo "the master is $address"
+		REDIS_ADDR=$address asynqmon &
+		child=$!
+	fi
+	sleep 5 &
+	wait $!
+done

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Runs docker-compose.yml with images made on this machine and the test of it,
+# in a copy of this repository, under a Docker daemon of its own: what else this
+# machine runs in containers is not touched. As root, on Debian.
+# KEEP=DIR keeps the images' Debian tree in DIR for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" -ne 0 ]; then echo "make e2e needs root: it starts a Docker daemon" >&2; exit 1; fi
+work=$(mktemp -d /var/tmp/pollux-e2e.XXXXXX)
+daemon=
+
+cleanup() {
+	code=$?
+	trap - EXIT
+	set +e
+	if [ -n "$daemon" ]; then
+		if [ -e "$work/repository/.env" ]; then (cd "$work/repository" && docker-compose down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1); fi
+		kill "$daemon"
+		wait "$daemon" 2>/dev/null
+	fi
+	rm -rf "$work"
+	exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Only what git knows: no .env, no data.
+mkdir "$work/repository" "$work/answers"
+git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -x -C "$work/repository"
+chmod 777 "$work/answers"
+
+export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0
+forwarding=$(cat /proc/sys/net/ipv4/ip_forward)
+dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/run" --pidfile "$work/docker.pid" --bridge none \
+	--default-address-pool base=10.214.0.0/16,size=24 >"$work/dockerd.log" 2>&1 &
+daemon=$!
+for _ in $(seq 100); do
+	if docker version >/dev/null 2>&1; then break; fi
+	if ! kill -0 "$daemon" 2>/dev/null; then tail -20 "$work/dockerd.log" >&2; exit 1; fi
+	sleep 0.3
+done
+[ "$forwarding" = 1 ] || echo "note: the Docker daemon has turned on net.ipv4.ip_forward"
+
+cd "$work/repository"
+./packaging/compose/local/images.sh
+mapfile -t ports < <(shuf -i 21000-31000 -n 6)
+ASYNQMON_PORT=${ports[0]} PROMETHEUS_PORT=${ports[1]} PROFILES=demo,sentinel PROJECT=pollux-e2e LOCAL=1 DEMO_DEVICES=200 DEMO_INTERVAL=20 ./packaging/compose/env.sh
+sed -i 's,^COMPOSE_FILE=.*,&:packaging/compose/e2e.yml,' .env
+cat >>.env <<END
+E2E_ANSWERS=$work/answers
+E2E_PORT_MARIADB=${ports[2]}
+E2E_PORT_REDIS_1=${ports[3]}
+E2E_PORT_REDIS_2=${ports[4]}
+E2E_PORT_REDIS_3=${ports[5]}
+END
+docker-compose build >"$work/build.log" 2>&1 || { tail -40 "$work/build.log" >&2; exit 1; }
+E2E_DIR=$PWD go test -tags 'faults e2e' -count=1 -timeout 25m -run '^TestComposeCluster$' -v ./cmd/pollux
