@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 DEMO_PACKAGES := redis-server rrdcached rrdtool snmpd
 TEST_PACKAGES := $(DEMO_PACKAGES) snmp mariadb-server postgresql prometheus
-E2E_PACKAGES := docker.io docker-compose debootstrap iptables iproute2
+E2E_PACKAGES := docker.io docker-compose debootstrap iptables rrdtool
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Debian keeps servers where an ordinary user's PATH does not look.
