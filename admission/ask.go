@@ -189,7 +189,8 @@ func (a *Admission) target(d device.Device, address netip.Addr, c snmp.Credentia
 	}
 }
 
-// try reads sysObjectID.0 of a device with some credentials, and when they are taken the rest of it.
+// try reads sysObjectID.0 of a device with some credentials, and when they are
+// taken the rest of it, in the time that a poll of it will have: one that answers slowly must not hold up those after it.
 func (a *Admission) try(ctx context.Context, d device.Device, address netip.Addr, c snmp.Credentials) (*device.Poll, error) {
 	target := a.target(d, address, c)
 	session, err := snmp.Dial(ctx, target, nil)
@@ -201,7 +202,9 @@ func (a *Admission) try(ctx context.Context, d device.Device, address netip.Addr
 	if err := refusal(err); err != nil {
 		return nil, err
 	}
-	report := poller.Poll(ctx, session, poller.Target{Device: d, Timeout: target.Timeout, Retries: target.Retries})
+	reading, cancel := context.WithTimeout(ctx, time.Duration(d.Interval)*time.Second*4/5)
+	defer cancel()
+	report := poller.Poll(reading, session, poller.Target{Device: d, Timeout: target.Timeout, Retries: target.Retries})
 	switch report.Poll.Outcome {
 	case device.OutcomeUp, device.OutcomePartial:
 		return &report.Poll, gaveNothing(report)

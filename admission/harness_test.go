@@ -113,14 +113,26 @@ type pinger struct {
 	mode   ping.Mode
 	silent []netip.Addr
 	asked  []netip.Addr
+	held   netip.Addr    // which answers when hold is closed
+	hold   chan struct{} // nil holds nothing
+}
+
+// count is how often it was asked.
+func (p *pinger) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.asked)
 }
 
 func (p *pinger) Mode() ping.Mode { return p.mode }
 
 func (p *pinger) Ping(ctx context.Context, address netip.Addr, _ int, _ time.Duration) (time.Duration, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.asked = append(p.asked, address)
+	p.mu.Unlock()
+	if p.hold != nil && address == p.held {
+		<-p.hold
+	}
 	if slices.Contains(p.silent, address) {
 		return 0, fmt.Errorf("%w from %s", ping.ErrSilent, address)
 	}

@@ -34,6 +34,9 @@ func (a *Admission) Store(ctx context.Context, asked Asked) (device.Device, erro
 		return asked.Device, err
 	}
 	if a.dryRun {
+		if asked.poll != nil {
+			asked.poll = &device.Poll{Facts: asked.poll.Facts} // its ports are compared with nothing
+		}
 		a.planned = append(a.planned, asked)
 		return asked.Device, nil
 	}
@@ -93,6 +96,10 @@ type Result struct {
 	Err   error
 }
 
+// maxWaiting bounds the devices that were asked and wait for a slower one before
+// them: what was read of a device may be large.
+const maxWaiting = 256
+
 // AddAll asks devices side by side, parallel at a time, and stores those that
 // pass in the order of the requests. each is called in that order, one at a time. It ends early, with
 // an error, when the database does not answer or ctx ends; what each was not called for was not tried.
@@ -105,13 +112,15 @@ func (a *Admission) AddAll(ctx context.Context, requests []Request, parallel int
 	for i := range answers {
 		answers[i] = make(chan Result, 1)
 	}
-	places := make(chan struct{}, max(parallel, 1))
+	places, ahead := make(chan struct{}, max(parallel, 1)), make(chan struct{}, max(parallel, 1)+maxWaiting)
 	asking.Go(func() {
 		for i := range requests {
-			select {
-			case <-ctx.Done():
-				return
-			case places <- struct{}{}:
+			for _, free := range []chan<- struct{}{ahead, places} {
+				select {
+				case <-ctx.Done():
+					return
+				case free <- struct{}{}:
+				}
 			}
 			asking.Go(func() {
 				defer func() { <-places }()
@@ -134,6 +143,7 @@ func (a *Admission) AddAll(ctx context.Context, requests []Request, parallel int
 			return ctx.Err()
 		}
 		each(i, result)
+		<-ahead
 		if errors.Is(result.Err, store.ErrUnavailable) {
 			return result.Err
 		}
