@@ -52,6 +52,32 @@ func TestPackagedUserMayDoNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
+// asynqmon in a container looks at the queues, and changes nothing: its own pages
+// remove servers that are gone from their lists, and no more.
+func TestPackagedAsynqmonMayOnlyLook(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t, "--aclfile", polluxtest.Packaged(t, "compose/asynqmon.acl", t.TempDir()))
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Socket, Password: polluxtest.AsynqmonPassword, DisableIdentity: true})
+	t.Cleanup(func() { _ = client.Close() })
+	for _, allowed := range []string{
+		"SMEMBERS asynq:queues", "GET asynq:x", "HGETALL asynq:x", "INFO", "LRANGE asynq:x 0 -1", "ZCARD asynq:x", "MEMORY USAGE asynq:x",
+		"EVAL return(redis.call('zremrangebyscore',KEYS[1],'-inf','1')) 1 asynq:servers",
+	} {
+		if err := client.Do(t.Context(), arguments(allowed)...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+			t.Errorf("%s: %v", allowed, err)
+		}
+	}
+	for _, refused := range []string{
+		"SET asynq:x 1", "DEL asynq:x", "SADD asynq:{poller:0}:paused x", "GET pollux:x", "XRANGE pollux:{journal:0} - +", "KEYS *", "FLUSHALL",
+		"CONFIG GET maxmemory", "ACL LIST", "CLIENT KILL TYPE normal", "EVAL return(redis.call('set',KEYS[1],'x')) 1 asynq:x", "SUBSCRIBE asynq:cancel", "SHUTDOWN NOSAVE",
+	} {
+		err := client.Do(t.Context(), arguments(refused)...).Err()
+		if err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't") {
+			t.Errorf("%s is not refused: %v", refused, err)
+		}
+	}
+}
+
 func arguments(line string) (words []any) {
 	for _, word := range strings.Fields(line) {
 		words = append(words, word)

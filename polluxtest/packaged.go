@@ -15,6 +15,7 @@ const (
 	ReplicaPassword  = "CANARY-replica"      // with which a replica logs in to its master
 	SentinelPassword = "CANARY-sentinel"     // with which a Sentinel logs in to the servers that it watches
 	WatchersPassword = "CANARY-to-sentinels" // of the Sentinels themselves
+	AsynqmonPassword = "CANARY-asynqmon"     // of the user that looks at the queues of the containers
 )
 
 // Packaged copies a file of the folder packaging into dir, with passwords in
@@ -30,6 +31,7 @@ func Packaged(t testing.TB, name, dir string) (path string) {
 		"#SHA256-OF-POLLUX-PASSWORD", "#"+hexHash(PolluxPassword),
 		"#SHA256-OF-REPLICA-PASSWORD", "#"+hexHash(ReplicaPassword),
 		"#SHA256-OF-SENTINEL-PASSWORD", "#"+hexHash(SentinelPassword),
+		"#SHA256-OF-ASYNQMON-PASSWORD", "#"+hexHash(AsynqmonPassword),
 		"PASSWORD-OF-REPLICA", ReplicaPassword,
 		"PASSWORD-OF-SENTINEL", SentinelPassword,
 		"PASSWORD-OF-THE-SENTINELS", WatchersPassword,

@@ -130,7 +130,9 @@ func (s *stack) watched(limit time.Duration) {
 	s.holds(limit, `count(up == 0) or vector(0)`, "0")
 	var rules struct {
 		Data struct {
-			Groups []struct{ Rules []struct{ Name, Health string } }
+			Groups []struct {
+				Rules []struct{ Name, Health string }
+			}
 		}
 	}
 	if err := s.ask("PROMETHEUS_PORT", "/api/v1/rules", &rules); err != nil || len(rules.Data.Groups) != 1 {

@@ -308,4 +308,3 @@ func (s *stack) ports(f *fleet, base string) []sampledPort {
 	s.t.Helper()
 	return (&dataWorld{world: &world{deployment: &deployment{store: cmp.Or(s.store, s.inventory())}, t: s.t}}).allPorts(f, base)
 }
-
