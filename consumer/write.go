@@ -47,12 +47,28 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 	report.FirstRequest = clock.At(report.FirstRequest)
 }
 
+// entryOf is what the journal gets of a poll.
 func entryOf(t *turn, d device.Device, report poller.Report) journal.Entry {
+	step, measured := d.Interval, report.Measurements
+	if t.Slot < d.SlotFrom && t.Interval != d.Interval {
+		step, measured = t.Interval, former(measured)
+	}
 	return journal.Entry{
 		DeviceID: t.DeviceID, Shard: d.Shard, Slot: t.Slot, Outcome: report.Poll.Outcome,
-		Dir: d.RRDDir, Step: d.Interval, Heartbeat: measurement.Heartbeat(d.Interval),
-		Measurements: measurement.Part(report.Measurements, t.sampled(d), journal.MaxMeasurements),
+		Dir: d.RRDDir, Step: step, Heartbeat: measurement.Heartbeat(step),
+		Measurements: measurement.Part(measured, t.sampled(d), journal.MaxMeasurements),
 	}
+}
+
+// former are the measurements of a slot that was under way when the device's
+// interval was changed: they belong into the files of that interval, which the new ones go on from. In the
+// new ones, which begin at a step of their own, they would be lost, and the seam a slot longer.
+func former(measured []measurement.Measurement) []measurement.Measurement {
+	measured = slices.Clone(measured)
+	for i := range measured {
+		measured[i].Generation = max(0, measured[i].Generation-1)
+	}
+	return measured
 }
 
 // sampled is when the device's latest sample was taken, by the clock of Redis;
