@@ -187,6 +187,8 @@ type ComponentReading struct {
 // Discovery is the result of one discovery: what the store keeps of it.
 type Discovery struct {
 	DeviceID   int64
+	Host       string // what was asked, as Device.Host and Port; "" when it does not matter
+	Port       uint16
 	Slot       int64     // Unix second: two discoveries of one slot count once
 	At         time.Time // by the clock of Redis
 	Duration   time.Duration

@@ -19,6 +19,7 @@ func Discover(ctx context.Context, s Session, t Target, set *definitions.Set) (d
 	report, _ := poll(ctx, s, t, f, slices.Concat([]Module{coreModule{}, osModule{}}, discoveryModules(), inventoryModules()))
 	found := f.found
 	found.DeviceID, found.At, found.Duration = t.Device.ID, report.Poll.At, report.Poll.Duration
+	found.Host, found.Port = t.Device.Host(), t.Device.Port
 	found.Outcome, found.Reason, found.Facts = report.Poll.Outcome, report.Poll.Reason, report.Poll.Facts
 	return found, report.Modules
 }

@@ -201,6 +201,8 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 		row.OS = device.OSPing
 	case old.PingOnly: // what it runs is not known, and it is discovered at once
 		row.OS, row.DiscoveredSlot = "", 0
+	case row.host() != old.host() || row.Port != old.Port || row.Context != old.Context: // it may be another agent
+		row.DiscoveredSlot = 0
 	}
 	var err error
 	if row.sealedSecrets, err = seal(key, sealedDevices, d.ID, d.Credentials); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -121,6 +122,9 @@ func (r *deviceRow) device() device.Device {
 		},
 	}
 }
+
+// host is Device.Host of the row.
+func (r *deviceRow) host() string { return cmp.Or(r.Address, r.Hostname) }
 
 // opened returns the row with its secrets, beside the error too, with those that open.
 func (s *Store) opened(r *deviceRow) (device.Device, error) {

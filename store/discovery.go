@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -17,7 +18,7 @@ import (
 //
 // A discovery that is not newer than the last one of its device changes nothing
 // and is no error. Nor does one that was under way when the device became one that is asked by
-// ICMP only. Errors: ErrNotFound when the device is gone, ErrUnavailable.
+// ICMP only, or got another address: what it found is another agent's. Errors: ErrNotFound when the device is gone, ErrUnavailable.
 func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 	doing := fmt.Sprintf("save the discovery of device %d", d.DeviceID)
 	if d.At.IsZero() || d.Slot <= 0 {
@@ -28,7 +29,7 @@ func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 		if err := s.locked(tx.NewSelect().Model(&old).Where("id = ?", d.DeviceID)).Scan(ctx); err != nil {
 			return err
 		}
-		if old.DiscoveredAt >= millis(d.At) || old.PingOnly {
+		if old.DiscoveredAt >= millis(d.At) || old.PingOnly || old.asksElse(d) {
 			return nil
 		}
 		if err := updateDiscovered(ctx, tx, d); err != nil {
@@ -55,6 +56,9 @@ func (s *Store) SaveDiscovery(ctx context.Context, d device.Discovery) error {
 type discoveredRow struct {
 	bun.BaseModel `bun:"table:devices"`
 
+	Hostname     string `bun:"hostname"`
+	Address      string `bun:"address"`
+	Port         int    `bun:"port"`
 	DiscoveredAt int64  `bun:"discovered_at"`
 	PingOnly     bool   `bun:"snmp_disable"`
 	Ignored      bool   `bun:"ignored"`
@@ -63,6 +67,12 @@ type discoveredRow struct {
 	Version      string `bun:"version"`
 	Serial       string `bun:"serial"`
 	Features     string `bun:"features"`
+}
+
+// asksElse says whether the device asks another agent by now than a discovery did.
+func (r *discoveredRow) asksElse(d device.Discovery) bool {
+	host := device.Device{Hostname: r.Hostname, Address: r.Address}.Host()
+	return d.Host != "" && (!strings.EqualFold(host, d.Host) || r.Port != int(d.Port))
 }
 
 func updateDiscovered(ctx context.Context, tx bun.Tx, d device.Discovery) error {

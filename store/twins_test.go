@@ -15,6 +15,7 @@ var twinBehaviours = []behaviour{
 	{"a twin has the same sysName", twinOfSysName},
 	{"a device that is asked by ICMP only has no credentials", twinPingOnly},
 	{"a device that is asked by ICMP only is not discovered", pingOnlyDiscovery},
+	{"a device that asks another agent is discovered at once", otherAgent},
 	{"events of an ignored device raise no alarm", ignoredEvents},
 }
 
@@ -131,6 +132,42 @@ func pingOnlyDiscovery(t *testing.T, e engine) {
 	keep(t, e, discoveryOf(d, 3))
 	if after := reread(t, e, d.ID); after.Facts.OS != "testbox" {
 		t.Errorf("discovered again: %+v", after.Facts)
+	}
+}
+
+// What a discovery found that was under way when the address changed is another agent's.
+func otherAgent(t *testing.T, e engine) {
+	d := added(t, e)
+	of := func(d device.Device, n int) device.Discovery {
+		discovery := discoveryOf(d, n, sensorOf("1", 20))
+		discovery.Host, discovery.Port = d.Host(), d.Port
+		return discovery
+	}
+	slot := func() int64 {
+		list, err := e.Discoverable(t.Context())
+		i := slices.IndexFunc(list, func(x device.Discoverable) bool { return x.ID == d.ID })
+		if err != nil || i < 0 {
+			t.Fatal(i, err)
+		}
+		return list[i].Slot
+	}
+	keep(t, e, of(d, 1))
+	change(t, e, d.ID, func(d *device.Device) { d.Address, d.Hostname = d.Host(), "renamed-"+d.Hostname })
+	change(t, e, d.ID, func(d *device.Device) { d.Interval = 60 })
+	if got := slot(); got != of(d, 1).Slot {
+		t.Errorf("slot %d of the same agent under another name", got)
+	}
+	for n, f := range []func(*device.Device){
+		func(d *device.Device) { d.Port = 1161 }, func(d *device.Device) { d.Address = "192.0.2.30" }, func(d *device.Device) { d.Address = "" },
+	} {
+		before := reread(t, e, d.ID)
+		changed := change(t, e, d.ID, f)
+		if list := discovered(t, e, of(before, 2*n+2)); slot() != 0 || list[0].SeenAt.Equal(of(d, 2*n+2).At) {
+			t.Errorf("%d: the former agent is kept: slot %d, %+v", n, slot(), list)
+		}
+		if list := discovered(t, e, of(changed, 2*n+3)); slot() == 0 || !list[0].SeenAt.Equal(of(d, 2*n+3).At) {
+			t.Errorf("%d: the new agent is not discovered: slot %d, %+v", n, slot(), list)
+		}
 	}
 }
 
