@@ -75,6 +75,13 @@ func TestDeviceAddWarnsOfExcludedAddresses(t *testing.T) {
 	if r.code != exitOK || !strings.HasPrefix(r.errout, "warning: ") || !strings.Contains(r.errout, "127.0.0.0/8, which autodiscovery.nets-exclude excludes") || strings.Count(r.errout, "\n") != 1 {
 		t.Errorf("exit code %d: %s%s", r.code, r.out, r.errout)
 	}
+	r = s.call("device", "set", "sw1", "--address", "169.254.1.1")
+	if r.code != exitOK || !strings.HasPrefix(r.errout, "warning: ") || !strings.Contains(r.errout, "169.254.0.0/16") {
+		t.Errorf("set: exit code %d: %s%s", r.code, r.out, r.errout)
+	}
+	if r = s.call("device", "set", "sw1", "--address", "192.0.2.1"); r.code != exitOK || r.errout != "" {
+		t.Errorf("set to another one: exit code %d: %s%s", r.code, r.out, r.errout)
+	}
 }
 
 // With the check on, a device is asked by ICMP where this user may send it; else that is said.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +64,11 @@ many fit, asks on a terminal, and needs --yes elsewhere.`,
 				if len(args) == 0 {
 					return p.setMany(command.Context(), s, values, flags, change)
 				}
-				return p.setOne(command.Context(), s, args[0], change)
+				if err := p.setOne(command.Context(), s, args[0], change); err != nil {
+					return err
+				}
+				p.warnOfAddress(values, flags.address)
+				return nil
 			})
 		}),
 	})
@@ -182,6 +187,17 @@ func (p *program) setOne(ctx context.Context, s *store.Store, host string, chang
 	}
 	fmt.Fprintf(p.out, "changed %s\n", d.Hostname)
 	return nil
+}
+
+// warnOfAddress says that an address is one that the settings exclude. Whoever is on this machine may have it asked all the same.
+func (p *program) warnOfAddress(values settings.Values, host string) {
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return // a name, or none
+	}
+	if err := settings.Allowed(address, values.Nets()); err != nil {
+		p.tellWarnings([]string{err.Error()})
+	}
 }
 
 // set assigns when asked to.
