@@ -82,7 +82,7 @@ func (s *stack) must(input, name string, args ...string) string {
 
 func (s *stack) compose(args ...string) string {
 	s.t.Helper()
-	return s.must("", "docker-compose", append([]string{"--no-ansi"}, args...)...)
+	return s.must("", "docker-compose", append([]string{"--ansi", "never"}, args...)...)
 }
 
 func (s *stack) docker(args ...string) string {
