@@ -81,6 +81,10 @@ func (a *Admission) Ask(ctx context.Context, r Request) (Asked, error) {
 	if err := a.search(ctx, address, candidates, &asked); err != nil {
 		return asked, err
 	}
+	// Again, for it may have been added meanwhile: one agent says more than one sysName.
+	if err := a.agentTwin(ctx, asked); err != nil {
+		return asked, err
+	}
 	return asked, a.sysNameTwin(ctx, asked)
 }
 
