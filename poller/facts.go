@@ -60,7 +60,7 @@ func (r *factReader) first(sources []definitions.Source) string {
 }
 
 func (r *factReader) text(s *definitions.Source) string {
-	text := ""
+	var text string
 	switch {
 	case s.OID != "":
 		text = r.got[s.OID].Text()

@@ -39,7 +39,7 @@ func arcsOf(index string) []uint32 {
 // octets. Some agents leave the length out (Cisco ASA, FortiSwitch), or the zone that
 // a type has, or write the octets as text (Brocade).
 func inetAddress(kind uint32, arcs []uint32) (netip.Addr, bool) {
-	size := 0
+	var size int
 	switch kind {
 	case inetV4, inetV4z:
 		size = 4

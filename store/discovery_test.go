@@ -81,7 +81,7 @@ func componentRoundTrip(t *testing.T, e engine) {
 	for i := range list {
 		got := list[i]
 		want[i].ID, want[i].DeviceID, want[i].SeenAt, want[i].RRDName = got.ID, d.ID, discovery.At, got.RRDName
-		if got.States == nil || len(got.States) == 0 {
+		if len(got.States) == 0 {
 			got.States = nil
 		}
 		if got.ID == 0 || !reflect.DeepEqual(got, want[i]) {

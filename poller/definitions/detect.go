@@ -78,10 +78,10 @@ func (r *Rule) UnmarshalYAML(node *yaml.Node) error {
 		return err
 	}
 	*r = Rule{Signs: Signs{read.SysObjectID, read.SysDescr, read.SysDescrRE}, Except: read.Except, Get: read.Get}
-	if r.Signs.empty() {
+	if r.empty() {
 		return wrong(node, "a rule needs sysObjectID, sysDescr or sysDescr_regex")
 	}
-	if err := r.Signs.checkTexts(node); err != nil {
+	if err := r.checkTexts(node); err != nil {
 		return err
 	}
 	for _, p := range r.Get {

@@ -33,14 +33,14 @@ type Set struct {
 	generic *OS
 }
 
-// Problem is a file that was left out, or why it is not whole.
-type Problem struct {
+// FileError is a file that was left out, or why it is not whole.
+type FileError struct {
 	File   string
 	Reason string // with the line where there is one; several lines when several things are wrong
 }
 
 // Error implements error: a line for each thing that is wrong, with the file in front.
-func (p Problem) Error() string {
+func (p FileError) Error() string {
 	return p.File + ": " + strings.ReplaceAll(p.Reason, "\n", "\n"+p.File+": ")
 }
 
@@ -60,7 +60,7 @@ func newSources() sources {
 // directory with the folders os and mibs: a file there replaces the embedded one
 // of the same name. Files that are wrong are left out; a wrong one of the user
 // leaves the embedded one in place. The error says that dir could not be read at all.
-func Load(dir string) (*Set, []Problem, error) {
+func Load(dir string) (*Set, []FileError, error) {
 	all := newSources()
 	problems, err := all.readTree(embedded, "")
 	if err != nil {
@@ -81,8 +81,8 @@ func Load(dir string) (*Set, []Problem, error) {
 }
 
 // readTree reads the files of the folders os and mibs; where is put before their names in problems.
-func (s *sources) readTree(tree fs.FS, where string) ([]Problem, error) {
-	var problems []Problem
+func (s *sources) readTree(tree fs.FS, where string) ([]FileError, error) {
+	var problems []FileError
 	for _, folder := range []string{"os", "mibs"} {
 		files, err := fs.Glob(tree, folder+"/*.yaml")
 		if err != nil {
@@ -101,7 +101,7 @@ func (s *sources) readTree(tree fs.FS, where string) ([]Problem, error) {
 				err = s.add(folder, name, shown, content)
 			}
 			if err != nil {
-				problems = append(problems, Problem{shown, reason(err)})
+				problems = append(problems, FileError{shown, reason(err)})
 			}
 		}
 	}
@@ -151,14 +151,14 @@ func (s *sources) add(folder, name, shown string, content []byte) error {
 }
 
 // join gives each OS the tables of the MIB files that it has.
-func (s *sources) join() (*Set, []Problem) {
+func (s *sources) join() (*Set, []FileError) {
 	set := &Set{byName: make(map[string]*OS, len(s.oses))}
-	var problems []Problem
+	var problems []FileError
 	for _, name := range slices.Sorted(maps.Keys(s.oses)) {
 		o := s.oses[name]
 		err := s.include(o)
 		if err != nil {
-			problems = append(problems, Problem{o.file, reason(err)})
+			problems = append(problems, FileError{o.file, reason(err)})
 			if o = s.replaced[name]; o != nil {
 				err = s.include(o)
 			}
@@ -255,13 +255,13 @@ func reason(err error) string {
 // Check reads one file of an OS or of tables as Load does and says what is wrong
 // with it, nil when nothing is. What it includes must be among the embedded files
 // or beside it.
-func Check(file string) *Problem {
+func Check(file string) *FileError {
 	content, err := readFile(os.DirFS(filepath.Dir(file)), filepath.Base(file))
 	if err == nil {
 		err = check(file, content)
 	}
 	if err != nil {
-		return &Problem{file, reason(err)}
+		return &FileError{file, reason(err)}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func folder(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func load(t *testing.T, files map[string]string) (*Set, []Problem) {
+func load(t *testing.T, files map[string]string) (*Set, []FileError) {
 	t.Helper()
 	set, problems, err := Load(folder(t, files))
 	if err != nil {
