@@ -19,7 +19,7 @@ func sampledAt(left map[int]bool) (all []answered, rows []rowOf) {
 		count += uint64(checkedRates[i] * 20)
 	}
 	for end := 1040.0; end <= all[len(all)-1].at; end += 20 {
-		rows = append(rows, rowOf{end, (counted(all, end) - counted(all, end-20)) / 20})
+		rows = append(rows, rowOf{at: end, rate: (counted(all, end) - counted(all, end-20)) / 20})
 	}
 	return all, rows
 }

@@ -44,6 +44,7 @@ func counted(all []answered, at float64) float64 {
 // filed is how well files agree with the answers.
 type filed struct {
 	rows, unknown, wrong, close, gaps int
+	torn                              int     // files that a kill left half written
 	late                              int     // that are wrong because the poller was off about the moment of an answer
 	worst                             float64 // relative error, without those
 	off                               float64 // seconds by which it was off, at most
@@ -51,8 +52,8 @@ type filed struct {
 }
 
 func (r filed) String() string {
-	return fmt.Sprintf("%d rates, %d unknown, %d wrong, %.2f %% within 0.5 %%, the worst %.2f %%; %d beside samples whose time was off, by %.0f ms at most; %d beside missed slots",
-		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.late, 1000*r.off, r.gaps)
+	return fmt.Sprintf("%d rates, %d unknown, %d wrong, %.2f %% within 0.5 %%, the worst %.2f %%; %d beside samples whose time was off, by %.0f ms at most; %d beside missed slots; %d files torn by kills",
+		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.late, 1000*r.off, r.gaps, r.torn)
 }
 
 // judge is what is wrong, at the end. A poller whose times were off in more than a twentieth of the rows is not forgiven.
@@ -93,6 +94,10 @@ func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []an
 	for _, row := range rows {
 		begin, end := row.at-step, row.at
 		if begin < first || end > last {
+			continue
+		}
+		if row.torn {
+			block, got, want, bounded = 0, 0, 0, false
 			continue
 		}
 		r.rows++
@@ -154,7 +159,10 @@ func around(all []answered, at float64) (text string) {
 }
 
 // rowOf is one row of one counter: the rate of the step that ends at second at.
-type rowOf struct{ at, rate float64 }
+type rowOf struct {
+	at, rate float64
+	torn     bool // by a kill of its RRDCached, which no line mends
+}
 
 // skipped says whether a row is touched by two answers between which a whole step was left out.
 func skipped(all []answered, step, begin, end float64) bool {

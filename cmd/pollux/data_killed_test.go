@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,7 +37,7 @@ func TestDataRRDCachedKilled(t *testing.T) {
 		w.kill(w.nodes[name])
 	}
 	seen := w.instance()
-	rrd.Kill()
+	w.killTarget(rrd)
 	rrd.Start()
 	for _, name := range []string{"c1", "c2"} { // under the names that the dead ones held
 		w.start("consumer", name)
@@ -57,12 +58,35 @@ func TestDataRRDCachedKilled(t *testing.T) {
 // long it had been sent all that the log holds; that begins when the recorder has seen the new instance.
 func (w *dataWorld) restart(server *polluxtest.Server) time.Duration {
 	w.t.Helper()
+	w.killTarget(server)
+	return w.revive(server)
+}
+
+// revive starts a killed RRDCached, and returns what restart does.
+func (w *dataWorld) revive(server *polluxtest.Server) time.Duration {
+	w.t.Helper()
 	before := w.instance()
-	server.Kill()
 	server.Start()
 	back := time.Now()
 	until(w.t, time.Minute, "the recorder sees another instance", func() bool { return w.instance() > before })
 	return w.drained(back, drainedIn)
+}
+
+// killTarget kills an RRDCached with SIGKILL and keeps what it left in its files.
+func (w *dataWorld) killTarget(server *polluxtest.Server) {
+	w.t.Helper()
+	server.Kill()
+	found := map[string]leftBehind{}
+	for _, name := range filesOf(w.t, server) {
+		b, err := os.ReadFile(filepath.Join(server.Base, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			w.t.Fatal(err)
+		}
+		if left, ok := readLeftBehind(b); ok {
+			found[filepath.Join(server.Base, name)] = left
+		}
+	}
+	w.kills = append(w.kills, found)
 }
 
 // instance counts the instances of the only RRDCached that recorders have seen.
@@ -124,9 +148,9 @@ func TestDataSlowWriteOut(t *testing.T) {
 		if unwritten < slow-30*time.Second {
 			t.Errorf("after %v with files waiting, all but the last %v counts as written", slow, unwritten)
 		}
-		rrd.Kill()
+		w.killTarget(rrd)
 		must(t, os.Remove(brake))
-		worst = max(worst, w.restart(rrd))
+		worst = max(worst, w.revive(rrd))
 		until(t, 4*time.Minute, "the log is trimmed again", func() bool {
 			status, err := w.status()
 			return err == nil && status.Targets[0].Unwritten < shortWindowSum+time.Minute+time.Minute

@@ -77,25 +77,34 @@ func (f *fleet) filedOf(p sampledPort, all []answered, logged map[slot]tailed) (
 }
 
 // compareFiles is I3 for all ports of a fleet: every row of every file in a tree. The files must be written out.
-func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to time.Time) (r filed) {
+// Files that one of the kills tore are left out until after that kill.
+func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to time.Time, killed kills) (r filed) {
 	f.t.Helper()
+	torn := map[string]bool{}
 	answers := f.answersOf(logged)
 	step := int64(f.interval)
 	files := f.fetch("", ports, f.added[0].Unix()/step*step-2*step, to.Unix())
 	for i, p := range ports {
 		for _, column := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
+			all := f.filedOf(p, answers[counterOf{p.device, p.port, column}], logged)
+			until := killed.torn(p.file, column, float64(step), all)
+			if until > 0 {
+				torn[p.file] = true
+			}
 			rows := make([]rowOf, 0, len(files[i]))
 			for _, row := range files[i] {
 				rate := row.in
 				if column == simulator.OutOctets {
 					rate = row.out
 				}
-				rows = append(rows, rowOf{float64(row.at), rate})
+				rows = append(rows, rowOf{float64(row.at), rate, float64(row.at) <= until})
 			}
 			what := fmt.Sprintf("%s (%s)", strings.TrimPrefix(p.file, filepath.Dir(filepath.Dir(p.file))), map[simulator.Column]string{simulator.InOctets: "in", simulator.OutOctets: "out"}[column])
-			all := f.filedOf(p, answers[counterOf{p.device, p.port, column}], logged)
 			r.compareAnswers(what, float64(step), rows, all)
 		}
+	}
+	if r.torn = len(torn); r.torn > len(killed) { // these daemons write with one thread
+		r.complain("I3: %d kills tore %d files", len(killed), r.torn)
 	}
 	return r
 }

@@ -59,7 +59,7 @@ func TestDataShards(t *testing.T) {
 	}
 	w.healed("all devices are polled in their shards", time.Now(), 2)
 	for _, s := range rrds[0] {
-		s.Kill()
+		w.killTarget(s)
 		s.Start()
 	}
 	w.healed("all devices are polled after the daemons were killed", time.Now(), 2)
@@ -117,7 +117,7 @@ func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxte
 			if found := filesOf(w.t, server); !slices.Equal(slices.Sorted(slices.Values(found)), slices.Sorted(maps.Keys(names))) {
 				w.t.Errorf("shard %d: %s has %d files, its devices have %d", shard, server.Address, len(found), len(names))
 			}
-			r := w.compareFiles(ports, logged, end)
+			r := w.compareFiles(ports, logged, end, w.kills)
 			w.t.Logf("figures: shard %d, %s: %v", shard, server.Address, r)
 			w.report(r.judge())
 		}

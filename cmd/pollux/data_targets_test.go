@@ -30,7 +30,7 @@ func TestDataTargetAway(t *testing.T) {
 	pass(t, "there is a calm to compare with", w.calmAt.Add(calmFor))
 	reader := w.readGraphs()
 	away := time.Now()
-	a.Kill()
+	w.killTarget(a)
 	if printed := cli(t, w.dir, w.env, "rrd", "fetch", "sim-0000", "uptime", "--start", "5m"); !strings.Contains(printed, "e+") {
 		t.Errorf("with one target away rrd fetch prints %q", printed)
 	}

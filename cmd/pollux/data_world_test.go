@@ -51,6 +51,7 @@ type dataWorld struct {
 	*world
 	targets []*polluxtest.Server
 	tail    *logTail
+	kills   kills
 	cut     map[string]map[slot]bool // what the journal gave up, and counted, before a target had it; by the target's address
 }
 
@@ -250,7 +251,7 @@ func (w *dataWorld) judgeTree(target *polluxtest.Server, end time.Time) {
 	w.t.Helper()
 	writeOut(w.t, target)
 	for _, f := range w.fleets() {
-		r := f.compareFiles(w.allPorts(f, target.Base), w.kept(target), end)
+		r := f.compareFiles(w.allPorts(f, target.Base), w.kept(target), end, w.kills)
 		w.t.Logf("figures: %s, %s: %v", target.Address, f.name, r)
 		w.report(r.judge())
 	}

@@ -300,7 +300,7 @@ func (s *stack) judge(f *fleet, logs []*logTail, ends []time.Time) {
 	s.t.Logf("%d of %d slots missed, %d polls seen by the devices", len(missed), len(f.slots(from, to)), len(visits))
 	for _, n := range []string{"1", "2"} {
 		s.docker("stop", "-t", "120", s.running("rrdcached-" + n)[0].ID) // writes everything out
-		r := f.compareFiles(s.ports(f, s.tree("rrd-"+n)), logged, to)
+		r := f.compareFiles(s.ports(f, s.tree("rrd-"+n)), logged, to, nil)
 		s.t.Logf("rrdcached-%s: %v", n, r)
 		report(s.t, r.judge())
 	}
