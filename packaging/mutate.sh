@@ -55,6 +55,7 @@ mutate 'marks by the time of entries' journal \
 	's/t\.marks\.add(now, t\.state\.acked,/t.marks.add(time.UnixMilli(int64(t.state.acked.ms)), t.state.acked,/' TestAKillAfterABacklog
 mutate 'durable while files wait' journal '/t\.marks\.add(/{n;s/stats\.QueueLength == 0/stats.QueueLength >= 0/;}' TestNothingIsDurableWhileFilesWaitToBeWritten
 mutate 'the count of updates not stored' journal 's/known := t\.state\.updates/known := t.seen/' TestARestartThatNobodySaw
+mutate 'nothing stated again' journal 's/if again == 0 || t\.faults\.noRestate {/if again >= 0 {/' TestAFileThatIsTornByAKillIsMended
 mutate 'no tombstones' journal 's/if removed\[n\] {/if removed[n] \&\& false {/' TestATombstoneLeavesNoGhost
 mutate 'nothing appended again' consumer 's/range c\.recent\.all() {/range c.recent.all()[:0] {/' TestLostEntriesAreAppendedAgain
 mutate 'no hold while a device moves' journal "s/tonumber(held) > now then return 4 end/tonumber(held) > now then held = nil end/" TestADeviceMovesToAnotherShard
