@@ -50,6 +50,11 @@ e2e: ## Run the cluster in containers, kill and cut off its parts, and judge it;
 	@packaging/apt.sh $(E2E_PACKAGES)
 	@./packaging/compose/e2e.sh
 
+.PHONY: e2e-guide
+e2e-guide: ## Do what docs/how-to/compose.md says: scale, upgrade, back up, restore, make mistakes; as root, at most 25 minutes
+	@packaging/apt.sh $(E2E_PACKAGES)
+	@./packaging/compose/e2e.sh guide
+
 .PHONY: test-packages
 test-packages:
 	@packaging/apt.sh $(TEST_PACKAGES)

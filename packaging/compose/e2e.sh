@@ -2,11 +2,19 @@
 # Runs docker-compose.yml with images made on this machine and the test of it,
 # in a copy of this repository, under a Docker daemon of its own: what else this
 # machine runs in containers is not touched. As root, on Debian.
+#   e2e.sh          kill and cut off its parts
+#   e2e.sh guide    do what docs/how-to/compose.md says
 # KEEP=DIR keeps the images' Debian tree in DIR for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 if [ "$(id -u)" -ne 0 ]; then echo "make e2e needs root: it starts a Docker daemon" >&2; exit 1; fi
+# In a daemon of its own the guide's stack has the name of the guide.
+case ${1:-} in
+'') test=TestComposeCluster project=pollux-e2e profiles=demo,sentinel devices=200 ;;
+guide) test=TestComposeGuide project=pollux profiles=demo devices=50 ;;
+*) echo "usage: $0 [guide]" >&2; exit 2 ;;
+esac
 work=$(mktemp -d /var/tmp/pollux-e2e.XXXXXX)
 daemon=
 
@@ -16,6 +24,7 @@ cleanup() {
 	set +e
 	if [ -n "$daemon" ]; then
 		if [ -e "$work/repository/.env" ]; then (cd "$work/repository" && docker-compose down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1); fi
+		docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 # of a second stack
 		kill "$daemon"
 		wait "$daemon" 2>/dev/null
 	fi
@@ -47,14 +56,16 @@ done
 cd "$work/repository"
 ./packaging/compose/local/images.sh
 mapfile -t ports < <(shuf -i 21000-31000 -n 6)
-ASYNQMON_PORT=${ports[0]} PROMETHEUS_PORT=${ports[1]} PROFILES=demo,sentinel PROJECT=pollux-e2e LOCAL=1 DEMO_DEVICES=200 DEMO_INTERVAL=20 ./packaging/compose/env.sh
-sed -i 's,^COMPOSE_FILE=.*,&:packaging/compose/e2e.yml,' .env
-cat >>.env <<END
+ASYNQMON_PORT=${ports[0]} PROMETHEUS_PORT=${ports[1]} PROFILES=$profiles PROJECT=$project LOCAL=1 DEMO_DEVICES=$devices DEMO_INTERVAL=20 ./packaging/compose/env.sh
+if [ "$test" = TestComposeCluster ]; then
+	sed -i 's,^COMPOSE_FILE=.*,&:packaging/compose/e2e.yml,' .env
+	cat >>.env <<END
 E2E_ANSWERS=$work/answers
 E2E_PORT_MARIADB=${ports[2]}
 E2E_PORT_REDIS_1=${ports[3]}
 E2E_PORT_REDIS_2=${ports[4]}
 E2E_PORT_REDIS_3=${ports[5]}
 END
+fi
 docker-compose build >"$work/build.log" 2>&1 || { tail -40 "$work/build.log" >&2; exit 1; }
-E2E_DIR=$PWD go test -tags 'faults e2e' -count=1 -timeout 25m -run '^TestComposeCluster$' -v ./cmd/pollux
+E2E_DIR=$PWD go test -tags 'faults e2e' -count=1 -timeout 25m -run "^$test\$" -v ./cmd/pollux

@@ -1,0 +1,120 @@
+//go:build e2e && faults
+
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/joho/godotenv"
+)
+
+// mistakes starts consumers with wrong settings beside those that run: each says
+// in one line and by its health check what is wrong, and the others go on.
+func (g *guide) mistakes() {
+	g.t.Helper()
+	for _, m := range []struct{ setting, named string }{
+		{"APP_KEY=base64:" + strings.Repeat("A", 43) + "=", "APP_KEY"},
+		{"APP_KEY=base64:short", "APP_KEY"},
+		{"DB_PASSWORD=wrong", "database"},
+		{"REDIS_PASSWORD=wrong", "edis"},
+		{"DB_PORT=many", "DB_PORT"},
+		{"REDIS_SCHEME=carrier-pigeon", "REDIS_SCHEME"},
+	} {
+		id := strings.Fields(g.compose("run", "-d", "-e", m.setting, "consumer"))
+		g.wrong(id[len(id)-1], m.setting, m.named)
+	}
+	g.healthy(time.Minute)
+	g.unmissed("consumers with wrong settings beside others")
+}
+
+// wrong waits until a container says what is wrong with it, once in its log and in its health check, and removes it.
+func (g *guide) wrong(name, setting, named string) {
+	g.t.Helper()
+	defer func() { g.docker("rm", "--force", name) }()
+	var state struct {
+		Status, Error string
+		ExitCode      int
+		Health        struct {
+			Status string
+			Log    []struct{ Output string }
+		}
+	}
+	said := ""
+	untilEvery(g.t, time.Second, 90*time.Second, setting+" is told", func() bool {
+		if err := json.Unmarshal([]byte(g.docker("inspect", "--format", "{{json .State}}", name)), &state); err != nil {
+			g.t.Fatal(err)
+		}
+		if n := len(state.Health.Log); n > 0 {
+			said = strings.TrimSpace(state.Health.Log[n-1].Output)
+		}
+		return state.Status == "exited" || strings.Contains(said, named)
+	})
+	log := strings.TrimSpace(g.docker("logs", name))
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return !strings.Contains(line, named) })
+	g.t.Logf("%s: health: %s; log: %s", setting, said, log)
+	switch {
+	case len(lines) == 0:
+		g.t.Errorf("with %s the log does not name %s: %s", setting, named, log)
+	case state.Status == "exited" && state.ExitCode == 0:
+		g.t.Errorf("with %s a consumer ends well", setting)
+	case state.Status != "exited" && (strings.Contains(said, "\n") || len(lines) > 2):
+		g.t.Errorf("with %s it says more than one line: %s; %s", setting, said, log)
+	}
+}
+
+// second runs another stack beside the first, with PostgreSQL.
+func (g *guide) second() {
+	g.t.Helper()
+	dir := g.dir + "-2"
+	g.do("cp -a . " + dir + " && rm " + filepath.Join(dir, ".env"))
+	s := &stack{t: g.t, dir: dir}
+	if out, err := s.run("", "make", "compose-env", "LOCAL=1"); err == nil || !strings.Contains(out, "PROJECT=NAME") {
+		g.t.Errorf("make compose-env for a second stack of the same name: %v: %s", err, out)
+	}
+	// The line of the guide, with this test's ports and images.
+	line := g.blocks("When something is wrong")[1]
+	line = strings.NewReplacer("8081", g.env["ASYNQMON_PORT"], "9091", g.env["PROMETHEUS_PORT"]).Replace(strings.TrimSpace(line))
+	s.must("", "bash", "-c", line+" LOCAL=1 PROFILES=demo,pgsql")
+	if out, err := s.run("", "docker-compose", "up", "-d", "asynqmon"); err == nil || !strings.Contains(out, "port is already allocated") && !strings.Contains(out, "address already in use") {
+		g.t.Errorf("a second stack with the ports of the first: %v: %s", err, out)
+	}
+	s.must("", "sed", "-i", "s/^ASYNQMON_PORT=.*/ASYNQMON_PORT=20881/; s/^PROMETHEUS_PORT=.*/PROMETHEUS_PORT=20991/", ".env")
+	var err error
+	s.env, err = godotenv.Read(filepath.Join(dir, ".env"))
+	must(g.t, err)
+	two := openGuide(g.t, s)
+	two.typed("Start", "docker compose up")
+	two.healthy(5 * time.Minute)
+	two.polled(50)
+	two.late()
+	must(g.t, os.Mkdir(filepath.Join(dir, "backup"), 0o700))
+	two.do(two.blocks("Backup")[1])
+	if dump, err := os.ReadFile(filepath.Join(dir, "backup", "pollux.sql")); err != nil || !strings.Contains(string(dump), "demo-0001") {
+		g.t.Errorf("the dump of PostgreSQL lacks a device: %v", err)
+	}
+	g.healthy(time.Minute)
+	two.do("docker compose down --volumes")
+}
+
+// late starts a consumer whose login the database does not know yet: it waits, and goes on by itself.
+func (g *guide) late() {
+	g.t.Helper()
+	ids := strings.Fields(g.compose("run", "-d", "-e", "DB_USERNAME=late", "-e", "DB_PASSWORD=late", "consumer"))
+	name := ids[len(ids)-1]
+	health := func(format string) string { return g.docker("inspect", "--format", format, name) }
+	untilEvery(g.t, time.Second, 2*time.Minute, "it says that its login is wrong", func() bool {
+		return strings.Contains(health("{{range .State.Health.Log}}{{.Output}}{{end}}"), "database")
+	})
+	g.do(`docker compose exec -T postgres psql --username=pollux --command "CREATE ROLE late LOGIN PASSWORD 'late'; GRANT pollux TO late" pollux`)
+	untilEvery(g.t, time.Second, 2*time.Minute, "it is healthy", func() bool { return health("{{.State.Health.Status}}") == "healthy" })
+	if restarts := health("{{.RestartCount}}"); restarts != "0" {
+		g.t.Errorf("it was restarted %s times", restarts)
+	}
+	g.docker("stop", "-t", "60", name)
+	g.docker("rm", name)
+}
