@@ -16,9 +16,9 @@ import (
 var floors = map[string]int{
 	"cmd/pollux": 5,
 	"producer":   4, "consumer": 4, "web": 4, "standalone": 4,
-	"poller": 3, "billing": 3, "rrd": 3, "admission": 3,
+	"poller": 3, "rrd": 3, "admission": 3,
 	"store": 2, "journal": 2, "cluster": 2, "poller/definitions": 2,
-	"device": 1, "measurement": 1, "tasks": 1, "settings": 1, "ops": 1,
+	"device": 1, "billing": 1, "measurement": 1, "tasks": 1, "settings": 1, "ops": 1,
 	"snmp": 0, "ping": 0, "rrdcached": 0, "migrations": 0, "config": 0, "secret": 0,
 }
 

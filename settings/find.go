@@ -8,7 +8,7 @@ import (
 
 // What several names of LibreNMS's have in common.
 const (
-	withBilling   = "it comes with billing, which is not there yet"
+	withBills     = "what is in a bill is billed while a producer and a consumer run; see: pollux bill list"
 	withDiscovery = "a node discovers while its consumer runs; how often is service_discovery_frequency"
 	noServices    = "Pollux runs no checks of services"
 	noAlerting    = "Pollux has no alert rules; what watches its metrics can have them"
@@ -22,35 +22,35 @@ const (
 // suggest, and that are none here, with what takes their place. Without it the
 // nearest key would be guessed, which decides something else.
 var elsewhere = map[string]string{
-	"addhost_alwayscheckip":               "the address of a new device is always compared with those of the others",
-	"distributed_billing":                 withBilling,
-	"distributed_poller_group":            "a node's groups are DISTRIBUTED_POLLER_GROUP in its .env, or: pollux node set NODE --groups 1,2",
-	"distributed_poller_memcached_host":   noMemcached,
-	"distributed_poller_memcached_port":   noMemcached,
-	"distributed_poller_name":             "a node's name is NODE_ID in its .env",
-	"rrdcached":                           "it is RRDCACHED in each node's .env",
-	"rrd.heartbeat":                       "it follows from the interval of each device",
-	"rrd.step":                            "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
-	"service_alerting_enabled":            noAlerting,
-	"service_alerting_frequency":          noAlerting,
-	"service_billing_calculate_frequency": withBilling,
-	"service_billing_enabled":             withBilling,
-	"service_billing_frequency":           withBilling,
-	"service_discovery_enabled":           withDiscovery,
-	"service_health_file":                 "ask /healthz and /readyz of the process, or: pollux healthcheck",
-	"service_master_timeout":              "the lease of the leading producer is fixed at 12 s: it is renewed every 3 s, and after a crash another one leads within about 13 s",
-	"service_ping_enabled":                noPing,
-	"service_ping_frequency":              noPing,
-	"service_poller_down_retry":           "it is fixed: a device that is down is asked again in each of its slots, so that its interval decides",
-	"service_poller_enabled":              "a node polls while its consumer runs; to have it stop: pollux node drain NODE",
-	"service_services_enabled":            noServices,
-	"service_services_frequency":          noServices,
-	"service_services_workers":            noServices,
-	"service_update_enabled":              noUpdate,
-	"service_update_frequency":            noUpdate,
-	"service_watchdog_enabled":            "what restarts the process can ask its /healthz",
-	"snmp.community":                      inSets,
-	"snmp.v3":                             inSets,
+	"addhost_alwayscheckip":             "the address of a new device is always compared with those of the others",
+	"billing.95th_default_agg":          "each bill says what it counts: pollux bill add NAME --direction aggregate",
+	"billing.interval":                  "it is " + KeyBillingFrequency,
+	"enable_billing":                    withBills,
+	"distributed_poller_group":          "a node's groups are DISTRIBUTED_POLLER_GROUP in its .env, or: pollux node set NODE --groups 1,2",
+	"distributed_poller_memcached_host": noMemcached,
+	"distributed_poller_memcached_port": noMemcached,
+	"distributed_poller_name":           "a node's name is NODE_ID in its .env",
+	"rrdcached":                         "it is RRDCACHED in each node's .env",
+	"rrd.heartbeat":                     "it follows from the interval of each device",
+	"rrd.step":                          "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
+	"service_alerting_enabled":          noAlerting,
+	"service_alerting_frequency":        noAlerting,
+	"service_billing_enabled":           withBills,
+	"service_discovery_enabled":         withDiscovery,
+	"service_health_file":               "ask /healthz and /readyz of the process, or: pollux healthcheck",
+	"service_master_timeout":            "the lease of the leading producer is fixed at 12 s: it is renewed every 3 s, and after a crash another one leads within about 13 s",
+	"service_ping_enabled":              noPing,
+	"service_ping_frequency":            noPing,
+	"service_poller_down_retry":         "it is fixed: a device that is down is asked again in each of its slots, so that its interval decides",
+	"service_poller_enabled":            "a node polls while its consumer runs; to have it stop: pollux node drain NODE",
+	"service_services_enabled":          noServices,
+	"service_services_frequency":        noServices,
+	"service_services_workers":          noServices,
+	"service_update_enabled":            noUpdate,
+	"service_update_frequency":          noUpdate,
+	"service_watchdog_enabled":          "what restarts the process can ask its /healthz",
+	"snmp.community":                    inSets,
+	"snmp.v3":                           inSets,
 }
 
 // maxSlip is how many letters a key that is typed wrong may differ in, at most.

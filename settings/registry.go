@@ -67,6 +67,12 @@ const (
 	KeyNets               = "nets"
 	KeyNetsAllow          = "nets.allow"
 	KeyNetsExclude        = "autodiscovery.nets-exclude"
+	KeyDistributedBilling = "distributed_billing"
+	KeyBillingFrequency   = "service_billing_frequency"
+	KeyBillingCalculate   = "service_billing_calculate_frequency"
+	KeyBillingMethod      = "billing.percentile_method"
+	KeyBillingBase        = "billing.base"
+	KeyBillingPurge       = "billing_data_purge"
 )
 
 // defaultArchives keeps 7 days of every step of 300 s, 30 days of half hours, 120 days of two hours and about 4 years of days.
@@ -80,7 +86,7 @@ const defaultExclude = "0.0.0.0/8,127.0.0.0/8,169.254.0.0/16,224.0.0.0/4,240.0.0
 
 // All lists every setting, ordered by key.
 func All() []Setting {
-	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), admissionSettings(), keepSettings())
+	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), admissionSettings(), billingSettings(), keepSettings())
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
 }
@@ -132,6 +138,25 @@ func admissionSettings() []Setting {
 		{Key: KeyNetsExclude, Scope: ScopeCluster, Form: FormNets, Default: defaultExclude,
 			Help: "Networks whose addresses are never asked when they come from a device, the API or the UI, and which discover leaves out."},
 		{Key: KeyNetsAllow, Scope: ScopeCluster, Form: FormNets, Help: "Exceptions of " + KeyNetsExclude + ", such as 127.0.0.0/8 for simulated devices."},
+	}
+}
+
+// The words of KeyBillingMethod.
+const (
+	BillingNearest  = "nearest"
+	BillingLibreNMS = "librenms"
+)
+
+func billingSettings() []Setting {
+	return []Setting{
+		{Key: KeyDistributedBilling, Scope: ScopeCluster, Form: FormBool, Default: "false",
+			Help: "Let the nodes of each poller group read the counters of its billed ports. Off: one node reads all of them, whichever is alive."},
+		{Key: KeyBillingFrequency, Scope: ScopeCluster, Form: FormInt, Default: "300", Min: 60, Max: 900, Unit: "s", Help: "How often the counters of billed ports are read."},
+		{Key: KeyBillingCalculate, Scope: ScopeCluster, Form: FormInt, Default: "300", Min: 60, Max: 86_400, Unit: "s", Help: "How often the figures of bills are calculated."},
+		{Key: KeyBillingMethod, Scope: ScopeCluster, Form: FormEnum, Default: BillingNearest, Words: []string{BillingNearest, BillingLibreNMS},
+			Help: "How a 95th percentile is taken: the nearest rank, or with LibreNMS's index, which is one lower."},
+		{Key: KeyBillingBase, Scope: ScopeCluster, Form: FormEnum, Default: "1000", Words: []string{"1000", "1024"}, Help: "What k, M, G and T stand for in the allowances of bills, and in what is shown of them."},
+		{Key: KeyBillingPurge, Scope: ScopeCluster, Form: FormInt, Default: "13", Min: 3, Max: 240, Unit: "months", Help: "Age at which samples of billed ports are removed, in months of 31 days. The figures of closed periods stay."},
 	}
 }
 

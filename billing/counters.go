@@ -1,0 +1,262 @@
+// Package billing turns what the counters of ports say into what a bill says:
+// samples, periods, 95th percentiles, totals. Pure functions over integers.
+//
+// It must not read devices, the database or the clock: every time is passed in,
+// so that each figure can be made again from its samples.
+package billing
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"time"
+)
+
+// Port is a billed port as a collection must know it.
+type Port struct {
+	ID     int64
+	Device int64
+	Index  int64  // ifIndex, where the inventory has the port
+	Name   string // ifName, else ifDescr: what stands at Index must be called so
+	Speed  uint64 // bit/s; 0 when it is not known
+}
+
+// Device is a device with billed ports: what a producer schedules.
+type Device struct {
+	ID    int64
+	Group int64 // its poller group
+	Ports int   // billed ports that the inventory has
+}
+
+// Reading is one port's counters as read in one PDU together with sysUpTime,
+// ifCounterDiscontinuityTime and ifName (RFC 2863). Whoever makes it has seen
+// that the name is the port's: there is no reading of another port's counters.
+// A read that failed is no reading.
+type Reading struct {
+	Port          int64
+	Slot          int64     // Unix second at which the collect slot begins
+	Interval      int       // seconds between slots
+	Read          time.Time // middle between sending and receiving the PDU, by the cluster's clock
+	Uptime        uint32    // sysUpTime, hundredths of a second; 0 when the device does not say
+	Discontinuity uint32    // ifCounterDiscontinuityTime, the sysUpTime of the last one; 0 for none, or when the device does not say
+	In, Out       uint64    // octets
+	Bits          int       // 64 for ifHCInOctets and ifHCOutOctets, 32 for ifInOctets and ifOutOctets
+	Index         int64     // ifIndex at which it was read
+	Speed         uint64    // bit/s, of ifHighSpeed or ifSpeed; 0 when it is not known
+}
+
+// Sample is what a port carried since the reading before: bytes, exact unless
+// its flags say otherwise. Unique by port and slot.
+type Sample struct {
+	Port  int64
+	Slot  int64         // Unix second; the sample belongs whole to the period in which its slot begins
+	Width int           // seconds of the slot
+	Slots int           // that the bytes are spread over: 1, and 1 more for each slot missed before
+	Read  time.Time     // when the counters were read
+	Span  time.Duration // since the reading before; 0 for the first
+	In    uint64        // bytes
+	Out   uint64        // bytes
+	Flags Flag
+}
+
+const (
+	slack        = 30 * time.Second   // of traffic that a device's agent may bring out late, since some refresh their counters only so often
+	fastest      = 10_000_000_000_000 // bit/s, of a port whose speed is not known; above every port that is sold
+	ticks        = 10 * time.Millisecond
+	clockSlack   = 5 * time.Second // between the cluster's clock and the device's, and 2 % of the time in between
+	clockPercent = 2
+	most         = math.MaxInt64 // bytes of one sample: what every database can keep
+)
+
+// Measure makes the sample of two readings of one port, in the order of their
+// slots. A former reading with slot 0 is none. The sample is refused, with
+// false, when its slot is not newer than the former reading's: it was
+// delivered twice, or too late, or a clock stepped back. Nothing is lost by
+// that, since the next reading covers the time.
+func Measure(before, now Reading) (Sample, bool) {
+	s := Sample{Port: now.Port, Slot: now.Slot, Width: now.Interval, Slots: 1, Read: now.Read}
+	if before.Slot == 0 {
+		s.Flags = First
+		return s, true
+	}
+	if now.Slot <= before.Slot {
+		return Sample{}, false
+	}
+	s.Slots = slotsBetween(before, now)
+	var rebooted, stepped bool
+	s.Span, rebooted, stepped = elapsed(before, now)
+	if stepped {
+		// The slots say how far the clock went, the device how long that took.
+		s.Flags |= Clock
+		width := time.Duration(now.Interval) * time.Second
+		s.Slots = max(1, min(s.Slots, int((s.Span+width/2)/width)))
+	}
+	if s.Slots > 1 {
+		s.Flags |= Spread
+	}
+	if before.Index != now.Index {
+		s.Flags |= Reindexed
+	}
+	switch {
+	case before.Bits != now.Bits: // the two cannot be compared
+		s.Flags |= Discontinuity
+	case rebooted:
+		s.Flags |= Reboot
+		restarted(&s, before, now, sinceTicks(now.Uptime))
+	case before.Discontinuity != now.Discontinuity:
+		s.Flags |= Discontinuity
+		restarted(&s, before, now, sinceTicks(now.Uptime-now.Discontinuity))
+	default:
+		went(&s, before, now)
+	}
+	return s, true
+}
+
+// slotsBetween is how many slots a reading ends: 1 when none was missed. After
+// a change of the interval the first slot of the new one may be as far as the longer of both.
+func slotsBetween(before, now Reading) int {
+	missed := now.Slot - before.Slot - int64(max(before.Interval, now.Interval))
+	if missed <= 0 {
+		return 1
+	}
+	return int(min(1+(missed+int64(now.Interval)-1)/int64(now.Interval), math.MaxInt32))
+}
+
+// elapsed is the time between two readings, and whether the device started in
+// between. The device's own clock tells a clock of ours that stepped from a
+// device that started: one that is up for longer than the time in between did not.
+func elapsed(before, now Reading) (span time.Duration, rebooted, stepped bool) {
+	span = now.Read.Sub(before.Read)
+	byClock := time.Duration(now.Slot-before.Slot) * time.Second
+	if before.Uptime == 0 || now.Uptime == 0 { // nothing to compare with
+		if span <= 0 {
+			return byClock, false, true
+		}
+		return span, false, false
+	}
+	went := sinceTicks(now.Uptime - before.Uptime) // modulo 2^32: sysUpTime passes 0 every 497 days
+	tolerance := clockSlack + max(span, 0)*clockPercent/100
+	switch off := span - went; {
+	case span > 0 && off.Abs() <= tolerance:
+		return span, false, false
+	case now.Uptime < before.Uptime && went > span, sinceTicks(now.Uptime) <= span+tolerance && went < span:
+		if span <= 0 {
+			return byClock, true, true
+		}
+		return span, true, false
+	case went > 0:
+		return went, false, true
+	default:
+		return byClock, false, true
+	}
+}
+
+func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
+
+// went counts by the difference, modulo the counters' width.
+func went(s *Sample, before, now Reading) {
+	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
+	limit := carried(fasterSpeed(before, now), s.Span+slack)
+	if in > limit || out > limit {
+		s.Flags |= Implausible // counters that were cleared, or of a device that errs
+		return
+	}
+	s.In, s.Out = in, out
+	if now.In < before.In || now.Out < before.Out {
+		s.Flags |= Wrap
+	}
+	s.ambiguous(before, now, s.Span)
+}
+
+// restarted counts by what the counters say since they began at 0, which is
+// since at most. What passed between the former reading and that is not known.
+//
+// Where no counter fell they may have gone on, as those of a host do whose
+// agent alone was started again; then the difference is what is certain.
+func restarted(s *Sample, before, now Reading, since time.Duration) {
+	if since <= 0 || since > s.Span {
+		since = s.Span
+	}
+	speed := fasterSpeed(before, now)
+	if limit := carried(speed, s.Span+slack); now.In >= before.In && now.Out >= before.Out && now.In-before.In <= limit && now.Out-before.Out <= limit {
+		s.In, s.Out = now.In-before.In, now.Out-before.Out
+		s.ambiguous(before, now, s.Span)
+		return
+	}
+	if limit := carried(speed, since+slack); now.In > limit || now.Out > limit {
+		s.Flags |= Implausible
+		return
+	}
+	s.In, s.Out = now.In, now.Out
+	s.ambiguous(before, now, since)
+}
+
+// ambiguous marks a sample of 32-bit counters that may have passed 0 more often than they show.
+func (s *Sample) ambiguous(before, now Reading, span time.Duration) {
+	if now.Bits == 32 && carried(fasterSpeed(before, now), span) > math.MaxUint32 {
+		s.Flags |= Ambiguous
+	}
+}
+
+// difference is how far a counter of 32 or 64 bits went.
+func difference(before, now uint64, width int) uint64 {
+	if width == 32 {
+		return uint64(uint32(now) - uint32(before)) //nolint:gosec // a Counter32
+	}
+	return now - before
+}
+
+// fasterSpeed is the higher of what the port could do at both readings, bit/s.
+func fasterSpeed(before, now Reading) uint64 {
+	if speed := max(before.Speed, now.Speed); speed > 0 {
+		return min(speed, fastest)
+	}
+	return fastest
+}
+
+// carried are the bytes that a port carries in a time at most.
+func carried(speed uint64, span time.Duration) uint64 {
+	high, low := bits.Mul64(speed, uint64(max(span, 0)/time.Millisecond)) //nolint:gosec // not negative
+	if high >= 8000 {
+		return most
+	}
+	bytes, _ := bits.Div64(high, low, 8000)
+	return min(bytes, most)
+}
+
+// Rates are the average rates of the sample in bit/s, rounded down; 0 for the first.
+func (s Sample) Rates() (in, out uint64) {
+	return rate(s.In, s.Span), rate(s.Out, s.Span)
+}
+
+func rate(bytes uint64, span time.Duration) uint64 {
+	milliseconds := uint64(max(span, 0) / time.Millisecond) //nolint:gosec // not negative
+	if milliseconds == 0 {
+		return 0
+	}
+	high, low := bits.Mul64(bytes, 8000)
+	if high >= milliseconds {
+		return most
+	}
+	perSecond, _ := bits.Div64(high, low, milliseconds)
+	return min(perSecond, most)
+}
+
+// Validate refuses what cannot be a reading, whoever made it.
+func (r Reading) Validate() error {
+	switch {
+	case r.Port <= 0 || r.Slot <= 0 || r.Read.IsZero():
+		return fmt.Errorf("reading: port %d, slot %d, read at %v", r.Port, r.Slot, r.Read)
+	case r.Interval < MinInterval || r.Interval > MaxInterval:
+		return fmt.Errorf("reading of port %d: interval %d s, want %d to %d", r.Port, r.Interval, MinInterval, MaxInterval)
+	case r.Bits != 64 && r.Bits != 32, r.Bits == 32 && max(r.In, r.Out) > math.MaxUint32:
+		return fmt.Errorf("reading of port %d: counters %d and %d of %d bits", r.Port, r.In, r.Out, r.Bits)
+	}
+	return nil
+}
+
+// Bounds of the interval between collect slots, in seconds.
+const (
+	MinInterval = 60
+	MaxInterval = 900
+)

@@ -1,0 +1,62 @@
+package billing
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Flag says what is special about a sample; several can be set.
+type Flag uint16
+
+// What a sample can be flagged with. None of them makes a total fall, and none
+// adds bytes that were not counted by the device.
+const (
+	First         Flag = 1 << iota // no reading before: counts nothing
+	Spread                         // slots were missed before: the bytes are exact, their rate is the average over those slots
+	Wrap                           // a counter passed its highest value: exact
+	Reboot                         // the device started since: what it carried before that is not known, except that it counted on
+	Discontinuity                  // ifCounterDiscontinuityTime changed, or counters of another width: as Reboot
+	Reindexed                      // the port has another ifIndex than at the reading before: exact, since its name was checked both times
+	Ambiguous                      // a 32-bit counter may have passed 0 more often than it shows: the least that it can have been
+	Implausible                    // more than the port's speed allows: counts nothing
+	Clock                          // the cluster's clock and the device's disagree: exact bytes, the rate by the device's clock
+)
+
+// flagNames are in the order of the bits.
+var flagNames = []string{"first", "spread", "wrap", "reboot", "discontinuity", "reindexed", "ambiguous", "implausible", "clock"}
+
+// unsure are the flags of samples whose bytes are not all that the port carried.
+const unsure = First | Reboot | Discontinuity | Ambiguous | Implausible
+
+// Exact says that the sample's bytes are all that the port carried since the reading before.
+func (f Flag) Exact() bool { return f&unsure == 0 }
+
+// String names the flags, joined by "+"; "ok" for none.
+func (f Flag) String() string {
+	var names []string
+	for i, name := range flagNames {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if rest := f >> len(flagNames); rest != 0 {
+		names = append(names, fmt.Sprintf("unknown(%d)", rest<<len(flagNames)))
+	}
+	if names == nil {
+		return "ok"
+	}
+	return strings.Join(names, "+")
+}
+
+// Worst is the name of the most serious flag, for a metric with few results; "ok" for none.
+func (f Flag) Worst() string {
+	for _, flag := range []Flag{Implausible, Ambiguous, Discontinuity, Reboot, Reindexed, Clock, First, Wrap, Spread} {
+		if f&flag != 0 {
+			return flag.String()
+		}
+	}
+	return Flag(0).String()
+}
+
+// FlagNames are the names that String joins, and "ok".
+func FlagNames() []string { return append([]string{"ok"}, flagNames...) }
