@@ -60,27 +60,27 @@ type Sample struct {
 }
 
 const (
-	slack        = 30 * time.Second   // of traffic that a device's agent may bring out late, since some refresh their counters only so often
-	fastest      = 10_000_000_000_000 // bit/s, of a port whose speed is not known; above every port that is sold
-	ticks        = 10 * time.Millisecond
-	clockSlack   = 5 * time.Second // between the cluster's clock and the device's, and 2 % of the time in between
-	clockPercent = 2
-	most         = math.MaxInt64 // bytes of one sample: what every database can keep
+	slack      = 30 * time.Second   // of traffic that a device's agent may bring out late, since some refresh their counters only so often
+	fastest    = 10_000_000_000_000 // bit/s, of a port whose speed is not known; above every port that is sold
+	ticks      = 10 * time.Millisecond
+	clockSlack = 5 * time.Second // between the cluster's clock and the device's, and 1/200 of the time in between
+	clockDrift = 200
+	most       = math.MaxInt64 // bytes of one sample: what every database can keep
 )
 
 // Measure makes the sample of two readings of one port, in the order of their
-// slots. A former reading with slot 0 is none. The sample is refused, with
+// slots. A former reading of 0 bits is none. The sample is refused, with
 // false, when its slot is not newer than the former reading's: it was
 // delivered twice, or too late, or a clock stepped back. Nothing is lost by
 // that, since the next reading covers the time.
 func Measure(before, now Reading) (Sample, bool) {
 	s := Sample{Port: now.Port, Slot: now.Slot, Width: now.Interval, Slots: 1, Read: now.Read}
-	if before.Slot == 0 {
-		s.Flags = First
-		return s, true
-	}
 	if now.Slot <= before.Slot {
 		return Sample{}, false
+	}
+	if before.Bits == 0 {
+		s.Flags = First
+		return s, true
 	}
 	s.Slots = slotsBetween(before, now)
 	var rebooted, stepped bool
@@ -135,7 +135,7 @@ func elapsed(before, now Reading) (span time.Duration, rebooted, stepped bool) {
 		return span, false, false
 	}
 	went := sinceTicks(now.Uptime - before.Uptime) // modulo 2^32: sysUpTime passes 0 every 497 days
-	tolerance := clockSlack + max(span, 0)*clockPercent/100
+	tolerance := clockSlack + max(span, 0)/clockDrift
 	switch off := span - went; {
 	case span > 0 && off.Abs() <= tolerance:
 		return span, false, false

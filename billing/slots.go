@@ -1,0 +1,107 @@
+package billing
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ChunkSeconds is how much time the slots that are packed together span.
+const ChunkSeconds = 6 * 3600
+
+// ChunkOf is the Unix second at which the chunk of a slot begins.
+func ChunkOf(slot int64) int64 { return slot - slot%ChunkSeconds }
+
+// Slot is what the ports of a bill carried in one slot.
+type Slot struct {
+	Begin   int64  // Unix second
+	Width   int    // seconds
+	In, Out uint64 // bit/s, added up over the ports
+}
+
+// Spread calls add for each slot that the sample's bytes are spread over, the
+// last first, as far back as from; never for a first sample, which has no rate.
+func (s Sample) Spread(from int64, add func(Slot)) {
+	if s.Span <= 0 {
+		return
+	}
+	in, out := s.Rates()
+	for i := range int64(s.Slots) {
+		begin := s.Slot - i*int64(s.Width)
+		if begin < from {
+			return
+		}
+		add(Slot{Begin: begin, Width: s.Width, In: in, Out: out})
+	}
+}
+
+// Chunk are the slots of a bill within 6 hours, by their begin.
+type Chunk map[int64]Slot
+
+// Add adds the rates of one port.
+func (c Chunk) Add(s Slot) {
+	old := c[s.Begin]
+	c[s.Begin] = Slot{Begin: s.Begin, Width: max(old.Width, s.Width), In: min(old.In+s.In, most), Out: min(old.Out+s.Out, most)}
+}
+
+// errChunk says that packed slots are not what Pack makes.
+var errChunk = errors.New("packed slots of a bill are damaged; make them anew: pollux bill recalculate BILL")
+
+const packing = 1
+
+// Pack writes the slots of a chunk that begins at begin: runs of slots that
+// follow each other, each its length, its offset in seconds, the slots' width, then their rates, as varints.
+func (c Chunk) Pack(begin int64) []byte {
+	all := make([]Slot, 0, len(c))
+	for _, s := range c {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Slot) int { return int(a.Begin - b.Begin) })
+	packed := append(make([]byte, 0, 8+10*len(all)), packing)
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].Width == all[0].Width && all[n].Begin == all[n-1].Begin+int64(all[0].Width) {
+			n++
+		}
+		packed = binary.AppendUvarint(packed, uint64(n))
+		packed = binary.AppendUvarint(packed, uint64(all[0].Begin-begin)) //nolint:gosec // not negative
+		packed = binary.AppendUvarint(packed, uint64(all[0].Width))       //nolint:gosec // not negative
+		for _, s := range all[:n] {
+			packed = binary.AppendUvarint(binary.AppendUvarint(packed, s.In), s.Out)
+		}
+		all = all[n:]
+	}
+	return packed
+}
+
+// Unpack calls each for every slot that Pack wrote, in the order of time.
+func Unpack(packed []byte, begin int64, each func(Slot)) error {
+	if len(packed) == 0 || packed[0] != packing {
+		return fmt.Errorf("%w (version)", errChunk)
+	}
+	packed = packed[1:]
+	next := func() uint64 {
+		n, size := binary.Uvarint(packed)
+		if size <= 0 {
+			packed = nil
+			return 1 << 63
+		}
+		packed = packed[size:]
+		return n
+	}
+	for len(packed) > 0 {
+		n, offset, width := next(), next(), next()
+		if n == 0 || n > ChunkSeconds || offset >= ChunkSeconds || width == 0 || width > MaxInterval {
+			return errChunk
+		}
+		for i := range n {
+			in, out := next(), next()
+			if in > most || out > most {
+				return errChunk
+			}
+			each(Slot{Begin: begin + int64(offset+i*width), Width: int(width), In: in, Out: out}) //nolint:gosec // bounded above
+		}
+	}
+	return nil
+}
