@@ -44,7 +44,7 @@ func Severities() []Severity {
 
 // EventTypes are the types of the events that this version writes.
 func EventTypes() []string {
-	return []string{"auth", "coverage", "credential", "down", "entity", "host", "interface", "journal", "key", "mempool", "neighbour", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
+	return []string{"auth", "bill", "coverage", "credential", "down", "entity", "host", "interface", "journal", "key", "mempool", "neighbour", "node", "poller_group", "processor", "queue", "reboot", "sensor", "settings", "storage", "system", "up"}
 }
 
 // Event is a line of the eventlog.

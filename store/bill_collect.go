@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"pollux/billing"
+	"pollux/device"
 )
 
 // counterRow is a row of bill_counters: what was read last of a billed port.
@@ -40,7 +41,7 @@ func counterOf(r billing.Reading, flags billing.Flag) counterRow {
 func (r *counterRow) reading() billing.Reading {
 	return billing.Reading{
 		Port: r.PortID, Slot: r.Slot, Interval: r.SlotSeconds, Read: fromMillis(r.ReadAt), Uptime: uint32(r.Uptime), Discontinuity: uint32(r.Discontinuity), //nolint:gosec // written from 32 bits
-		In: uint64(r.In), Out: uint64(r.Out), Bits: r.Bits, Index: r.IfIndex, Speed: uint64(max(r.IfSpeed, 0)), //nolint:gosec // the bits were kept
+		In: uint64(r.In), Out: uint64(r.Out), Bits: r.Bits, Index: r.IfIndex, Speed: unsigned(r.IfSpeed), //nolint:gosec // the bits were kept
 	}
 }
 
@@ -69,7 +70,7 @@ func sampleColumns(s billing.Sample) sampleRow {
 func (r *sampleRow) sample() billing.Sample {
 	return billing.Sample{
 		Port: r.PortID, Slot: r.Slot, Width: r.SlotSeconds, Slots: r.Slots, Read: fromMillis(r.ReadAt), Span: time.Duration(r.SpanMS) * time.Millisecond,
-		In: uint64(max(r.In, 0)), Out: uint64(max(r.Out, 0)), Flags: billing.Flag(r.Flags), //nolint:gosec // written from such
+		In: unsigned(r.In), Out: unsigned(r.Out), Flags: billing.Flag(r.Flags), //nolint:gosec // written from such
 	}
 }
 
@@ -135,10 +136,12 @@ func (s *Store) collect(ctx context.Context, tx bun.Tx, readings []billing.Readi
 	if err := s.locked(tx.NewSelect().Model(&old).Where("port_id IN (?)", bun.List(ports)).Order("port_id")).Scan(ctx); err != nil {
 		return nil, err
 	}
-	last := make(map[int64]billing.Reading, len(old))
+	last, odd := make(map[int64]billing.Reading, len(old)), map[int64]bool{}
 	for i := range old {
 		last[old[i].PortID] = old[i].reading()
+		odd[old[i].PortID] = billing.Flag(old[i].Flags)&billing.Implausible != 0 //nolint:gosec // written from such
 	}
+	var strange []billing.Sample // implausible ones of ports whose last sample was not
 	samples := make([]billing.Sample, 0, len(readings))
 	flags := make(map[int64]billing.Flag, len(ports))
 	for _, r := range readings {
@@ -152,11 +155,49 @@ func (s *Store) collect(ctx context.Context, tx bun.Tx, readings []billing.Readi
 		}
 		last[r.Port], flags[r.Port] = r, sample.Flags
 		samples = append(samples, sample)
+		if isOdd := sample.Flags&billing.Implausible != 0; isOdd != odd[r.Port] {
+			if odd[r.Port] = isOdd; isOdd {
+				strange = append(strange, sample)
+			}
+		}
 	}
 	if len(samples) == 0 {
 		return nil, nil
 	}
-	return samples, s.writeSamples(ctx, tx, samples, last, flags)
+	if err := s.writeSamples(ctx, tx, samples, last, flags); err != nil {
+		return nil, err
+	}
+	return samples, tellImplausible(ctx, tx, strange)
+}
+
+// maxStrange bounds how many events one batch writes.
+const maxStrange = 100
+
+// tellImplausible writes an event for each port that begins to give
+// implausible samples; one that goes on does not fill the eventlog.
+func tellImplausible(ctx context.Context, tx bun.Tx, samples []billing.Sample) error {
+	if len(samples) == 0 {
+		return nil
+	}
+	samples = samples[:min(len(samples), maxStrange)]
+	ids := make([]int64, len(samples))
+	for i, sample := range samples {
+		ids[i] = sample.Port
+	}
+	var ports []struct {
+		ID     int64  `bun:"id"`
+		Device int64  `bun:"device_id"`
+		Name   string `bun:"if_name"`
+	}
+	if err := tx.NewSelect().Table("ports").Column("id", "device_id", "if_name").Where("id IN (?)", bun.List(ids)).Order("id").Scan(ctx, &ports); err != nil {
+		return err
+	}
+	events := make([]device.Event, len(ports))
+	for i, p := range ports {
+		events[i] = billEvent("", "port %d (%s): its counters went faster than the port can, and the sample counts nothing; see: pollux bill samples BILL --flagged", p.ID, p.Name)
+		events[i].DeviceID, events[i].PortID, events[i].Severity = p.Device, p.ID, device.SeverityWarning
+	}
+	return addEvents(ctx, tx, events)
 }
 
 func (s *Store) writeSamples(ctx context.Context, tx bun.Tx, samples []billing.Sample, last map[int64]billing.Reading, flags map[int64]billing.Flag) error {

@@ -1,9 +1,18 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
 
 	"pollux/billing"
+	"pollux/device"
 )
 
 // billed holds where a port p is in a bill now.
@@ -28,7 +37,7 @@ func (s *Store) BilledPorts(ctx context.Context, deviceID int64) ([]billing.Port
 	}
 	ports := make([]billing.Port, len(rows))
 	for i, row := range rows {
-		ports[i] = billing.Port{ID: row.ID, Device: deviceID, Index: row.IfIndex, Name: row.IfName, Speed: uint64(max(row.IfSpeed, 0))} //nolint:gosec // not negative
+		ports[i] = billing.Port{ID: row.ID, Device: deviceID, Index: row.IfIndex, Name: row.IfName, Speed: unsigned(row.IfSpeed)}
 	}
 	return ports, nil
 }
@@ -56,4 +65,164 @@ func (s *Store) BilledDevices(ctx context.Context, afterID int64, limit int) ([]
 		devices[i] = billing.Device{ID: row.ID, Group: row.Group, Ports: row.Ports}
 	}
 	return devices, nil
+}
+
+// maxBillPorts bounds how many ports one bill has.
+const maxBillPorts = 10_000
+
+// AddBillPorts adds ports to a bill: their samples count from now on. A port
+// may be in several bills. Errors: ErrNotFound for the bill or a port, ErrDuplicate for a port that is in it.
+func (s *Store) AddBillPorts(ctx context.Context, billID int64, ports []int64, now time.Time, actor string) error {
+	return s.tx(ctx, fmt.Sprintf("add ports to the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
+		row, err := s.lockedBill(ctx, tx, billID)
+		if err != nil {
+			return err
+		}
+		if err := s.joinBill(ctx, tx, billID, ports, now); err != nil {
+			return err
+		}
+		return addEvents(ctx, tx, []device.Event{billEvent(actor, "%s: added the ports %s", titledBill(&row), listed(ports))})
+	})
+}
+
+// RemoveBillPorts takes ports out of a bill: their samples count until now,
+// and what they were counts on. ErrNotFound for the bill, or a port that is not in it.
+func (s *Store) RemoveBillPorts(ctx context.Context, billID int64, ports []int64, now time.Time, actor string) error {
+	ports = sortedOnce(ports)
+	return s.tx(ctx, fmt.Sprintf("take ports out of the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
+		row, err := s.lockedBill(ctx, tx, billID)
+		if err != nil || len(ports) == 0 {
+			return err
+		}
+		result, err := tx.NewUpdate().Table("bill_ports").Set("until_slot = ?", now.Unix()).
+			Where("bill_id = ?", billID).Where("until_slot = 0").Where("port_id IN (?)", bun.List(ports)).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if rows, err := result.RowsAffected(); err != nil || rows != int64(len(ports)) {
+			return cmp.Or(err, fmt.Errorf("%w: not all of the ports %s are in the bill", ErrNotFound, listed(ports)))
+		}
+		// What counted for no time would keep the port from coming again in the same second.
+		if _, err := tx.NewDelete().Table("bill_ports").Where("bill_id = ?", billID).Where("until_slot > 0").Where("until_slot <= from_slot").Exec(ctx); err != nil {
+			return err
+		}
+		return addEvents(ctx, tx, []device.Event{billEvent(actor, "%s: removed the ports %s", titledBill(&row), listed(ports))})
+	})
+}
+
+// joinBill adds ports to a locked bill.
+func (s *Store) joinBill(ctx context.Context, tx bun.Tx, billID int64, ports []int64, now time.Time) error {
+	if ports = sortedOnce(ports); len(ports) == 0 {
+		return nil
+	}
+	var in []int64
+	if err := tx.NewSelect().Table("bill_ports").Column("port_id").Where("bill_id = ?", billID).Where("until_slot = 0").Scan(ctx, &in); err != nil {
+		return err
+	}
+	if len(in)+len(ports) > maxBillPorts {
+		return fmt.Errorf("%w ports: %d, want at most %d in a bill", ErrInvalid, len(in)+len(ports), maxBillPorts)
+	}
+	for _, id := range in {
+		if _, found := slices.BinarySearch(ports, id); found {
+			return fmt.Errorf("%w: port %d is in the bill", ErrDuplicate, id)
+		}
+	}
+	for ; len(ports) > 0; ports = ports[min(len(ports), portBatch):] {
+		if err := s.joinBatch(ctx, tx, billID, ports[:min(len(ports), portBatch)], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) joinBatch(ctx context.Context, tx bun.Tx, billID int64, ports []int64, now time.Time) error {
+	var found []memberRow
+	err := tx.NewSelect().TableExpr("ports AS p").Join("JOIN devices AS d ON d.id = p.device_id").
+		ColumnExpr("? AS bill_id, p.id AS port_id, ? AS from_slot, 0 AS until_slot, ? AS done_slot", billID, now.Unix(), now.Unix()-1).
+		ColumnExpr("d.hostname AS device_name, p.if_name AS port_name").Where("p.id IN (?)", bun.List(ports)).OrderExpr("p.id").Scan(ctx, &found)
+	if err != nil {
+		return err
+	}
+	for i, id := range ports {
+		if i >= len(found) || found[i].PortID != id {
+			return fmt.Errorf("port %d: %w", id, ErrNotFound)
+		}
+	}
+	if _, err := tx.NewInsert().Model(&found).Returning("NULL").Exec(ctx); err != nil {
+		return err
+	}
+	return s.beginCounters(ctx, tx, ports, now)
+}
+
+// stale is how old a last reading may be for what a port carried since to
+// count: a port that no bill had for longer begins anew.
+const stale = time.Hour
+
+// beginCounters makes the rows that Collect compares with. They are there
+// before the first reading, so that two first readings wait for each other.
+func (s *Store) beginCounters(ctx context.Context, tx bun.Tx, ports []int64, now time.Time) error {
+	var old []counterRow
+	if err := s.locked(tx.NewSelect().Model(&old).Where("port_id IN (?)", bun.List(ports)).Order("port_id")).Scan(ctx); err != nil {
+		return err
+	}
+	var added, reset []counterRow
+	for _, id := range ports {
+		i := slices.IndexFunc(old, func(r counterRow) bool { return r.PortID == id })
+		switch {
+		case i < 0:
+			added = append(added, counterRow{PortID: id})
+		case fromMillis(old[i].ReadAt).Add(stale).Before(now):
+			reset = append(reset, counterRow{PortID: id, Slot: old[i].Slot}) // the slot stays: samples are unique
+		}
+	}
+	if len(added) > 0 { // unless another bill got it just now
+		if _, err := tx.NewInsert().Model(&added).Ignore().Returning("NULL").Exec(ctx); err != nil {
+			return err
+		}
+	}
+	if len(reset) == 0 {
+		return nil
+	}
+	_, err := s.upsert(tx.NewInsert().Model(&reset), "port_id").Exec(ctx)
+	return err
+}
+
+// BillPorts lists the ports that a bill has or had, the earliest first; at most 10,000.
+func (s *Store) BillPorts(ctx context.Context, billID int64) ([]billing.Membership, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []struct {
+		memberRow
+		Present  bool   `bun:"present"`
+		Hostname string `bun:"hostname"`
+		IfName   string `bun:"if_name"`
+	}
+	err := s.reads.NewSelect().TableExpr("bill_ports AS bp").Join("LEFT JOIN ports AS p ON p.id = bp.port_id").Join("LEFT JOIN devices AS d ON d.id = p.device_id").
+		ColumnExpr("bp.*, d.id IS NOT NULL AS present, COALESCE(d.hostname, '') AS hostname, COALESCE(p.if_name, '') AS if_name").
+		Where("bp.bill_id = ?", billID).OrderExpr("bp.from_slot, bp.port_id").Limit(maxPageSize).Scan(ctx, &rows)
+	if err != nil {
+		return nil, s.fail("list the ports of the bill", err)
+	}
+	list := make([]billing.Membership, len(rows))
+	for i, r := range rows {
+		list[i] = billing.Membership{Port: r.PortID, From: r.FromSlot, Until: r.UntilSlot, Device: r.DeviceName, Name: r.PortName, Present: r.Present, Done: r.DoneSlot}
+		if r.Present {
+			list[i].Device, list[i].Name = r.Hostname, r.IfName
+		}
+	}
+	return list, nil
+}
+
+func sortedOnce(ids []int64) []int64 { return slices.Compact(slices.Sorted(slices.Values(ids))) }
+
+// listed names ids in an event, not more than a line has room for.
+func listed(ids []int64) string {
+	var names []string
+	for _, id := range ids[:min(len(ids), 20)] {
+		names = append(names, strconv.FormatInt(id, 10))
+	}
+	if len(ids) > len(names) {
+		names = append(names, fmt.Sprintf("and %d more", len(ids)-len(names)))
+	}
+	return strings.Join(names, ", ")
 }

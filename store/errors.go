@@ -31,6 +31,7 @@ var (
 	ErrNotFound    = errors.New("not found")
 	ErrDuplicate   = errors.New("there is one already")
 	ErrInvalid     = errors.New("invalid")
+	ErrChanged     = errors.New("somebody else changed it meanwhile")
 )
 
 // failure is an error in one line that says what to do.

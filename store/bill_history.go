@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"pollux/billing"
+)
+
+// maxPeriods bounds how many periods of a bill are listed: 100 years.
+const maxPeriods = 1200
+
+// OpenPeriods returns the open periods of bills, at most 10,000, by the bills' ids, as they were calculated last.
+func (s *Store) OpenPeriods(ctx context.Context, ids []int64) (map[int64]billing.Standing, error) {
+	open := make(map[int64]billing.Standing, len(ids))
+	if len(ids) == 0 {
+		return open, nil // no engine takes an empty list
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []periodRow
+	err := s.reads.NewSelect().Model(&rows).Where("bill_id IN (?)", bun.List(ids[:min(len(ids), maxPageSize)])).Where("closed = ?", false).Scan(ctx)
+	if err != nil {
+		return nil, s.fail("read the open periods of bills", err)
+	}
+	for i := range rows {
+		open[rows[i].BillID] = rows[i].standing()
+	}
+	return open, nil
+}
+
+// BillHistory lists the periods of a bill, the latest first; the first of them is open.
+func (s *Store) BillHistory(ctx context.Context, billID int64) ([]billing.Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rows []periodRow
+	err := s.reads.NewSelect().Model(&rows).Where("bill_id = ?", billID).OrderExpr("period_from DESC").Limit(maxPeriods).Scan(ctx)
+	if err != nil {
+		return nil, s.fail("read the history of the bill", err)
+	}
+	list := make([]billing.Standing, len(rows))
+	for i := range rows {
+		list[i] = rows[i].standing()
+	}
+	return list, nil
+}
+
+// BillSamples calls each for every sample that a bill counts in a period, in
+// the order of ports and slots, until each returns an error, which it returns.
+// A sample counts once for each membership of its port, and those do not overlap.
+func (s *Store) BillSamples(ctx context.Context, billID int64, p billing.Period, each func(billing.Sample) error) error {
+	doing := fmt.Sprintf("read the samples of the bill %d", billID)
+	var members []memberRow
+	if err := s.reads.NewSelect().Model(&members).Where("bill_id = ?", billID).Order("port_id", "from_slot").Scan(ctx); err != nil {
+		return s.fail(doing, err)
+	}
+	for _, m := range members {
+		from, to := max(p.From, m.FromSlot), p.To
+		if m.UntilSlot > 0 {
+			to = min(to, m.UntilSlot)
+		}
+		if err := s.portSamples(ctx, m.PortID, from, to, each); err != nil {
+			return s.fail(doing, err)
+		}
+	}
+	return nil
+}
+
+// samplePage bounds how many samples are in memory at a time.
+const samplePage = 10_000
+
+func (s *Store) portSamples(ctx context.Context, portID, from, to int64, each func(billing.Sample) error) error {
+	for from < to {
+		rows, err := s.samplePage(ctx, portID, from, to)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if err := each(rows[i].sample()); err != nil {
+				return err
+			}
+		}
+		if len(rows) < samplePage {
+			return nil
+		}
+		from = rows[len(rows)-1].Slot + 1
+	}
+	return nil
+}
+
+func (s *Store) samplePage(ctx context.Context, portID, from, to int64) (rows []sampleRow, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err = s.reads.NewSelect().Model(&rows).Where("port_id = ?", portID).Where("slot >= ?", from).Where("slot < ?", to).Order("slot").Limit(samplePage).Scan(ctx)
+	return rows, err
+}
+
+// RecalculateBill makes the figures of the open period anew from its samples,
+// all of which it reads. Closed periods stay as they are. Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) RecalculateBill(ctx context.Context, id int64, c billing.Calculation) error {
+	err := s.tx(ctx, fmt.Sprintf("recalculate the bill %d", id), func(ctx context.Context, tx bun.Tx) error {
+		row, err := s.lockedBill(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return s.forgetFigures(ctx, tx, &row)
+	})
+	if err != nil {
+		return err
+	}
+	return s.CalculateBills(ctx, []int64{id}, c)
+}
+
+// forgetFigures takes the samples of the open period out of the figures again.
+func (s *Store) forgetFigures(ctx context.Context, tx bun.Tx, row *billRow) error {
+	var p periodRow
+	if err := tx.NewSelect().Model(&p).Where("bill_id = ?", row.ID).Where("closed = ?", false).Scan(ctx); err != nil {
+		return err
+	}
+	fresh := openedPeriod(row, p.period())
+	fresh.Warned = p.Warned
+	if _, err := s.upsert(tx.NewInsert().Model(&fresh), "bill_id, period_from").Exec(ctx); err != nil {
+		return err
+	}
+	_, err := tx.NewUpdate().Table("bill_ports").Set("done_slot = CASE WHEN from_slot > ? THEN from_slot - 1 ELSE ? END", p.PeriodFrom, p.PeriodFrom-1).
+		Where("bill_id = ?", row.ID).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	return s.forgetChunks(ctx, tx, row.ID, p.PeriodFrom)
+}
+
+// forgetChunks removes the packed slots from a time on. A chunk in which the
+// period began keeps the slots before, which are those of a closed period.
+func (s *Store) forgetChunks(ctx context.Context, tx bun.Tx, billID, from int64) error {
+	begin := billing.ChunkOf(from)
+	var first []dataRow
+	if err := tx.NewSelect().Model(&first).Where("bill_id = ?", billID).Where("begin_at = ?", begin).Scan(ctx); err != nil {
+		return err
+	}
+	if _, err := tx.NewDelete().Table("bill_data").Where("bill_id = ?", billID).Where("begin_at >= ?", begin).Exec(ctx); err != nil {
+		return err
+	}
+	kept := billing.Chunk{}
+	for _, row := range first {
+		err := billing.Unpack(row.Data, begin, func(slot billing.Slot) {
+			if slot.Begin < from {
+				kept.Add(slot)
+			}
+		})
+		if err != nil {
+			s.log.Warn("the packed rates of a bill were damaged, and its closed period cannot be drawn any more", "bill", billID, "begin", begin)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	_, err := tx.NewInsert().Model(&dataRow{BillID: billID, BeginAt: begin, Data: kept.Pack(begin)}).Returning("NULL").Exec(ctx)
+	return err
+}
+
+// VerifyPeriod adds the samples of a period up again and says whether they are
+// those that its figures were made of: their number, bytes and checksum. Of the
+// open period only the samples that are in the figures count. ErrNotFound when the bill has no such period.
+func (s *Store) VerifyPeriod(ctx context.Context, billID, from int64) (kept, again billing.Totals, err error) {
+	doing := fmt.Sprintf("verify a period of the bill %d", billID)
+	var row periodRow
+	if err := s.reads.NewSelect().Model(&row).Where("bill_id = ?", billID).Where("period_from = ?", from).Scan(ctx); err != nil {
+		return kept, again, s.fail(doing, err)
+	}
+	done := map[int64]int64{}
+	members, err := s.BillPorts(ctx, billID)
+	if err != nil {
+		return kept, again, err
+	}
+	for _, m := range members {
+		done[m.Port] = max(done[m.Port], m.Done)
+	}
+	err = s.BillSamples(ctx, billID, row.period(), func(sample billing.Sample) error {
+		if row.Closed || sample.Slot <= done[sample.Port] {
+			again.Add(sample)
+		}
+		return nil
+	})
+	return row.totals(), again, err
+}
+
+// BillCounts counts the bills, and those whose open periods, as they were
+// calculated last, use much of their allowance or lack samples.
+func (s *Store) BillCounts(ctx context.Context) (billing.Counts, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var row struct {
+		Bills     int `bun:"bills"`
+		Near      int `bun:"near"`
+		Over      int `bun:"over_it"`
+		Uncovered int `bun:"uncovered"`
+	}
+	err := s.reads.NewSelect().TableExpr("bills AS b").Join("JOIN bill_history AS h ON h.bill_id = b.id AND h.period_from = b.period_from").
+		ColumnExpr("COUNT(*) AS bills").
+		ColumnExpr("COALESCE(SUM(CASE WHEN h.allowed > 0 AND h.used <= h.allowed AND h.used > h.allowed * 1.0 * ? / 10000 THEN 1 ELSE 0 END), 0) AS near", near).
+		ColumnExpr("COALESCE(SUM(CASE WHEN h.allowed > 0 AND h.used > h.allowed THEN 1 ELSE 0 END), 0) AS over_it").
+		ColumnExpr("COALESCE(SUM(CASE WHEN h.expected >= ? AND h.got * 10000 < h.expected * ? THEN 1 ELSE 0 END), 0) AS uncovered", leastSample, leastCover).Scan(ctx, &row)
+	if err != nil {
+		return billing.Counts{}, s.fail("count the bills", err)
+	}
+	return billing.Counts{Bills: row.Bills, Near: row.Near, Over: row.Over, Uncovered: row.Uncovered}, nil
+}
