@@ -48,7 +48,7 @@ A producer decides which device is due, consumers on any number of nodes poll;
 	alias.Hidden = true
 	root.AddCommand(
 		alias, p.producerCommand(), p.consumerCommand(), p.standaloneCommand(), p.demoCommand(), p.migrateCommand(),
-		p.deviceCommand(), p.discoverCommand(), p.credentialCommand(), p.groupCommand(), p.nodeCommand(), p.queueCommand(), p.journalCommand(), p.rrdCommand(), p.eventCommand(), p.inspectCommand(), p.definitionsCommand(), p.simulateCommand(), p.configCommand(), p.keyCommand(), p.initCommand(),
+		p.deviceCommand(), p.discoverCommand(), p.credentialCommand(), p.groupCommand(), p.nodeCommand(), p.billCommand(), p.queueCommand(), p.journalCommand(), p.rrdCommand(), p.eventCommand(), p.inspectCommand(), p.definitionsCommand(), p.simulateCommand(), p.configCommand(), p.keyCommand(), p.initCommand(),
 		p.doctorCommand(), p.healthcheckCommand(), p.versionCommand(),
 	)
 	return root

@@ -37,7 +37,7 @@ func TestConfigListByPrefix(t *testing.T) {
 		}
 	}
 	out := s.ok("config", "list", "service_")
-	if !strings.HasPrefix(out, "KEY ") || strings.Count(out, "\n") != 6 {
+	if !strings.HasPrefix(out, "KEY ") || strings.Count(out, "\n") != 8 {
 		t.Errorf("the settings of services:\n%s", out)
 	}
 	for _, row := range []string{

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollux/billing"
+	"pollux/settings"
+	"pollux/store"
+)
+
+// sampleFlags choose samples of a bill.
+type sampleFlags struct {
+	period        string
+	port          int64
+	gaps, flagged bool
+	limit         int
+}
+
+const (
+	defaultSamples = 1000
+	maxSamples     = 10_000_000
+)
+
+func (f *sampleFlags) register(command *cobra.Command, limit int) {
+	command.Flags().StringVar(&f.period, "period", "", "the period that a date such as 2026-03-31 lies in, in the bill's time zone (default: the open one)")
+	command.Flags().Int64Var(&f.port, "port", 0, "only samples of the port of this id")
+	command.Flags().IntVar(&f.limit, "limit", limit, fmt.Sprintf("at most so many samples, up to %d", maxSamples))
+}
+
+func (p *program) billSamplesCommand() *cobra.Command {
+	var flags sampleFlags
+	command := p.jsonFlag(&cobra.Command{
+		Use: "samples BILL", Short: "List the samples that the figures of a bill are made of", Args: words(1),
+		Long: `Lists the samples that a bill counts in a period, in the order of ports and
+time: the bytes, the rate, over how many slots they are spread, and what is
+special about them. --gaps lists only those that follow missed slots, --flagged
+only those with a flag.`,
+		RunE: p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
+			shown, rows := []sampleJSON{}, [][]string{}
+			err := eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
+				made := sampleToJSON(sample)
+				shown = append(shown, made)
+				rows = append(rows, made.row())
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(items[sampleJSON]{shown})
+			}
+			return p.printTable(sampleColumns(), rows)
+		}),
+	})
+	flags.register(command, defaultSamples)
+	command.Flags().BoolVar(&flags.gaps, "gaps", false, "only samples that follow missed slots")
+	command.Flags().BoolVar(&flags.flagged, "flagged", false, "only samples with a flag")
+	return command
+}
+
+// errEnough ends a list at its limit.
+var errEnough = errors.New("enough")
+
+// eachSample calls each for the samples that the flags choose.
+func eachSample(ctx context.Context, s *store.Store, b billing.Bill, f sampleFlags, each func(billing.Sample) error) error {
+	if f.limit < 1 || f.limit > maxSamples {
+		return usagef("--limit is a number from 1 to %d, not %d", maxSamples, f.limit)
+	}
+	period, err := f.chosen(ctx, s, b)
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = s.BillSamples(ctx, b.ID, period, func(sample billing.Sample) error {
+		if f.port != 0 && sample.Port != f.port || f.gaps && sample.Slots < 2 || f.flagged && sample.Flags == 0 {
+			return nil
+		}
+		if n++; n > f.limit {
+			return errEnough
+		}
+		return each(sample)
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// chosen is the period of --period.
+func (f *sampleFlags) chosen(ctx context.Context, s *store.Store, b billing.Bill) (billing.Period, error) {
+	periods, err := s.BillHistory(ctx, b.ID)
+	if err != nil {
+		return billing.Period{}, err
+	}
+	if f.period == "" {
+		for i := range periods {
+			if !periods[i].Closed {
+				return periods[i].Period, nil
+			}
+		}
+		return billing.Period{}, fmt.Errorf("%w: the bill has no open period", errNotFound)
+	}
+	zone, err := b.Location()
+	if err != nil {
+		return billing.Period{}, err
+	}
+	at, err := time.ParseInLocation(time.DateOnly, f.period, zone)
+	if err != nil {
+		return billing.Period{}, usagef("--period is a date such as 2026-03-31, not %.40q", f.period)
+	}
+	for i := range periods {
+		if p := periods[i].Period; at.Unix() >= p.From && at.Unix() < p.To {
+			return p, nil
+		}
+	}
+	return billing.Period{}, fmt.Errorf("%w: bill %d has no period in which %s lies; see: pollux bill history %d", errNotFound, b.ID, f.period, b.ID)
+}
+
+// sampleJSON is a sample in JSON. Rates are bit/s.
+type sampleJSON struct {
+	Port  int64   `json:"port_id"`
+	Slot  *string `json:"slot"`
+	Width int     `json:"slot_seconds"`
+	Slots int     `json:"slots"` // that the bytes are spread over
+	Read  *string `json:"read_at"`
+	Span  float64 `json:"span_seconds"` // since the reading before; 0 for the first
+	In    uint64  `json:"in_bytes"`
+	Out   uint64  `json:"out_bytes"`
+	InBPS uint64  `json:"rate_in"`
+	OutBP uint64  `json:"rate_out"`
+	Flags string  `json:"flags"`
+	Exact bool    `json:"exact"`
+}
+
+func sampleToJSON(s billing.Sample) sampleJSON {
+	in, out := s.Rates()
+	return sampleJSON{
+		Port: s.Port, Slot: second(s.Slot), Width: s.Width, Slots: s.Slots, Read: rfc3339(s.Read), Span: s.Span.Seconds(), In: s.In, Out: s.Out,
+		InBPS: in, OutBP: out, Flags: s.Flags.String(), Exact: s.Flags.Exact(),
+	}
+}
+
+// sampleColumns are the headings of a table or a file of samples.
+func sampleColumns() []string {
+	return []string{"PORT_ID", "SLOT", "SLOT_SECONDS", "SLOTS", "READ_AT", "SPAN_SECONDS", "IN_BYTES", "OUT_BYTES", "RATE_IN", "RATE_OUT", "FLAGS"}
+}
+
+func (s sampleJSON) row() []string {
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	return []string{
+		strconv.FormatInt(s.Port, 10), *s.Slot, strconv.Itoa(s.Width), strconv.Itoa(s.Slots), *s.Read, strconv.FormatFloat(s.Span, 'f', 3, 64),
+		number(s.In), number(s.Out), number(s.InBPS), number(s.OutBP), s.Flags,
+	}
+}
+
+func (p *program) billRecalculateCommand() *cobra.Command {
+	var fresh bool
+	command := p.jsonFlag(&cobra.Command{
+		Use: "recalculate BILL", Short: "Bring the figures of a bill up to date now", Args: words(1),
+		Long: `Adds the samples that came since the last calculation, and closes periods that
+are over. --anew makes the figures of the open period again from all of its
+samples. Closed periods stay as they are in any case.`,
+		RunE: p.onBill(func(ctx context.Context, s *store.Store, values settings.Values, b billing.Bill) error {
+			work := func() error { return s.CalculateBills(ctx, []int64{b.ID}, calculation(values)) }
+			if fresh {
+				work = func() error { return s.RecalculateBill(ctx, b.ID, calculation(values)) }
+			}
+			if err := work(); err != nil {
+				return err
+			}
+			open, err := s.OpenPeriods(ctx, []int64{b.ID})
+			if err != nil {
+				return err
+			}
+			period := open[b.ID]
+			if p.asJSON {
+				return p.printJSON(standingToJSON(period))
+			}
+			return p.printFigures(b, period, base(values))
+		}),
+	})
+	command.Flags().BoolVar(&fresh, "anew", false, "from all samples of the open period")
+	return command
+}
+
+func (p *program) billExportCommand() *cobra.Command {
+	var flags sampleFlags
+	var samples bool
+	var format string
+	command := &cobra.Command{
+		Use: "export BILL", Short: "Write the periods or the samples of a bill as CSV or JSON", Args: words(1),
+		Long: `Writes the periods of a bill, or with --samples the samples that it counts in
+one period, as CSV (RFC 4180) or JSON, all numbers in bytes, bit/s and seconds.`,
+		Example: "  pollux bill export 'Example Ltd' > periods.csv\n  pollux bill export 17 --samples --period 2026-03-31 --format json",
+		RunE: p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
+			switch {
+			case format != "csv" && format != "json":
+				return usagef("--format is csv or json, not %.40q", format)
+			case samples && format == "csv":
+				return p.writeCSV(sampleColumns(), func(write func([]string) error) error {
+					return eachSample(ctx, s, b, flags, func(sample billing.Sample) error { return write(sampleToJSON(sample).row()) })
+				})
+			case samples:
+				return p.exportSamplesJSON(ctx, s, b, flags)
+			}
+			return p.exportPeriods(ctx, s, b, format)
+		}),
+	}
+	flags.register(command, maxSamples)
+	command.Flags().BoolVar(&samples, "samples", false, "the samples of a period, not the periods")
+	command.Flags().StringVar(&format, "format", "csv", "csv or json")
+	return command
+}
+
+// exportSamplesJSON writes one sample after the other, since a period can have millions.
+func (p *program) exportSamplesJSON(ctx context.Context, s *store.Store, b billing.Bill, flags sampleFlags) error {
+	separator := "{\"items\":[\n"
+	err := eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
+		text, err := json.Marshal(sampleToJSON(sample))
+		if err != nil {
+			return fmt.Errorf("encode a sample: %w", err)
+		}
+		_, err = fmt.Fprintf(p.out, "%s%s", separator, text)
+		separator = ",\n"
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if separator != ",\n" {
+		fmt.Fprint(p.out, separator)
+	}
+	_, err = fmt.Fprintln(p.out, "]}")
+	return err
+}
+
+func (p *program) exportPeriods(ctx context.Context, s *store.Store, b billing.Bill, format string) error {
+	periods, err := s.BillHistory(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		shown := make([]standingJSON, len(periods))
+		for i := range periods {
+			shown[i] = standingToJSON(periods[i])
+		}
+		return p.printJSON(items[standingJSON]{shown})
+	}
+	headings := []string{
+		"BILL_ID", "NAME", "REF", "CUSTOMER", "FROM", "TO", "CLOSED", "TYPE", "ALLOWED", "DIRECTION", "PERCENTILE_METHOD", "IN_BYTES", "OUT_BYTES", "RATE_95TH_IN", "RATE_95TH_OUT", "RATE_95TH",
+		"RATE_AVERAGE_IN", "RATE_AVERAGE_OUT", "PEAK_IN", "PEAK_OUT", "USED", "OVERUSE", "PREDICTED", "SAMPLES", "SAMPLES_EXPECTED", "SAMPLES_INEXACT", "CHECKSUM",
+	}
+	return p.writeCSV(headings, func(write func([]string) error) error {
+		for _, s := range periods {
+			j := standingToJSON(s)
+			row := []string{strconv.FormatInt(b.ID, 10), cell(b.Name), cell(b.Ref), cell(b.Customer), *j.From, *j.To, strconv.FormatBool(s.Closed), j.Type, strconv.FormatInt(s.Allowed, 10), j.Direction, j.Method}
+			for _, n := range []uint64{s.In, s.Out, s.Rate95In, s.Rate95Out, s.Rate95, s.AverageIn, s.AverageOut, s.PeakIn, s.PeakOut, s.Used, s.Overuse, s.Predicted} {
+				row = append(row, strconv.FormatUint(n, 10))
+			}
+			for _, n := range []int64{s.Got, s.Expected, s.Inexact} {
+				row = append(row, strconv.FormatInt(n, 10))
+			}
+			if err := write(append(row, j.Checksum)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// cell keeps a spreadsheet from taking a text for a formula.
+func cell(text string) string {
+	if strings.HasPrefix(text, "=") || strings.HasPrefix(text, "+") || strings.HasPrefix(text, "-") || strings.HasPrefix(text, "@") {
+		return "'" + text
+	}
+	return text
+}
+
+// writeCSV writes rows under their headings in lower case.
+func (p *program) writeCSV(headings []string, rows func(write func([]string) error) error) error {
+	lower := make([]string, len(headings))
+	for i, heading := range headings {
+		lower[i] = strings.ToLower(heading)
+	}
+	w := csv.NewWriter(p.out)
+	if err := w.Write(lower); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	if err := rows(w.Write); err != nil {
+		return err
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
+}
