@@ -19,6 +19,7 @@ import (
 
 	"pollux/device"
 	"pollux/ping"
+	"pollux/poller/definitions"
 	"pollux/settings"
 	"pollux/snmp"
 	"pollux/store"
@@ -60,6 +61,8 @@ type Deps struct {
 	Values settings.Values
 	Pinger Pinger // nil means what ping.Detect finds
 	DryRun bool   // ask and compare, but store nothing
+	// Definitions say which interfaces of a new device are ports, as in its polls; nil leaves it to the usual filters.
+	Definitions *definitions.Set
 }
 
 // Admission lets devices in. It is safe for concurrent use.
@@ -71,6 +74,8 @@ type Admission struct {
 	keys   *snmp.KeyCache
 	sets   []device.CredentialSet // in their order
 	dryRun bool
+
+	definitions *definitions.Set
 
 	mu      sync.Mutex // held from the last comparison until the device is stored, so that no two of a run are twins
 	planned []Asked    // with dryRun: what would have been stored
@@ -87,6 +92,7 @@ func Open(ctx context.Context, d Deps) (*Admission, error) {
 	}
 	return &Admission{
 		store: d.Store, values: d.Values, nets: d.Values.Nets(), pinger: d.Pinger, keys: snmp.NewKeyCache(), sets: sets, dryRun: d.DryRun,
+		definitions: d.Definitions,
 	}, nil
 }
 

@@ -208,7 +208,7 @@ func (a *Admission) try(ctx context.Context, d device.Device, address netip.Addr
 	}
 	reading, cancel := context.WithTimeout(ctx, time.Duration(d.Interval)*time.Second*4/5)
 	defer cancel()
-	report := poller.Poll(reading, session, poller.Target{Device: d, Timeout: target.Timeout, Retries: target.Retries})
+	report := poller.Poll(reading, session, poller.Target{Device: d, Timeout: target.Timeout, Retries: target.Retries, Definitions: a.definitions})
 	switch report.Poll.Outcome {
 	case device.OutcomeUp, device.OutcomePartial:
 		return &report.Poll, gaveNothing(report)

@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"pollux/device"
+	"pollux/poller"
 	"pollux/poller/definitions"
 	"pollux/polluxtest"
 	"pollux/store"
@@ -52,6 +53,19 @@ func discovering(t *testing.T, r *rig) *fakeDiscoveries {
 	kept := &fakeDiscoveries{}
 	r.deps.Discovering = &Discovering{Store: kept, Definitions: set}
 	return kept
+}
+
+// What is a port must not depend on who asks.
+func TestPollsKnowTheDefinitions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 300, nil)
+	if target := r.apply(poller.Target{}); target.Definitions != nil {
+		t.Error("definitions of a node that discovers nothing")
+	}
+	discovering(t, r)
+	if target := r.apply(poller.Target{}); target.Definitions != r.deps.Discovering.Definitions {
+		t.Error("a poll does not know the definitions of the node")
+	}
 }
 
 func TestHowADiscoveryEnds(t *testing.T) {

@@ -79,6 +79,9 @@ func (c *Consumer) apply(target poller.Target) poller.Target {
 	if target.Retries < 0 {
 		target.Retries = values.Int(settings.KeySNMPRetries)
 	}
+	if c.deps.Discovering != nil {
+		target.Definitions = c.deps.Discovering.Definitions
+	}
 	return target
 }
 

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"pollux/device"
 	"pollux/poller/definitions"
 )
 
@@ -26,14 +27,15 @@ var (
 	}
 )
 
-// isPort says whether a row becomes a port. The inventory's ports have passed
-// before: only their state can take them away. rules are those of the OS, nil for none.
-func (r *row) isPort(rules *definitions.Ports) bool {
+// isPort says whether a row becomes a port. known is the inventory's port that
+// the row is, when its texts were not read again: it has passed the usual filters
+// before, but perhaps not the rules of the OS, which may be known since. They are nil for none.
+func (r *row) isPort(known *device.PortState, rules *definitions.Ports) bool {
 	if r.number(fieldOperStatus) == operNotPresent {
 		return false
 	}
-	if r.known >= 0 {
-		return true
+	if known != nil {
+		return !rules.Skips(strings.ToLower(known.IfDescr), known.IfName, known.IfType)
 	}
 	descr := strings.ToLower(r.text(fieldDescr))
 	if descr == "" {

@@ -9,6 +9,7 @@ import (
 
 	"pollux/device"
 	"pollux/measurement"
+	"pollux/poller/definitions"
 	"pollux/snmp"
 )
 
@@ -27,6 +28,8 @@ type Target struct {
 	Components []device.Component
 	Timeout    time.Duration // of one try of the first request; 1 s when it is not positive
 	Retries    int           // tries of the first request after the first try
+	// Definitions say which rows of the interface table are no ports on the device's OS; nil leaves it to the usual filters.
+	Definitions *definitions.Set
 	// ModulesOff are the modules of a discovery that do not run for any device.
 	ModulesOff []string
 	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.

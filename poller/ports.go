@@ -41,7 +41,7 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 			err = first(err, r.describeRows(ctx, strangers))
 		}
 	}
-	rows, narrow := r.portRows(c.portRules()), false
+	rows, narrow := c.portRows(r), false
 	if counted == nil {
 		narrow, counted = r.standIn(ctx, rows)
 		err = first(err, counted)
@@ -219,10 +219,16 @@ func (c *Context) recall(r *reader) (strangers []int) {
 }
 
 // portRows returns the rows that are ports, by ifIndex.
-func (r *reader) portRows(rules *definitions.Ports) []int {
+func (c *Context) portRows(r *reader) []int {
+	rules := c.portRules()
 	ports := make([]int, 0, len(r.rows))
 	for i := range r.rows {
-		if r.rows[i].isPort(rules) {
+		row := &r.rows[i]
+		var known *device.PortState
+		if row.known >= 0 {
+			known = &c.Target.Ports[row.known].State
+		}
+		if row.isPort(known, rules) {
 			ports = append(ports, i)
 		}
 	}
@@ -291,10 +297,23 @@ func (r *reader) pretends(rows []int) bool {
 // operUp is the ifOperStatus of a port that works (RFC 2863).
 const operUp = 1
 
-// portRules are the OS's own rules of what is a port, nil when it has none or is not known.
+// portRules are the OS's own rules of what is a port, nil when it has none or is
+// not known. A device that was not discovered yet is known by what it says of
+// itself, as far as that tells: else rows would become ports until then.
 func (c *Context) portRules() *definitions.Ports {
-	if c.finder == nil || c.finder.os == nil {
+	var found *definitions.OS
+	facts, set := c.Report.Poll.Facts, c.Target.Definitions
+	switch {
+	case c.finder != nil && c.finder.os != nil:
+		found = c.finder.os
+	case set == nil:
+	case c.Target.Device.Facts.OS != "":
+		found = set.Find(c.Target.Device.Facts.OS)
+	case facts != nil:
+		found = set.Detect(snmp.OID(facts.SysObjectID), facts.SysDescr, nil)
+	}
+	if found == nil {
 		return nil
 	}
-	return &c.finder.os.Ports
+	return &found.Ports
 }

@@ -90,6 +90,28 @@ func TestAnOwnDefinitionIsUsed(t *testing.T) {
 	}
 }
 
+// What is a port is the same for a device that is inspected, added and polled by hand.
+func TestOwnRulesOfPortsHoldEverywhere(t *testing.T) {
+	t.Parallel()
+	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+polluxtest.RRDCached(t).Address)
+	s.write("acme.snmprec", strings.Join([]string{
+		"1.3.6.1.2.1.1.1.0|4|Acme switch 7", "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1.7", "1.3.6.1.2.1.1.3.0|67|100000",
+		"1.3.6.1.2.1.2.2.1.2.1|4|front1", "1.3.6.1.2.1.2.2.1.2.2|4|cpu2", "1.3.6.1.2.1.2.2.1.8.1|2|1", "1.3.6.1.2.1.2.2.1.8.2|2|1",
+	}, "\n")+"\n")
+	port := agents(t, simulator.Config{Recordings: s.dir})
+	s.write("definitions/os/acmeswitch.yaml", ownDefinition+"ports: {skip_ifDescr: [cpu]}\n")
+	s = s.with("POLLUX_DEFINITIONS_DIR=" + filepath.Join(s.dir, "definitions"))
+	if out := s.ok("device", "add", "acme1", "--address", "127.0.0.1", "-r", port, "-2", "-c", "acme"); !strings.Contains(out, "1 ports") {
+		t.Errorf("add says %q", out)
+	}
+	if out := s.spawn("device", "poll", "acme1").works(); !strings.Contains(out, " 1 ports") {
+		t.Errorf("poll says %q", out)
+	}
+	if out := s.ok("inspect", "127.0.0.1:"+port, "-2", "-c", "acme"); !strings.Contains(out, "front1") || strings.Contains(out, "cpu2") {
+		t.Errorf("inspect says:\n%s", out)
+	}
+}
+
 func TestADeviceIsDiscoveredByHand(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+polluxtest.RRDCached(t).Address)

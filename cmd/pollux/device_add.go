@@ -91,7 +91,7 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 	if err != nil {
 		return err
 	}
-	a, err := admission.Open(ctx, admission.Deps{Store: s, Values: values})
+	a, err := p.admission(ctx, admission.Deps{Store: s, Values: values})
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,18 @@ func (p *program) deviceAdd(command *cobra.Command, s *store.Store, values setti
 		return notAdded(ctx, err)
 	}
 	return p.printAdded(ctx, s, values, asked)
+}
+
+// admission lets devices in, with the definitions of this node.
+func (p *program) admission(ctx context.Context, deps admission.Deps) (*admission.Admission, error) {
+	c, err := p.boot()
+	if err != nil {
+		return nil, err
+	}
+	if deps.Definitions, err = p.definitions(c.Definitions); err != nil {
+		return nil, err
+	}
+	return admission.Open(ctx, deps)
 }
 
 // request is what the flags ask for a device. Where it is comes from somebody on this machine, who can ask any address.

@@ -26,7 +26,7 @@ func (p *program) addFile(command *cobra.Command, s *store.Store, values setting
 	if err := flags.snmp.readSecrets(p, command); err != nil {
 		return err
 	}
-	a, err := admission.Open(command.Context(), admission.Deps{Store: s, Values: values, DryRun: from.dryRun})
+	a, err := p.admission(command.Context(), admission.Deps{Store: s, Values: values, DryRun: from.dryRun})
 	if err != nil {
 		return err
 	}

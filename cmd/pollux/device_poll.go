@@ -45,10 +45,15 @@ func (p *program) devicePoll(ctx context.Context, spec string, verbose bool) (er
 	if err != nil {
 		return err
 	}
+	set, err := n.definitions()
+	if err != nil {
+		return err
+	}
 	who := orDefault(c.NodeID, "cli")
 	once, err := consumer.PollOnce(ctx, consumer.Config{NodeID: who}, consumer.Deps{
 		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, who, n.log), Clock: n.clock, Redis: n.redis,
 		Settings: n.settings.Values, Registerer: prometheus.NewRegistry(), Log: n.log,
+		Discovering: &consumer.Discovering{Store: n.store, Definitions: set},
 	}, found.ID)
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func (p *program) discover(command *cobra.Command, s *store.Store, values settin
 	if strings.HasSuffix(request.Device.Transport, "6") && slices.ContainsFunc(addresses, netip.Addr.Is4) {
 		return usagef("the transport %s does not lead to addresses of IPv4", request.Device.Transport)
 	}
-	a, err := admission.Open(ctx, admission.Deps{Store: s, Values: values})
+	a, err := p.admission(ctx, admission.Deps{Store: s, Values: values})
 	if err != nil {
 		return err
 	}

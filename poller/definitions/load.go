@@ -83,6 +83,9 @@ func Load(dir string) (*Set, []FileError, error) {
 // readTree reads the files of the folders os and mibs; where is put before their names in problems.
 func (s *sources) readTree(tree fs.FS, where string) ([]FileError, error) {
 	var problems []FileError
+	if where != "" {
+		problems = passedOver(tree, ".", where)
+	}
 	for _, folder := range []string{"os", "mibs"} {
 		files, err := fs.Glob(tree, folder+"/*.yaml")
 		if err != nil {
@@ -90,6 +93,9 @@ func (s *sources) readTree(tree fs.FS, where string) ([]FileError, error) {
 		}
 		if len(files) > maxFiles {
 			return nil, fmt.Errorf("%s has more than %d files", folder, maxFiles)
+		}
+		if where != "" {
+			problems = append(problems, passedOver(tree, folder, where)...)
 		}
 		for _, name := range files {
 			shown := path.Join(where, name)
@@ -122,7 +128,7 @@ func readFile(tree fs.FS, name string) ([]byte, error) {
 }
 
 func (s *sources) add(folder, name, shown string, content []byte) error {
-	stem := strings.TrimSuffix(path.Base(name), ".yaml")
+	stem := strings.TrimSuffix(path.Base(name), extension)
 	if folder == "mibs" {
 		mib, err := parseMIB(content)
 		if err != nil {
@@ -177,11 +183,22 @@ func (s *sources) join() (*Set, []FileError) {
 }
 
 func (s *sources) include(o *OS) error {
-	names := slices.Clone(o.Include)
-	for _, name := range names {
-		if s.mibs[name] == nil {
-			return fmt.Errorf("includes %q, but there is no file mibs/%s.yaml that can be used", name, name)
+	var c checker
+	names := make([]string, 0, len(o.Include))
+	for _, name := range o.Include {
+		if names = append(names, name.text); s.mibs[name.text] == nil {
+			c.add(name.line, "include: there is no file mibs/%.64s.yaml that can be used", name.text)
 		}
+	}
+	for _, module := range slices.Sorted(maps.Keys(o.Exclude)) {
+		for _, name := range o.Exclude[module] {
+			if s.mibs[name.text] == nil {
+				c.add(name.line, "exclude: %s: there is no file mibs/%.64s.yaml that can be used", module, name.text)
+			}
+		}
+	}
+	if err := c.err(); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.mibs)) {
 		if s.mibs[name].Always && !slices.Contains(names, name) {
@@ -194,7 +211,9 @@ func (s *sources) include(o *OS) error {
 	}
 	for _, name := range names {
 		mib := s.mibs[name]
-		with := func(module string) bool { return !slices.Contains(o.Exclude[module], name) }
+		with := func(module string) bool {
+			return !slices.ContainsFunc(o.Exclude[module], func(w Word) bool { return w.text == name })
+		}
 		if with("processors") {
 			o.all.Processors = append(o.all.Processors, mib.Processors...)
 		}
@@ -206,13 +225,6 @@ func (s *sources) include(o *OS) error {
 		}
 		if with("sensors") {
 			o.all.Sensors = append(o.all.Sensors, mib.Sensors...)
-		}
-	}
-	for module, excluded := range o.Exclude {
-		for _, name := range excluded {
-			if s.mibs[name] == nil {
-				return fmt.Errorf("excludes %q from %s, but there is no file mibs/%s.yaml", name, module, name)
-			}
 		}
 	}
 	return nil
@@ -256,7 +268,11 @@ func reason(err error) string {
 // with it, nil when nothing is. What it includes must be among the embedded files
 // or beside it.
 func Check(file string) *FileError {
-	content, err := readFile(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+	name := filepath.Base(file)
+	content, err := readFile(os.DirFS(filepath.Dir(file)), name)
+	if err == nil && !strings.HasSuffix(name, extension) {
+		err = errors.New(notNamed(name))
+	}
 	if err == nil {
 		err = check(file, content)
 	}
@@ -292,7 +308,7 @@ func check(file string, content []byte) error {
 	if folder == "mibs" {
 		return nil
 	}
-	return all.include(all.oses[strings.TrimSuffix(filepath.Base(file), ".yaml")])
+	return all.include(all.oses[strings.TrimSuffix(filepath.Base(file), extension)])
 }
 
 // File is where the definition comes from: a path below the user's directory, or one of the embedded tree.

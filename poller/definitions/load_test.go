@@ -76,33 +76,36 @@ processors:
 func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 	t.Parallel()
 	for reason, text := range map[string]string{
-		`line 6: "1.3.6.x" is no numeric OID`:         strings.Replace(good, "1.3.6.1.4.1.99999.1", "1.3.6.x", 1),
-		`line 6: ".1.3.6.1" is no numeric OID`:        strings.Replace(good, "1.3.6.1.4.1.99999.1", ".1.3.6.1", 1),
-		"line 6: error parsing regexp":                strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: '(unclosed'", 1),
-		"line 11: template":                           good + "    descr: \"CPU {\"\n",
-		`"nothing" is no column of this table`:        good + "    descr: \"CPU {nothing}\"\n",
-		`line 4: mapping values are not allowed`:      strings.Replace(good, "type: network", "type: net: work", 1),
-		`field colour not found`:                      good + "colour: red\n",
-		`line 1: modules: "ports" is none of`:         good + "modules: {ports: false}\n",
-		"vlans: only false means something":           good + "modules: {vlans: true, neighbours: false}\n",
-		`"toaster" is none of`:                        strings.Replace(good, "network", "toaster", 1),
-		`there is no file mibs/nowhere.yaml`:          good + "include: [nowhere]\n",
-		`os is "mybox", the file's name says "box"`:   good,
-		`one of table and scalars is needed`:          strings.Replace(good, "scalars:", "table: 1.3.6.1.4.1.99999.3\n    scalars:", 1),
-		"value is missing":                            strings.Replace(good, "    value: usage\n", "", 1),
-		"line 7: an item of a list is empty":          strings.Replace(good, "processors:", "  -\nprocessors:", 1), // it would fit every device
-		"line 11: an item of a list is empty":         good + "  - # later\n",
-		"line 6: an item of a list is empty":          strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ['x', ~]", 1),
-		"line 6: a text of sysDescr is empty":         strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", `sysDescr: ["x", ""]`, 1),
-		"line 7: a text of sysDescr is empty":         strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr: x\n    except: {sysDescr: ''}", 1),
-		"line 6: a regular expression is a text that": strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ''", 1),
-		"skip_ifDescr is empty":                       good + "ports: {skip_ifDescr: ''}\n",
-		`line 11: "nan" is no finite number`:          good + "    warn: nan\n",
-		`line 11: ".inf" is neither a number`:         good + "    multiplier: .inf\n",
-		`line 11: "inf" is no finite number`:          good + "    multiplier: {of: usage, map: {a: inf}}\n",
-		`line 11: "-inf" is no finite number`:         good + "    multiplier: {of: usage, map: {a: 1}, default: -inf}\n",
-		"line 11: nothing can be divided by 0":        good + "    divisor: 0\n",
-		`a rule needs sysObjectID`:                    strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
+		`line 6: "1.3.6.x" is no numeric OID`:          strings.Replace(good, "1.3.6.1.4.1.99999.1", "1.3.6.x", 1),
+		`line 6: ".1.3.6.1" is no numeric OID`:         strings.Replace(good, "1.3.6.1.4.1.99999.1", ".1.3.6.1", 1),
+		"line 6: error parsing regexp":                 strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: '(unclosed'", 1),
+		"line 11: template":                            good + "    descr: \"CPU {\"\n",
+		`"nothing" is no column of this table`:         good + "    descr: \"CPU {nothing}\"\n",
+		`line 4: mapping values are not allowed`:       strings.Replace(good, "type: network", "type: net: work", 1),
+		`field colour not found`:                       good + "colour: red\n",
+		`line 1: modules: "ports" is none of`:          good + "modules: {ports: false}\n",
+		"vlans: only false means something":            good + "modules: {vlans: true, neighbours: false}\n",
+		`"toaster" is none of`:                         strings.Replace(good, "network", "toaster", 1),
+		`line 12: include: there is no file mibs/nowh`: good + "include:\n  - nowhere\n",
+		`line 12: exclude: storage: there is no file`:  good + "exclude:\n  storage: [nowhere]\n",
+		`line 11: a name is expected`:                  good + "include: ['']\n",
+		`field empty_ifDescr not found`:                good + "ports: {empty_ifDescr: true}\n",
+		`os is "mybox", the file's name says "box"`:    good,
+		`one of table and scalars is needed`:           strings.Replace(good, "scalars:", "table: 1.3.6.1.4.1.99999.3\n    scalars:", 1),
+		"value is missing":                             strings.Replace(good, "    value: usage\n", "", 1),
+		"line 7: an item of a list is empty":           strings.Replace(good, "processors:", "  -\nprocessors:", 1), // it would fit every device
+		"line 11: an item of a list is empty":          good + "  - # later\n",
+		"line 6: an item of a list is empty":           strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ['x', ~]", 1),
+		"line 6: a text of sysDescr is empty":          strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", `sysDescr: ["x", ""]`, 1),
+		"line 7: a text of sysDescr is empty":          strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr: x\n    except: {sysDescr: ''}", 1),
+		"line 6: a regular expression is a text that":  strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "sysDescr_regex: ''", 1),
+		"skip_ifDescr is empty":                        good + "ports: {skip_ifDescr: ''}\n",
+		`line 11: "nan" is no finite number`:           good + "    warn: nan\n",
+		`line 11: ".inf" is neither a number`:          good + "    multiplier: .inf\n",
+		`line 11: "inf" is no finite number`:           good + "    multiplier: {of: usage, map: {a: inf}}\n",
+		`line 11: "-inf" is no finite number`:          good + "    multiplier: {of: usage, map: {a: 1}, default: -inf}\n",
+		"line 11: nothing can be divided by 0":         good + "    divisor: 0\n",
+		`a rule needs sysObjectID`:                     strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
 	} {
 		name := "os/mybox.yaml"
 		if strings.Contains(reason, "file's name") {
@@ -115,6 +118,38 @@ func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 		if set.Find("other") == nil || set.Find("linux") == nil || set.Find("mybox") != nil {
 			t.Errorf("%q: the other definitions are not there, or the wrong one is", reason)
 		}
+	}
+}
+
+// Whoever writes a file waits for what it says: one that is not read must not be silent.
+func TestAFileThatIsNotReadIsToldOf(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"os/mybox.yml": good, "os/other.YAML": good, "mibs/tables.yml": "mib: tables\n", "mybox.yaml": good, "mybox.yml": good,
+		"README": "", "os/notes.txt": "", "os/mybox.yaml~": good, "mibs/archive.yml/x": "", "os/real.yaml": strings.Replace(good, "mybox", "real", 1),
+	}
+	dir := folder(t, files)
+	set, problems, err := Load(dir)
+	if err != nil || set.Find("real") == nil || set.Find("mybox") != nil {
+		t.Error(err, "the good file is not read, or another one is")
+	}
+	got := make(map[string]string, len(problems))
+	for _, p := range problems {
+		got[strings.TrimPrefix(p.File, dir+"/")] = p.Reason
+	}
+	for file, says := range map[string]string{
+		"os/mybox.yml": "call it mybox.yaml", "os/other.YAML": "call it other.yaml", "mibs/tables.yml": "call it tables.yaml",
+		"mybox.yaml": "from the folder os", "mybox.yml": "from the folder os",
+	} {
+		if !strings.Contains(got[file], says) {
+			t.Errorf("%s: %q does not say %q", file, got[file], says)
+		}
+	}
+	if len(problems) != 5 {
+		t.Errorf("%d problems: %v", len(problems), problems)
+	}
+	if p := Check(filepath.Join(dir, "os/mybox.yml")); p == nil || !strings.Contains(p.Error(), "os/mybox.yml: it is not read") {
+		t.Errorf("check says %v", p)
 	}
 }
 

@@ -11,19 +11,19 @@ import (
 
 // OS is one operating system.
 type OS struct {
-	OS       string              `yaml:"os"` // LibreNMS's name
-	Text     string              `yaml:"text"`
-	Vendor   string              `yaml:"vendor"`
-	Type     string              `yaml:"type"`
-	Icon     string              `yaml:"icon"`
-	Fallback bool                `yaml:"fallback"`
-	Detect   []Rule              `yaml:"detect"`
-	Include  List[string]        `yaml:"include"`
-	Exclude  map[string][]string `yaml:"exclude"` // MIB files that are tried on every device, by module
-	Modules  map[string]bool     `yaml:"modules"` // false: a module of discoveries that does not run
-	Facts    Facts               `yaml:"facts"`
-	Ports    Ports               `yaml:"ports"`
-	States   map[string][]State  `yaml:"states"`
+	OS       string             `yaml:"os"` // LibreNMS's name
+	Text     string             `yaml:"text"`
+	Vendor   string             `yaml:"vendor"`
+	Type     string             `yaml:"type"`
+	Icon     string             `yaml:"icon"`
+	Fallback bool               `yaml:"fallback"`
+	Detect   []Rule             `yaml:"detect"`
+	Include  List[Word]         `yaml:"include"`
+	Exclude  map[string][]Word  `yaml:"exclude"` // MIB files that are tried on every device, by module
+	Modules  map[string]bool    `yaml:"modules"` // false: a module of discoveries that does not run
+	Facts    Facts              `yaml:"facts"`
+	Ports    Ports              `yaml:"ports"`
+	States   map[string][]State `yaml:"states"`
 	Tables   `yaml:",inline"`
 
 	file string
@@ -53,7 +53,6 @@ func (o *OS) Runs(module string) bool {
 
 // Ports say which rows of the interface table are no ports, beyond the usual ones.
 type Ports struct {
-	EmptyDescr     bool         `yaml:"empty_ifDescr"`
 	SkipDescr      List[string] `yaml:"skip_ifDescr"`
 	SkipDescrRegex List[Regexp] `yaml:"skip_ifDescr_regex"`
 	SkipNameRegex  List[Regexp] `yaml:"skip_ifName_regex"`

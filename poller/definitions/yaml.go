@@ -55,6 +55,21 @@ func (o *OID) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
+// Word is a text with its line for messages.
+type Word struct {
+	text string
+	line int
+}
+
+// UnmarshalYAML takes a text.
+func (w *Word) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.ScalarNode || node.Value == "" {
+		return wrong(node, "a name is expected")
+	}
+	w.text, w.line = node.Value, node.Line
+	return nil
+}
+
 // Regexp is a compiled regular expression (RE2).
 type Regexp struct {
 	*regexp.Regexp
