@@ -120,6 +120,10 @@ func (s *fakeStore) PurgeNodeHistory(ctx context.Context, before time.Time) (int
 	return s.PurgeEvents(ctx, before)
 }
 
+func (s *fakeStore) PurgeVanished(ctx context.Context, before time.Time) (int64, error) {
+	return s.PurgeEvents(ctx, before)
+}
+
 // hangingStore answers nothing until it is given up, and notes when it was asked.
 type hangingStore struct{ asked []time.Time }
 

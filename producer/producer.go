@@ -60,6 +60,8 @@ type Purger interface {
 	// PurgeOutages removes outages that were over then.
 	PurgeOutages(ctx context.Context, before time.Time) (int64, error)
 	PurgeNodeHistory(ctx context.Context, before time.Time) (int64, error)
+	// PurgeVanished removes what devices had last before then: components, addresses, neighbours, VLANs.
+	PurgeVanished(ctx context.Context, before time.Time) (int64, error)
 }
 
 // Nodes are the rows of all nodes, those that do not live too.

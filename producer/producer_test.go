@@ -52,8 +52,8 @@ func TestCurrentSlotsAreOfferedAtOnceAndChangesSoon(t *testing.T) {
 	if r.client.Exists(t.Context(), cluster.LeaderKey).Val() != 0 {
 		t.Error("the lease is not given back")
 	}
-	for i, days := range []time.Duration{30, 400, 30} { // events, outages, history of nodes
-		if len(r.store.purged) < 3 || time.Since(r.store.purged[i]).Round(24*time.Hour) != days*24*time.Hour {
+	for i, days := range []time.Duration{30, 400, 30, 365} { // events, outages, history of nodes, what vanished
+		if len(r.store.purged) < 4 || time.Since(r.store.purged[i]).Round(24*time.Hour) != days*24*time.Hour {
 			t.Errorf("what was before %v was purged", r.store.purged)
 		}
 	}

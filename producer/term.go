@@ -159,7 +159,7 @@ func (t *term) enqueue(ctx context.Context, o Offer) error {
 	}
 }
 
-// purge removes old events, outages and histories, at once and then every hour.
+// purge removes old events, outages, histories and what vanished from devices long ago, at once and then every hour.
 func (t *term) purge(ctx context.Context) {
 	every(ctx, purgeEvery, func() {
 		ctx, cancel := context.WithTimeout(ctx, purgeLimit)
@@ -171,6 +171,7 @@ func (t *term) purge(ctx context.Context) {
 			{"events", settings.KeyEventlogPurge, t.deps.Purger.PurgeEvents},
 			{"outages", settings.KeyOutagesPurge, t.deps.Purger.PurgeOutages},
 			{"history of nodes", settings.KeyNodeHistoryPurge, t.deps.Purger.PurgeNodeHistory},
+			{"what vanished from devices", settings.KeyVanishedPurge, t.deps.Purger.PurgeVanished},
 		} {
 			days := t.deps.Settings().Int(old.key)
 			removed, err := old.purge(ctx, t.deps.Clock.Now().AddDate(0, 0, -days))

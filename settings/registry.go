@@ -59,6 +59,7 @@ const (
 	KeyEventlogPurge      = "eventlog_purge"
 	KeyOutagesPurge       = "outages_purge"
 	KeyNodeHistoryPurge   = "node_history_purge"
+	KeyVanishedPurge      = "vanished_purge"
 	KeyGroupShare         = "poller.group_share"
 	KeyAddressInFlight    = "snmp.address_in_flight"
 	KeyAddressGap         = "snmp.address_gap"
@@ -168,5 +169,6 @@ func keepSettings() []Setting {
 		{Key: KeyEventlogPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which events are removed."},
 		{Key: KeyOutagesPurge, Scope: ScopeCluster, Form: FormInt, Default: "400", Min: 1, Max: 3650, Unit: "days", Help: "Age at which outages that are over are removed; availability over a year needs 366."},
 		{Key: KeyNodeHistoryPurge, Scope: ScopeCluster, Form: FormInt, Default: "30", Min: 1, Max: 3650, Unit: "days", Help: "Age at which the history of nodes is removed."},
+		{Key: KeyVanishedPurge, Scope: ScopeCluster, Form: FormInt, Default: "365", Min: 1, Max: 3650, Unit: "days", Help: "How long components, addresses, neighbours and VLANs that vanished from a device are kept; their RRD files stay."},
 	}
 }

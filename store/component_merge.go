@@ -12,8 +12,9 @@ import (
 const (
 	// maxComponentEvents bounds what one discovery writes about components.
 	maxComponentEvents = 100
-	// maxComponentRows bounds the components of a device, vanished ones too: one
-	// whose indexes change at each discovery must not fill the database.
+	// maxComponentRows bounds the components that a device has, and those that it
+	// had: one whose indexes change at each discovery must not fill the database, nor
+	// the disks with files. What has vanished stays until it is purged.
 	maxComponentRows = 20_000
 )
 
@@ -23,6 +24,7 @@ type componentMerge struct {
 	changed []componentRow
 	events  []device.Event
 	left    int // that cannot be kept: of a size beyond reason, or one too many
+	living  int // components of the device that have not vanished
 }
 
 // mergeComponents compares what a discovery found with the rows of its device.
@@ -32,6 +34,9 @@ func mergeComponents(rows []componentRow, d device.Discovery) componentMerge {
 	names := fileNames{taken: make(map[string]bool, len(rows)+len(d.Components)), last: make(map[string]int)}
 	for k := range rows {
 		known[rowKey(&rows[k])] = k
+		if !rows[k].Vanished {
+			m.living++
+		}
 		names.taken[rows[k].RRDName] = true
 	}
 	seen := make([]bool, len(rows))
@@ -52,10 +57,11 @@ func mergeComponents(rows []componentRow, d device.Discovery) componentMerge {
 			m.meet(rows[k], row, d.Complete[device.ComponentKind(row.Kind)])
 			continue
 		}
-		if len(rows)+len(m.added) >= maxComponentRows {
+		if m.living >= maxComponentRows || len(rows)+len(m.added) >= 2*maxComponentRows {
 			m.left++
 			continue
 		}
+		m.living++
 		row.RRDName = names.free(measurement.ComponentName(row.Kind, row.Class, row.Type, row.Index, row.Descr))
 		m.added = append(m.added, row)
 		if len(rows) > 0 {
@@ -113,6 +119,7 @@ func (m *componentMerge) meet(old, found componentRow, whole bool) {
 	row.Vanished, row.Missed, row.MissedSlot = false, 0, 0
 	m.changed = append(m.changed, row)
 	if old.Vanished {
+		m.living++
 		m.note(&row, device.SeverityNotice, "returned")
 	}
 	if old.Status != row.Status {
@@ -182,7 +189,7 @@ func (m *componentMerge) finish(d device.Discovery, first bool) {
 		m.events = append(m.events, device.Event{Type: "system", Severity: device.SeverityInfo, Message: fmt.Sprintf("%d processors, memory pools, storages and sensors found", len(m.added))})
 	}
 	if m.left > 0 {
-		m.events = append(m.events, device.Event{Type: "system", Severity: device.SeverityWarning, Message: fmt.Sprintf("%d components cannot be kept: a device has at most %d, those that have vanished included", m.left, maxComponentRows)})
+		m.events = append(m.events, device.Event{Type: "system", Severity: device.SeverityWarning, Message: fmt.Sprintf("%d components cannot be kept: a device has at most %d, and so many that vanished in the last days (vanished_purge)", m.left, maxComponentRows)})
 	}
 	if more := len(m.events) - maxComponentEvents; more > 0 {
 		m.events = append(m.events[:maxComponentEvents], device.Event{Type: "system", Severity: device.SeverityNotice, Message: fmt.Sprintf("%d further changes of components", more)})

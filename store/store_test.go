@@ -33,7 +33,7 @@ type engine struct {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(deviceBehaviours, changeBehaviours, pollBehaviours, portBehaviours, recordBehaviours, nodeBehaviours, groupBehaviours, discoveryBehaviours, inventoryBehaviours, schemaBehaviours, setBehaviours, twinBehaviours, billBehaviours)
+	all := slices.Concat(deviceBehaviours, changeBehaviours, pollBehaviours, portBehaviours, recordBehaviours, nodeBehaviours, groupBehaviours, discoveryBehaviours, inventoryBehaviours, schemaBehaviours, setBehaviours, twinBehaviours, billBehaviours, vanishedBehaviours)
 	for name, database := range databases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
