@@ -28,6 +28,9 @@ type entityRow struct {
 	Model    string `bun:"model"`
 	Vendor   string `bun:"vendor"`
 	FRU      bool   `bun:"is_fru"`
+
+	Missed     int   `bun:"missed"`
+	MissedSlot int64 `bun:"missed_slot"` // the slot in which it was missed last: two discoveries of one slot count once
 }
 
 func entityColumns(deviceID int64, e *device.Entity) entityRow {
@@ -54,7 +57,8 @@ type entityMerge struct {
 }
 
 // mergeEntities compares what a discovery found with the rows of its device.
-// Only a complete one takes parts away. An incomplete one adds no more than a table takes.
+// A part that is absent from two complete ones of two slots is removed. An
+// incomplete one adds no more than a table takes.
 func mergeEntities(rows []entityRow, d device.Discovery) entityMerge {
 	var m entityMerge
 	known := make(map[int64]int, len(rows))
@@ -81,13 +85,34 @@ func mergeEntities(rows []entityRow, d device.Discovery) entityMerge {
 		}
 		seen[row.Index] = true
 	}
-	for k := range rows {
-		if whole && !seen[rows[k].Index] {
-			m.removed = append(m.removed, rows[k].Index)
-		}
+	if whole {
+		m.miss(rows, seen, d.Slot)
 	}
 	m.events = replaced(rows, found, d)
 	return m
+}
+
+// miss counts a complete discovery without parts; two of one slot count once. More
+// than two discoveries can find are not kept: one by hand after the other does not make a part miss twice.
+func (m *entityMerge) miss(rows []entityRow, seen map[int64]bool, slot int64) {
+	kept := len(seen)
+	for k := range rows {
+		row := rows[k]
+		if seen[row.Index] {
+			continue
+		}
+		if row.Missed == 0 || row.MissedSlot != slot {
+			row.Missed, row.MissedSlot = row.Missed+1, slot
+		}
+		if row.Missed >= vanishAfter || kept >= maxStaying {
+			m.removed = append(m.removed, row.Index)
+			continue
+		}
+		kept++
+		if row != rows[k] {
+			m.written = append(m.written, row)
+		}
+	}
 }
 
 // replaced are the events of parts that another one stands for now: at the same

@@ -3,8 +3,10 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pollux/device"
 )
@@ -48,17 +50,51 @@ func entitiesReplaced(t *testing.T, e engine) {
 		return all
 	}
 	same(t, "after an incomplete one", shown(), []string{"1 A", "2 b", "3 c", "9 new"})
-	keep(t, e, inventoryOf(d, 3, list(part(3, "C"), part(4, "d"))))
-	same(t, "after a complete one", shown(), []string{"3 C", "4 d"})
+	once := inventoryOf(d, 3, list(part(3, "C"), part(4, "d")))
+	keep(t, e, once)
+	same(t, "after a complete one", shown(), []string{"1 A", "2 b", "3 C", "4 d", "9 new"})
+	once.At = once.At.Add(time.Minute) // the same slot, by hand
+	keep(t, e, once)
+	same(t, "after another one of its slot", shown(), []string{"1 A", "2 b", "3 C", "4 d", "9 new"})
+	keep(t, e, inventoryOf(d, 4, list(part(1, "A"), part(3, "C"), part(4, "d"))))
+	same(t, "after two without them", shown(), []string{"1 A", "3 C", "4 d"})
+	keep(t, e, inventoryOf(d, 5, list(part(3, "C"), part(4, "d"))))
+	same(t, "after one without a part that came back", shown(), []string{"1 A", "3 C", "4 d"})
+	keep(t, e, inventoryOf(d, 6, list(part(3, "C"), part(4, "d"))))
+	same(t, "after two without it", shown(), []string{"3 C", "4 d"})
 	var flood []device.Entity
 	for i := range device.MaxInventory {
 		flood = append(flood, part(int64(100+i), "flood"))
 	}
 	full := list(flood...)
 	full.Whole = map[string]bool{device.ModuleEntities: false}
-	keep(t, e, inventoryOf(d, 4, full))
+	keep(t, e, inventoryOf(d, 7, full))
 	if n := len(kept(t, e, d.ID).Entities); n != device.MaxInventory {
 		t.Errorf("%d rows, want at most %d", n, device.MaxInventory)
+	}
+}
+
+// Discoveries by hand count as one, but must not fill the table.
+func TestEntitiesOfOneSlotAreBounded(t *testing.T) {
+	t.Parallel()
+	var rows []entityRow
+	for n := range 4 {
+		d := device.Discovery{DeviceID: 1, Slot: 1, Inventory: device.Inventory{Whole: wholeInventory()}}
+		for i := range device.MaxInventory {
+			d.Entities = append(d.Entities, device.Entity{Index: int64(n*device.MaxInventory + i)})
+		}
+		m := mergeEntities(rows, d)
+		byIndex := make(map[int64]entityRow)
+		for _, row := range append(rows, m.written...) {
+			byIndex[row.Index] = row
+		}
+		for _, index := range m.removed {
+			delete(byIndex, index)
+		}
+		rows = slices.Collect(maps.Values(byIndex))
+		if len(rows) > maxStaying || n > 0 && len(rows) != maxStaying {
+			t.Errorf("%d rows after %d discoveries of one slot", len(rows), n+1)
+		}
 	}
 }
 

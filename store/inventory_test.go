@@ -19,7 +19,7 @@ var inventoryBehaviours = []behaviour{
 	{"a module that did not run takes nothing away", modulesThatDidNotRun},
 	{"link-local addresses belong to their interface", linkLocalAddresses},
 	{"neighbours that come and go make events", neighbourEvents},
-	{"entities are replaced when they were read whole", entitiesReplaced},
+	{"a part goes after two complete discoveries of two slots", entitiesReplaced},
 	{"a part with another serial number makes an event", serialEvents},
 	{"ports get the VLAN that they are in", portVLANs},
 	{"what vanished makes room", vanishedMakesRoom},

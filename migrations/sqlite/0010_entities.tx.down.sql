@@ -1,0 +1,3 @@
+ALTER TABLE entities DROP COLUMN missed;
+--bun:split
+ALTER TABLE entities DROP COLUMN missed_slot;
