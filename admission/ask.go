@@ -108,7 +108,8 @@ func (a *Admission) checkNew(ctx context.Context, d device.Device) error {
 // address a moment later. Of a device that somebody on this machine stores unasked only an address is judged, and no name.
 func (a *Admission) address(ctx context.Context, r Request, candidates []Candidate, asked *Asked) (netip.Addr, error) {
 	host := r.Device.Host()
-	if _, literal := netip.ParseAddr(host); r.Force && r.Anywhere && literal != nil {
+	_, named := netip.ParseAddr(host)
+	if r.Force && r.Anywhere && named != nil {
 		return netip.Addr{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
@@ -123,6 +124,9 @@ func (a *Admission) address(ctx context.Context, r Request, candidates []Candida
 	}
 	err = settings.Allowed(address, a.nets)
 	switch stored := slices.ContainsFunc(candidates, func(c Candidate) bool { return c.Set != "" }); {
+	case r.Anywhere && err != nil && named != nil: // polls judge a name each time that they resolve it
+		asked.warn("%v. Polls do not ask it by a name: set %s, or give the address with --address", err, settings.KeyNetsAllow)
+		return address, nil
 	case r.Anywhere && err != nil:
 		asked.warn("%v", err)
 		return address, nil

@@ -83,7 +83,7 @@ type Pinger interface {
 	Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error)
 }
 
-// Deps are what a consumer works with. All are needed but Dial, Pinger, JournalID and Discovering.
+// Deps are what a consumer works with. All are needed but Dial, Resolve, Pinger, JournalID and Discovering.
 type Deps struct {
 	Store      Store
 	Journal    Journal
@@ -92,9 +92,10 @@ type Deps struct {
 	Clock      Clock
 	Redis      redis.UniversalClient // of the queues
 	Settings   func() settings.Values
-	JournalID  func(ctx context.Context) (string, error)                 // which Redis answers for the journal (its run_id); nil means that it never changes
-	Dial       func(ctx context.Context, t snmp.Target) (Session, error) // nil means snmp.Dial, counted in the metrics
-	Pinger     Pinger                                                    // nil means what ping.Detect finds
+	JournalID  func(ctx context.Context) (string, error)                             // which Redis answers for the journal (its run_id); nil means that it never changes
+	Dial       func(ctx context.Context, t snmp.Target) (Session, error)             // nil means snmp.Dial, counted in the metrics
+	Resolve    func(ctx context.Context, transport, host string) (netip.Addr, error) // nil means snmp.Resolve
+	Pinger     Pinger                                                                // nil means what ping.Detect finds
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
 
@@ -145,6 +146,9 @@ func New(c Config, d Deps) (*Consumer, error) {
 			t.Keys = keys
 			return snmp.Dial(ctx, t, m.observeRequest)
 		}
+	}
+	if d.Resolve == nil {
+		d.Resolve = snmp.Resolve
 	}
 	if d.Pinger == nil {
 		d.Pinger = ping.Detect()

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,7 +23,7 @@ const dialTimeout = 10 * time.Second
 func (c *Consumer) ask(ctx context.Context, target poller.Target, answered func()) poller.Report {
 	if target.Device.PingOnly {
 		defer answered()
-		return poller.PollPing(ctx, &echo{c.deps.Pinger, target.Device}, target)
+		return poller.PollPing(ctx, &echo{c.deps.Pinger, target.Device, c.locate}, target)
 	}
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	session, err := c.dial(dialing, target)
@@ -43,24 +44,47 @@ func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, err
 	if err := d.Credentials.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", snmp.ErrAuth, err)
 	}
+	address, err := c.locate(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	values := c.deps.Settings()
 	return c.deps.Dial(ctx, snmp.Target{
-		Host: d.Host(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
+		Host: address.String(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
 		Timeout: target.Timeout, Retries: target.Retries,
 		MaxRepetitions: values.Int(settings.KeySNMPMaxRepeaters), MaxObjects: values.Int(settings.KeySNMPMaxOID),
 	})
+}
+
+// locate finds the address that a device is asked at. A name is judged each time:
+// whoever answers for it may let it lead elsewhere at any time, to this machine
+// itself, say. An address that somebody gave as such was judged then. The error is
+// settings.ErrNet when the settings exclude the address; nothing may be sent there.
+func (c *Consumer) locate(ctx context.Context, d device.Device) (netip.Addr, error) {
+	address, err := c.deps.Resolve(ctx, d.Transport, d.Host())
+	if err != nil {
+		return address, err
+	}
+	if _, named := netip.ParseAddr(d.Host()); named == nil {
+		return address, nil
+	}
+	if err := settings.Allowed(address, c.deps.Settings().Nets()); err != nil {
+		return address, fmt.Errorf("name %.40q: %w", d.Host(), err)
+	}
+	return address, nil
 }
 
 // echo asks one device by ICMP.
 type echo struct {
 	pinger Pinger
 	device device.Device
+	locate func(context.Context, device.Device) (netip.Addr, error)
 }
 
 // Ping implements poller.Pinger.
 func (e *echo) Ping(ctx context.Context, tries int, wait time.Duration) error {
 	resolving, cancel := context.WithTimeout(ctx, dialTimeout)
-	address, err := snmp.Resolve(resolving, e.device.Transport, e.device.Host())
+	address, err := e.locate(resolving, e.device)
 	cancel()
 	if err != nil {
 		return err

@@ -84,6 +84,32 @@ func TestDeviceAddWarnsOfExcludedAddresses(t *testing.T) {
 	}
 }
 
+// A name that leads to an excluded address is not asked by polls, whoever added it:
+// that is told when it is added, and once when it goes down.
+func TestANameThatLeadsToAnExcludedAddressIsNotPolled(t *testing.T) {
+	t.Parallel()
+	port := agents(t, simulator.Config{})
+	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket, "RRDCACHED="+polluxtest.RRDCached(t).Address)
+	s.ok("config", "set", "nets.allow", "127.0.0.1")
+	s.ok("device", "add", "sw1", "--address", "localhost", "-r", port, "-2", "-c", canaryCommunity)
+	s.spawn("device", "poll", "sw1").works()
+	s.ok("config", "unset", "nets.allow")
+	for range 2 {
+		s.spawn("device", "poll", "sw1").fails(exitUnreachable, "nets.allow")
+	}
+	if out := s.ok("device", "why", "sw1"); !strings.Contains(out, "name \"localhost\": the settings keep this address from being asked") {
+		t.Errorf("why says:\n%s", out)
+	}
+	if out := s.ok("event", "list", "--device", "sw1"); strings.Count(out, "keep this address from being asked") != 1 {
+		t.Errorf("events:\n%s", out)
+	}
+	s.ok("config", "set", "allow_duplicate_sysName", "true")
+	r := s.call("device", "add", "sw2", "--address", "localhost", "-r", agents(t, simulator.Config{}), "-2", "-c", canaryCommunity)
+	if r.code != exitOK || !strings.Contains(r.errout, "Polls do not ask it by a name") {
+		t.Errorf("add: exit code %d, %q", r.code, r.errout)
+	}
+}
+
 // With the check on, a device is asked by ICMP where this user may send it; else that is said.
 func TestDeviceAddChecksICMP(t *testing.T) {
 	t.Parallel()
