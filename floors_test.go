@@ -32,14 +32,14 @@ var beside = map[string][]string{
 
 // doors are the packages that may import a third-party module directly.
 var doors = map[string][]string{
-	"github.com/gosnmp/gosnmp":                 {"snmp", "simulator"},
-	"github.com/prometheus-community/pro-bing": {"ping"},
-	"github.com/uptrace/bun":                   {"store", "migrations"},
-	"github.com/go-sql-driver/mysql":           {"store", "migrations"},
-	"github.com/jackc/pgx":                     {"store", "migrations"},
-	"modernc.org/sqlite":                       {"store", "migrations"},
-	"github.com/hibiken/asynq":                 {"tasks", "producer", "consumer", "web"},
-	"github.com/hibiken/asynqmon":              {"producer", "web"},
+	"github.com/gosnmp/gosnmp":       {"snmp", "simulator"},
+	"golang.org/x/net/icmp":          {"ping"},
+	"github.com/uptrace/bun":         {"store", "migrations"},
+	"github.com/go-sql-driver/mysql": {"store", "migrations"},
+	"github.com/jackc/pgx":           {"store", "migrations"},
+	"modernc.org/sqlite":             {"store", "migrations"},
+	"github.com/hibiken/asynq":       {"tasks", "producer", "consumer", "web"},
+	"github.com/hibiken/asynqmon":    {"producer", "web"},
 	// producer and consumer name one type of it: asynq's constructors take our shared client.
 	"github.com/redis/go-redis": {"cluster", "journal", "web", "producer", "consumer"},
 	"github.com/spf13/cobra":    {"cmd/pollux"},

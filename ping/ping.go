@@ -1,4 +1,7 @@
-// Package ping asks one address whether it is alive, by ICMP echo.
+// Package ping asks addresses whether they are alive, by ICMP echo (RFC 792, RFC 4443).
+//
+// All that ask share one socket for IPv4 and one for IPv6, since a socket for each
+// of them costs ten times the processor time: on raw sockets each gets a copy of every reply.
 //
 // It must not resolve names, must not log, and must not decide what an answer
 // or its absence means.
@@ -8,12 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
-
-	probing "github.com/prometheus-community/pro-bing"
-	"golang.org/x/net/icmp"
 )
 
 // Mode is the kind of socket by which this process may send ICMP.
@@ -26,27 +25,40 @@ const (
 	Off Mode = "off" // neither
 )
 
-// Errors of Ping.
+// Errors of Ping and Echo.
 var (
 	// ErrSilent: no echo reply within all tries.
 	ErrSilent = errors.New("no answer to ICMP")
 	// ErrOff: this process may not send ICMP.
 	ErrOff = errors.New("this process may not send ICMP: it needs CAP_NET_RAW, or a group inside net.ipv4.ping_group_range")
+	// ErrBusy: this process waits for the replies to MaxInFlight requests already. It says nothing about the address.
+	ErrBusy = errors.New("too many ICMP requests wait for their answers")
 )
 
-// Pinger sends ICMP echo requests. It is safe for concurrent use.
-type Pinger struct{ mode Mode }
+// MaxInFlight is how many requests of one process may wait for their replies, of
+// each of IPv4 and IPv6. A request counts from when it is sent until whoever asked has its result.
+const MaxInFlight = 16_384
+
+// maxCount bounds the requests of one Echo or Ping.
+const maxCount = 100
+
+// Pinger sends ICMP echo requests. It is safe for concurrent use. Its sockets
+// are open while somebody waits for a reply, so it need not be closed.
+type Pinger struct {
+	mode   Mode
+	v4, v6 *family
+}
 
 // Detect finds out which sockets this process may open, raw ones first. It sends nothing.
 func Detect() *Pinger {
-	for _, try := range []struct {
-		mode    Mode
-		network string
-	}{{Raw, "ip4:icmp"}, {UDP, "udp4"}} {
-		if socket, err := icmp.ListenPacket(try.network, ""); err == nil {
-			_ = socket.Close() // it waits for nobody
-			return &Pinger{mode: try.mode}
+	for _, mode := range []Mode{Raw, UDP} {
+		v4 := newFamily(mode, false)
+		socket, err := v4.open()
+		if err != nil {
+			continue
 		}
+		_ = socket.Close() // it waits for nobody
+		return &Pinger{mode: mode, v4: v4, v6: newFamily(mode, true)}
 	}
 	return &Pinger{mode: Off}
 }
@@ -57,32 +69,57 @@ func (p *Pinger) Mode() Mode { return p.mode }
 // Ping sends an echo request, and further ones up to tries, each when the one
 // before had wait for its answer. The first reply ends it, a late one to an
 // earlier request too; it returns how long that took. Errors: ErrSilent, also when
-// the network refuses to send; ErrOff; that of ctx.
+// the network refuses to send; ErrOff; ErrBusy; that of ctx.
 func (p *Pinger) Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error) {
+	result, err := p.run(ctx, address, Echo{Count: tries, Interval: wait, Timeout: wait}, true)
+	return result.Avg, err
+}
+
+// Echo is how an address is asked, as the options of fping(8) have it.
+type Echo struct {
+	Count    int           // requests, 1 to 100 (-c)
+	Interval time.Duration // between two requests (-p)
+	Timeout  time.Duration // how long the last one is waited for (-t); the earlier ones are waited for as well meanwhile
+}
+
+// Result is what became of an Echo.
+type Result struct {
+	Sent     int // requests; those that the network refused to take count
+	Received int // requests that were answered
+	// The shortest, mean and longest round trip of them; 0 without any.
+	Min, Avg, Max time.Duration
+}
+
+// Echo sends all requests and waits for their replies, until all have come or the last
+// one had its time. Errors: ErrSilent when none was answered, also when the network
+// refuses to send; ErrOff; ErrBusy when not even one could be sent; that of ctx. The result counts beside ErrSilent, too.
+func (p *Pinger) Echo(ctx context.Context, address netip.Addr, e Echo) (Result, error) {
+	return p.run(ctx, address, e, false)
+}
+
+func (p *Pinger) run(ctx context.Context, address netip.Addr, e Echo, first bool) (Result, error) {
 	if p.mode == Off {
-		return 0, ErrOff
+		return Result{}, ErrOff
 	}
-	tries = max(tries, 1)
-	echo := probing.New(address.String())
-	echo.SetIPAddr(&net.IPAddr{IP: address.AsSlice(), Zone: address.Zone()})
-	echo.SetPrivileged(p.mode == Raw)
-	echo.SetLogger(probing.NoopLogger{})
-	echo.RecordRtts, echo.RecordTTLs = false, false
-	echo.Count, echo.Interval, echo.Timeout = tries, wait, time.Duration(tries)*wait
-	answered, took := false, time.Duration(0)
-	echo.OnRecv = func(reply *probing.Packet) {
-		answered, took = true, reply.Rtt
-		echo.Stop() // without this it would wait for a reply to every request
+	address = address.Unmap()
+	f := p.v4
+	if address.Is6() {
+		f = p.v6
 	}
-	err := echo.RunWithContext(ctx)
+	e.Count = min(max(e.Count, 1), maxCount)
+	a := &asking{family: f, address: address, replies: make(chan reply, e.Count)}
+	defer a.end()
+	refusal := a.exchange(ctx, e, first)
 	switch {
-	case answered:
-		return took, nil
+	case a.result.Received > 0:
+		return a.result, nil
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("ping %s: %w", address, ctx.Err())
-	case err != nil:
-		return 0, fmt.Errorf("%w from %s (%w)", ErrSilent, address, err)
+		return a.result, fmt.Errorf("ping %s: %w", address, ctx.Err())
+	case a.result.Sent == 0:
+		return a.result, fmt.Errorf("ping %s: %w", address, refusal)
+	case refusal != nil:
+		return a.result, fmt.Errorf("%w from %s (%w)", ErrSilent, address, refusal)
 	default:
-		return 0, fmt.Errorf("%w from %s", ErrSilent, address)
+		return a.result, fmt.Errorf("%w from %s", ErrSilent, address)
 	}
 }

@@ -3,15 +3,19 @@ package ping_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
 	"pollux/ping"
@@ -89,6 +93,173 @@ func TestInANamespace(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := p.Ping(ctx, loopback, 1, time.Hour); !errors.Is(err, context.Canceled) || errors.Is(err, ping.ErrSilent) {
 		t.Errorf("cancelled: %v", err)
+	}
+	lost, err := p.Echo(t.Context(), loopback, quick)
+	if !errors.Is(err, ping.ErrSilent) || lost != (ping.Result{Sent: 3}) {
+		t.Errorf("requests to a silent address: %+v, %v", lost, err)
+	}
+	sysctl(t, "icmp_echo_ignore_all", "0")
+	echoes(t, p)
+	if mode == ping.Raw {
+		sysctl(t, "icmp_echo_ignore_all", "1")
+		forged(t, p)
+	}
+}
+
+// quick are three requests one after the other.
+var quick = ping.Echo{Count: 3, Interval: 20 * time.Millisecond, Timeout: 200 * time.Millisecond}
+
+// patient ones wait for all replies as long as it takes.
+var patient = ping.Echo{Count: 3, Interval: time.Millisecond, Timeout: 20 * time.Second}
+
+// echoes asks many addresses at the same time, of both families: each gets its own replies.
+func echoes(t *testing.T, p *ping.Pinger) {
+	t.Helper()
+	all := []netip.Addr{netip.IPv6Loopback(), netip.MustParseAddr("::ffff:127.0.0.9")}
+	for i := range 80 {
+		all = append(all, netip.AddrFrom4([4]byte{127, 1, byte(i), 1}))
+	}
+	var group sync.WaitGroup
+	for _, address := range all {
+		group.Go(func() {
+			got, err := p.Echo(t.Context(), address, patient)
+			if err != nil || got.Sent != 3 || got.Received != 3 || got.Min <= 0 || got.Min > got.Avg || got.Avg > got.Max {
+				t.Errorf("%s: %+v, %v", address, got, err)
+			}
+		})
+	}
+	group.Wait()
+	// One that is answered beside one that is not, on the same socket.
+	group.Go(func() {
+		if got, err := p.Echo(t.Context(), netip.MustParseAddr("127.255.255.255"), quick); !errors.Is(err, ping.ErrSilent) || got.Received != 0 {
+			t.Errorf("a broadcast: %+v, %v", got, err)
+		}
+	})
+	if got, err := p.Echo(t.Context(), loopback, patient); err != nil || got.Received != 3 {
+		t.Errorf("beside it: %+v, %v", got, err)
+	}
+	group.Wait()
+}
+
+// forged has a second socket answer for the kernel, which is silent: what does not
+// fit in one way or another is no reply, and one that comes twice counts once.
+func forged(t *testing.T, p *ping.Pinger) {
+	t.Helper()
+	for name, forge := range map[string]func(*icmp.Echo) (from string){
+		"another nonce":      func(e *icmp.Echo) string { e.Data[15] ^= 1; return "127.0.0.1" },
+		"no nonce":           func(e *icmp.Echo) string { e.Data = e.Data[:15]; return "127.0.0.1" },
+		"another number":     func(e *icmp.Echo) string { e.Seq ^= 1; return "127.0.0.1" },
+		"another identifier": func(e *icmp.Echo) string { e.ID ^= 1; return "127.0.0.1" },
+		"another address":    func(*icmp.Echo) string { return "127.0.0.2" },
+	} {
+		if got := answered(t, p, forge); got.Received != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := answered(t, p, func(*icmp.Echo) string { return "127.0.0.1" }); got.Received != 3 {
+		t.Errorf("right replies, each twice: %+v", got)
+	}
+}
+
+// answered is what an Echo of the loopback address gets when each request is answered twice, as forge says.
+func answered(t *testing.T, p *ping.Pinger, forge func(*icmp.Echo) (from string)) ping.Result {
+	t.Helper()
+	requests, err := icmp.ListenPacket("ip4:icmp", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buffer := make([]byte, 1500)
+		for {
+			n, _, err := requests.ReadFrom(buffer)
+			if err != nil {
+				return // it is closed
+			}
+			request, err := icmp.ParseMessage(1, buffer[:n])
+			if err != nil || request.Type != ipv4.ICMPTypeEcho {
+				continue
+			}
+			echo := request.Body.(*icmp.Echo)
+			from := forge(echo)
+			reply, err := (&icmp.Message{Type: ipv4.ICMPTypeEchoReply, Body: echo}).Marshal(nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 2 {
+				respond(t, from, reply)
+			}
+		}
+	}()
+	got, err := p.Echo(t.Context(), loopback, ping.Echo{Count: 3, Interval: 20 * time.Millisecond, Timeout: time.Second})
+	if (err == nil) != (got.Received > 0) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_ = requests.Close()
+	<-done
+	return got
+}
+
+// respond sends a packet from one loopback address to another.
+func respond(t *testing.T, from string, packet []byte) {
+	socket, err := net.DialIP("ip4:icmp", &net.IPAddr{IP: net.ParseIP(from)}, &net.IPAddr{IP: loopback.AsSlice()})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer socket.Close()
+	if _, err := socket.Write(packet); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingStaysOpen: sockets and goroutines go with the last one who asks.
+func TestNothingStaysOpen(t *testing.T) {
+	p := ping.Detect()
+	if p.Mode() == ping.Off {
+		t.Fatal("this test needs root, CAP_NET_RAW or a group inside net.ipv4.ping_group_range")
+	}
+	before := openFiles(t)
+	for range 20 {
+		if _, err := p.Echo(t.Context(), loopback, patient); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := openFiles(t); after > before+1 { // the poller's own, at the first socket
+		t.Errorf("%d open files, %d before", after, before)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// BenchmarkEcho asks 1,000 loopback addresses three times each, 50 at a time.
+func BenchmarkEcho(b *testing.B) {
+	p, places := ping.Detect(), make(chan struct{}, 50)
+	for b.Loop() {
+		var group sync.WaitGroup
+		for i := range 1000 {
+			places <- struct{}{}
+			group.Go(func() {
+				defer func() { <-places }()
+				if got, err := p.Echo(b.Context(), netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}), patient); err != nil || got.Received != 3 {
+					b.Errorf("%+v, %v", got, err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err == nil {
+		b.ReportMetric(float64(used.Utime.Nano()+used.Stime.Nano())/1e9/float64(b.N), "cpu-s/op")
 	}
 }
 
