@@ -102,7 +102,6 @@ func TestAppendOfADeviceThatIsDown(t *testing.T) {
 	a.want(journal.Accepted, portEntry(7, slot, now, 1))
 	a.want(journal.Stale, down)
 	down.Slot, down.Outcome = slot+10, device.OutcomeAuth
-	down.Measurements = portEntry(7, slot, now.Add(time.Second*5), 1).Measurements // are not recorded
 	a.want(journal.Accepted, down)
 	if last := a.last(7); !last.SampleAt.Equal(now) || last.Slot != slot+10 || last.Outcome != device.OutcomeAuth {
 		t.Errorf("last is %+v", last)
@@ -112,6 +111,14 @@ func TestAppendOfADeviceThatIsDown(t *testing.T) {
 	}
 	if text := a.client.HGet(t.Context(), "pollux:{journal:0}:last", "7").Val(); text != itoa(int(now.UnixMilli()))+":"+itoa(int(slot+10))+":auth:-10-10." {
 		t.Errorf("the hash holds %q", text)
+	}
+	// What is known of it without its help is recorded.
+	measured := portEntry(7, slot+20, now.Add(20*time.Second), 1)
+	measured.Outcome = device.OutcomeDown
+	a.want(journal.Accepted, measured)
+	a.want(journal.Stale, measured)
+	if last := a.last(7); !last.SampleAt.Equal(now.Add(20*time.Second)) || last.Slot != slot+20 || last.Outcome != device.OutcomeDown || a.length() != 2 {
+		t.Errorf("last is %+v, %d entries", last, a.length())
 	}
 }
 

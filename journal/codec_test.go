@@ -99,7 +99,7 @@ func TestDamagedEntriesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, version := range []byte{4, 15} {
+	for _, version := range []byte{5, 15} {
 		if _, err := journal.DecodeEntry(append([]byte{version}, "what a later program writes"...)); !errors.Is(err, journal.ErrNewer) {
 			t.Errorf("version %d: %v", version, err)
 		}
@@ -124,7 +124,14 @@ func TestDamagedEntriesAreRefused(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, e := range []journal.Entry{traffic(3, 0.5), traffic(1, 0), {DeviceID: 1, Outcome: device.OutcomeDown}} {
+	own := traffic(1, 0.5) // of version 4
+	own.Measurements = append(own.Measurements,
+		measurement.Measurement{Kind: measurement.KindICMP, Name: "icmp-perf", Time: time.UnixMilli(1_795_340_123_000), Values: []measurement.Value{
+			measurement.Gauge(1.5), measurement.Gauge(3), measurement.Gauge(2), measurement.Gauge(1), measurement.Unknown(),
+		}},
+		measurement.Measurement{Kind: measurement.KindPollerPerf, Name: "poller-perf-ports", Time: time.UnixMilli(1_795_340_123_000), Values: []measurement.Value{measurement.Gauge(0.25)}},
+		measurement.Measurement{Kind: measurement.KindAvailability, Name: "availability-86400", Time: time.UnixMilli(1_795_340_123_000), Values: []measurement.Value{measurement.Gauge(99.5)}})
+	for _, e := range []journal.Entry{traffic(3, 0.5), traffic(1, 0), own, {DeviceID: 1, Outcome: device.OutcomeDown}} {
 		payload, err := journal.EncodeEntry(e)
 		if err != nil {
 			f.Fatal(err)

@@ -15,8 +15,9 @@ import (
 // follows is an s2 block of the body. It goes up with every change that an older program
 // cannot read: an entry that holds a new kind of measurement carries a higher version
 // too. A program leaves entries of later versions to others, see errNewer. So an entry carries
-// the lowest version that can hold it: 1; 2, which differs in its bounds only; 3, which holds files with names.
-const version = 3
+// the lowest version that can hold it: 1; 2, which differs in its bounds only; 3, which holds files with names; 4, which holds
+// those of what is known of a device without its help.
+const version = 4
 
 // maxVersion is the last version that there can be; a byte beyond it is damage.
 const maxVersion = 15
@@ -56,15 +57,15 @@ func (c *encoder) encode(e *Entry) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(e.Measurements)))
 	var instance, at int64
 	var limit uint64
-	named := false
+	newest := measurement.KindPort
 	for i := range e.Measurements {
 		m := &e.Measurements[i]
 		ms := m.Time.UnixMilli()
 		b = append(b, byte(m.Kind))
 		b = binary.AppendVarint(b, m.Instance-instance)
 		b = binary.AppendUvarint(b, uint64(m.Generation))
+		newest = max(newest, m.Kind)
 		if m.Kind.Named() {
-			named = true
 			b = append(binary.AppendUvarint(b, uint64(len(m.Name))), m.Name...)
 		}
 		b = binary.AppendUvarint(b, m.Max^limit)
@@ -83,20 +84,23 @@ func (c *encoder) encode(e *Entry) ([]byte, error) {
 		c.packed = make([]byte, room)
 	}
 	c.packed = c.packed[:cap(c.packed)]
-	c.packed[0] = versionOf(len(e.Measurements), len(b), named)
+	c.packed[0] = versionOf(len(e.Measurements), len(b), newest)
 	block := s2.Encode(c.packed[1:], b)
 	return c.packed[:1+len(block)], nil
 }
 
-// versionOf is the lowest version that holds so many measurements in so many bytes, some of them with names.
-func versionOf(measurements, body int, named bool) byte {
-	if named {
+// versionOf is the lowest version that holds so many measurements in so many bytes, of kinds up to newest.
+func versionOf(measurements, body int, newest measurement.Kind) byte {
+	switch {
+	case newest >= measurement.KindICMP:
+		return 4
+	case newest.Named():
 		return 3
-	}
-	if measurements > measurements1 || body > body1 {
+	case measurements > measurements1 || body > body1:
 		return 2
+	default:
+		return 1
 	}
-	return 1
 }
 
 // checksums are made with CRC-32C, which processors compute.

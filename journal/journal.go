@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"pollux/device"
 )
 
 // Result is what became of an Append.
@@ -79,8 +77,8 @@ func (j *Journal) key(parts ...string) string {
 // slots and where it belongs must not change with its shard, and both are judged in the one step that appends.
 func common(name string) string { return "pollux:{journal:0}:" + name }
 
-// Append puts an entry into the log, or, when it has no measurements or its
-// outcome is down or auth, only notes that the device's slot is finished. All of it is one step in Redis.
+// Append puts an entry into the log, or, when it has no measurements, only
+// notes that the device's slot is finished. All of it is one step in Redis.
 //
 // Times of measurements are by the clock of Redis. ErrEntry means that the
 // entry can never be accepted. After any other error it may or may not be in the log:
@@ -104,9 +102,6 @@ func (j *Journal) AppendAgain(ctx context.Context, entry Entry) (Result, error) 
 
 // append is nothing but the one step; a device that belongs to another shard is an *elsewhereError.
 func (j *Journal) append(ctx context.Context, server string, entry Entry, again string) (Result, error) {
-	if entry.Outcome == device.OutcomeDown || entry.Outcome == device.OutcomeAuth {
-		entry.Measurements = nil
-	}
 	encoder := j.encoders.Get().(*encoder)
 	defer j.giveBack(encoder)
 	payload, err := encoder.encode(&entry)

@@ -47,6 +47,18 @@ func TestNamesOfFilesSurvive(t *testing.T) {
 	if payload, err := (&encoder{}).encode(&only); err != nil || payload[0] != 1 {
 		t.Errorf("an entry without names has version %d, %v", payload[0], err)
 	}
+	own := want
+	own.Measurements = append(own.Measurements[:len(own.Measurements):len(own.Measurements)], named(measurement.KindAvailability, "availability-86400", 99.5))
+	payload, err = (&encoder{}).encode(&own)
+	if err != nil || payload[0] != 4 {
+		t.Errorf("an entry with an availability has version %d, %v", payload[0], err)
+	}
+	if got, err := (&decoder{}).decode(payload); err != nil || !reflect.DeepEqual(got, own) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, own)
+	}
+	if _, err := (&decoder{newest: 3}).decode(payload); !errors.Is(err, errNewer) {
+		t.Errorf("a program of version 3: %v", err)
+	}
 	if file := got.Measurements[0].File(got.Dir, 2); file != "sw1/sensor-temperature-ios-1-g2.rrd" {
 		t.Errorf("file %s", file)
 	}

@@ -44,7 +44,7 @@ func TestAnEntryOfALaterProgramWaitsForIt(t *testing.T) {
 	this := func(*journal.Recorder) {}
 	t.Run("a later one", func(t *testing.T) {
 		t.Parallel()
-		upgrade(t, 4, this, func(r *journal.Recorder) { r.Knows(4) })
+		upgrade(t, 5, this, func(r *journal.Recorder) { r.Knows(5) })
 	})
 	t.Run("this one, after one that knows version 1 only", func(t *testing.T) {
 		t.Parallel()
@@ -95,21 +95,21 @@ func TestAReplayWaitsForTheLaterProgramAgain(t *testing.T) {
 	w := newWorld(t, time.Hour)
 	const patience = 2 * time.Second
 	w.poll(1, 3)
-	w.of(4, 3)
+	w.of(5, 3)
 	w.poll(1, 3)
 	older := w.record(func(r *journal.Recorder) { r.Patience(patience) })
 	polluxtest.Eventually(t, 10*time.Second, "the older one stands before it", func() bool {
 		return older.counter("pollux_rrd_updates_total", "accepted") == 3
 	})
 	met := time.Now()
-	newer := w.record(func(r *journal.Recorder) { r.Knows(4) })
+	newer := w.record(func(r *journal.Recorder) { r.Knows(5) })
 	w.drained()
 	polluxtest.Eventually(t, 10*time.Second, "the patience would be over", func() bool { return time.Since(met) > patience })
 	newer.stop()
 	w.kill()
 	w.rrd.Start()
 	polluxtest.Eventually(t, 10*time.Second, "the older one sees the restart", func() bool { return w.cursor()["instance"] == "1" })
-	w.record(func(r *journal.Recorder) { r.Knows(4) })
+	w.record(func(r *journal.Recorder) { r.Knows(5) })
 	w.drained()
 	if n := older.counter("pollux_journal_cut_total", "undecodable"); n != 0 {
 		t.Errorf("%.0f entries were dropped", n)
@@ -128,7 +128,7 @@ func TestEntriesOfALaterProgramAreDroppedAtLast(t *testing.T) {
 	r := w.record(func(r *journal.Recorder) { r.Patience(patience) })
 	w.poll(1, 2)
 	for range 3 {
-		w.of(4, 2)
+		w.of(5, 2)
 		w.poll(1, 2)
 	}
 	w.drained()

@@ -34,6 +34,11 @@ const (
 	KindNetSNMP     Kind = 15 // netstats-snmp.rrd
 	KindNetTCP      Kind = 16 // netstats-tcp.rrd
 	KindNetUDP      Kind = 17 // netstats-udp.rrd
+
+	// Files of what is known of a device without its help, see OwnName.
+	KindICMP         Kind = 18 // icmp-perf.rrd
+	KindPollerPerf   Kind = 19 // poller-perf.rrd, poller-perf-<module>.rrd
+	KindAvailability Kind = 20 // availability-<seconds>.rrd
 )
 
 // minHeartbeatStep is LibreNMS's step in seconds. The heartbeat is twice the
@@ -49,19 +54,28 @@ var portSources = [...]string{
 	"INDISCARDS", "OUTDISCARDS", "INUNKNOWNPROTOS", "INBROADCASTPKTS", "OUTBROADCASTPKTS", "INMULTICASTPKTS", "OUTMULTICASTPKTS",
 }
 
-// gauges are the sources of the files of components, as LibreNMS has them.
+// gauges are the sources of the files of components and of what is known without a device's help, as LibreNMS has them.
 var gauges = map[Kind][]rrdcached.Source{
 	KindProcessor: {{Name: "usage", Min: -273, Max: 1000}},
 	KindMempool:   {{Name: "used", Min: 0, Max: rrdcached.NoLimit}, {Name: "free", Min: 0, Max: rrdcached.NoLimit}},
 	KindStorage:   {{Name: "used", Min: 0, Max: rrdcached.NoLimit}, {Name: "free", Min: 0, Max: rrdcached.NoLimit}},
 	KindSensor:    {{Name: "sensor", Min: rrdcached.NoLimit, Max: rrdcached.NoLimit}},
+	KindICMP: {
+		{Name: "avg", Min: 0, Max: maxICMP}, {Name: "xmt", Min: 0, Max: maxICMP}, {Name: "rcv", Min: 0, Max: maxICMP},
+		{Name: "min", Min: 0, Max: maxICMP}, {Name: "max", Min: 0, Max: maxICMP},
+	},
+	KindPollerPerf:   {{Name: "poller", Min: 0, Max: rrdcached.NoLimit}},
+	KindAvailability: {{Name: "availability", Min: 0, Max: 100}},
 }
+
+// maxICMP is LibreNMS's maximum of milliseconds and of packets.
+const maxICMP = 65_535
 
 // Valid says whether this program knows the kind.
 func (k Kind) Valid() bool { return k == KindPort || k == KindUptime || k.Named() }
 
 // Named says whether files of the kind have a name of their own, beside their instance.
-func (k Kind) Named() bool { return k >= KindProcessor && k <= KindNetUDP }
+func (k Kind) Named() bool { return k >= KindProcessor && k <= KindAvailability }
 
 // Sources are the names of a kind's sources in the order of their values.
 func (k Kind) Sources() []string {
@@ -76,6 +90,12 @@ func (k Kind) Sources() []string {
 		return amountSources[:]
 	case KindSensor:
 		return sensorSource[:]
+	case KindICMP:
+		return icmpSources[:]
+	case KindPollerPerf:
+		return pollerSource[:]
+	case KindAvailability:
+		return availabilitySource[:]
 	default:
 		if file, ok := hostFile(k); ok {
 			return file.Sources
@@ -84,11 +104,15 @@ func (k Kind) Sources() []string {
 	}
 }
 
-// The names of the sources of components, made once because every measurement asks for them.
+// The names of sources, made once because every measurement asks for them.
 var (
 	usageSource   = [...]string{"usage"}
 	amountSources = [...]string{"used", "free"}
 	sensorSource  = [...]string{"sensor"}
+
+	icmpSources        = [...]string{"avg", "xmt", "rcv", "min", "max"}
+	pollerSource       = [...]string{"poller"}
+	availabilitySource = [...]string{"availability"}
 )
 
 // Path is where the values of a kind and instance are filed, relative to the
@@ -150,7 +174,9 @@ var fileName = regexp.MustCompile(`^(?:port-id([1-9][0-9]{0,17})|uptime)(?:-g([1
 func ParseName(name string) (kind Kind, instance int64, generation int, ours bool) {
 	match := fileName.FindStringSubmatch(name)
 	if match == nil {
-		kind, _, generation, ours = ParseComponent(name)
+		if kind, generation, ours = parseOwn(name); !ours {
+			kind, _, generation, ours = ParseComponent(name)
+		}
 		return kind, 0, generation, ours
 	}
 	kind = KindUptime
@@ -184,7 +210,7 @@ func Schema(kind Kind, step, heartbeat int, limit uint64, archives []rrdcached.A
 		}
 	case KindUptime:
 		schema.Sources = []rrdcached.Source{{Name: "uptime", Type: "GAUGE", Heartbeat: heartbeat, Min: 0, Max: rrdcached.NoLimit}}
-	case KindProcessor, KindMempool, KindStorage, KindSensor:
+	case KindProcessor, KindMempool, KindStorage, KindSensor, KindICMP, KindPollerPerf, KindAvailability:
 		for _, source := range gauges[kind] {
 			source.Type, source.Heartbeat = "GAUGE", heartbeat
 			schema.Sources = append(schema.Sources, source)
