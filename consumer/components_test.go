@@ -106,7 +106,7 @@ func runAll(t *testing.T, parts running, client redis.UniversalClient, inventory
 	t.Helper()
 	log := parts.log
 	values := func() settings.Values {
-		return settings.NewValues(map[string]string{settings.KeyRRDArchives: "AVERAGE:1x120", settings.KeySNMPTimeout: "5"})
+		return settings.NewValues(map[string]string{settings.KeyRRDArchives: "AVERAGE:1x120", settings.KeySNMPTimeout: "5", settings.KeyFpingTimeout: "5000"})
 	}
 	log1 := journal.New(client, 0)
 	recorder(t, parts, client, log1, rrd, values)
@@ -118,7 +118,7 @@ func runAll(t *testing.T, parts running, client redis.UniversalClient, inventory
 	c, err := consumer.New(consumer.Config{NodeID: "node", Groups: func() []int64 { return []int64{0} }}, consumer.Deps{
 		Store: inventory, Journal: log1, Leases: cluster.NewDeviceLeases(client, "node", log), Clock: clock, Redis: client,
 		Settings: values, Registerer: prometheus.NewRegistry(), Log: log,
-		Discovering: &consumer.Discovering{Store: inventory, Definitions: set},
+		Discovering: &consumer.Discovering{Store: inventory}, Definitions: set,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,17 @@ func filedValues(c *device.Component) []float64 {
 }
 
 // fetched is the last known row of a file as rrdtool prints it, nil when none is known.
-func fetched(t *testing.T, file string) (row []float64) {
+func fetched(t *testing.T, file string) []float64 {
+	t.Helper()
+	rows := fetchedRows(t, file)
+	if len(rows) == 0 {
+		return nil
+	}
+	return rows[len(rows)-1]
+}
+
+// fetchedRows are the known rows of a file as rrdtool prints them.
+func fetchedRows(t *testing.T, file string) (rows [][]float64) {
 	t.Helper()
 	out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "rrdtool", "fetch", file, "AVERAGE", "--start", "-120s").CombinedOutput()
 	if err != nil {
@@ -167,7 +177,7 @@ func fetched(t *testing.T, file string) (row []float64) {
 		if !isRow || strings.Contains(values, "nan") {
 			continue
 		}
-		row = nil
+		var row []float64
 		for _, text := range strings.Fields(values) {
 			value, err := strconv.ParseFloat(text, 64)
 			if err != nil {
@@ -175,6 +185,7 @@ func fetched(t *testing.T, file string) (row []float64) {
 			}
 			row = append(row, value)
 		}
+		rows = append(rows, row)
 	}
-	return row
+	return rows
 }

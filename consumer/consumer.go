@@ -23,6 +23,7 @@ import (
 	"pollux/ops"
 	"pollux/ping"
 	"pollux/poller"
+	"pollux/poller/definitions"
 	"pollux/settings"
 	"pollux/snmp"
 )
@@ -33,6 +34,8 @@ type Store interface {
 	PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error)
 	// Components lists the components of a device.
 	Components(ctx context.Context, deviceID int64) ([]device.Component, error)
+	// Outages lists the latest outages of a device, ordered by their begin.
+	Outages(ctx context.Context, deviceID int64) ([]device.Outage, error)
 	// SavePoll keeps what a poll found, unless a newer poll was saved.
 	SavePoll(ctx context.Context, poll device.Poll) error
 	// SharedAgents lists the SNMP agents, "host:port" in lower case, that more than one device asks.
@@ -80,10 +83,10 @@ type Config struct {
 // Pinger asks addresses by ICMP; *ping.Pinger is one.
 type Pinger interface {
 	Mode() ping.Mode
-	Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error)
+	Echo(ctx context.Context, address netip.Addr, e ping.Echo) (ping.Result, error)
 }
 
-// Deps are what a consumer works with. All are needed but Dial, Resolve, Pinger, JournalID and Discovering.
+// Deps are what a consumer works with. All are needed but Dial, Resolve, Pinger, JournalID, Discovering and Definitions.
 type Deps struct {
 	Store      Store
 	Journal    Journal
@@ -99,7 +102,8 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
 
-	Discovering *Discovering // nil: this node discovers no devices
+	Discovering *Discovering     // nil: this node discovers no devices
+	Definitions *definitions.Set // say which modules of polls an OS goes without, and which rows are no ports; nil: as if there were no OS
 }
 
 // Consumer runs the polls of one node.

@@ -14,7 +14,6 @@ import (
 
 	"pollux/device"
 	"pollux/poller"
-	"pollux/poller/definitions"
 	"pollux/settings"
 	"pollux/store"
 	"pollux/tasks"
@@ -39,8 +38,7 @@ type Discoveries interface {
 
 // Discovering is what a consumer needs to discover devices.
 type Discovering struct {
-	Store       Discoveries
-	Definitions *definitions.Set
+	Store Discoveries
 }
 
 // swapDiscovery brings the server of discoveries to a plan: one server for all
@@ -156,7 +154,7 @@ func (c *Consumer) discoverTarget(ctx context.Context, target poller.Target) dev
 	session, err := c.dial(dialing, target)
 	cancel()
 	if err != nil {
-		read, _ := poller.Discover(ctx, closed{err}, target, c.deps.Discovering.Definitions)
+		read, _ := poller.Discover(ctx, closed{err}, target, c.deps.Definitions)
 		return read
 	}
 	defer func() {
@@ -164,14 +162,13 @@ func (c *Consumer) discoverTarget(ctx context.Context, target poller.Target) dev
 			c.log.Debug("a session did not close", "device", target.Device.ID, "err", err)
 		}
 	}()
-	read, _ := poller.Discover(ctx, session, target, c.deps.Discovering.Definitions)
+	read, _ := poller.Discover(ctx, session, target, c.deps.Definitions)
 	return read
 }
 
 // modulesOff are the modules of discoveries that the settings leave out.
 func modulesOff(values settings.Values) []string {
-	on := values.List(settings.KeyDiscoveryModules)
-	return slices.DeleteFunc(device.DiscoveryModules(), func(name string) bool { return slices.Contains(on, name) })
+	return without(device.DiscoveryModules(), values.List(settings.KeyDiscoveryModules))
 }
 
 // keepDiscovery saves what was found of a device that answered. What one that

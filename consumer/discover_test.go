@@ -51,7 +51,7 @@ func discovering(t *testing.T, r *rig) *fakeDiscoveries {
 		t.Fatal(err, problems)
 	}
 	kept := &fakeDiscoveries{}
-	r.deps.Discovering = &Discovering{Store: kept, Definitions: set}
+	r.deps.Discovering, r.deps.Definitions = &Discovering{Store: kept}, set
 	return kept
 }
 
@@ -63,7 +63,7 @@ func TestPollsKnowTheDefinitions(t *testing.T) {
 		t.Error("definitions of a node that discovers nothing")
 	}
 	discovering(t, r)
-	if target := r.apply(poller.Target{}); target.Definitions != r.deps.Discovering.Definitions {
+	if target := r.apply(poller.Target{}); target.Definitions != r.deps.Definitions {
 		t.Error("a poll does not know the definitions of the node")
 	}
 }

@@ -40,6 +40,9 @@ type fakeStore struct {
 	agents  []string // that are shared
 
 	components []device.Component // of every device
+
+	outages      []device.Outage // of every device
+	outagesAsked int
 }
 
 func (s *fakeStore) PollTarget(ctx context.Context, id int64) (device.Device, []device.Port, error) {
@@ -64,6 +67,13 @@ func (s *fakeStore) Components(context.Context, int64) ([]device.Component, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.components, s.err
+}
+
+func (s *fakeStore) Outages(context.Context, int64) ([]device.Outage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outagesAsked++
+	return s.outages, s.err
 }
 
 func (s *fakeStore) SavePoll(_ context.Context, p device.Poll) error {
@@ -257,7 +267,8 @@ type fakePinger struct {
 	mu    sync.Mutex
 	mode  ping.Mode
 	err   error
-	asked []string // "address tries wait"
+	asked []string      // "address count interval timeout"
+	wait  time.Duration // before it answers
 }
 
 func (p *fakePinger) Mode() ping.Mode {
@@ -266,9 +277,20 @@ func (p *fakePinger) Mode() ping.Mode {
 	return p.mode
 }
 
-func (p *fakePinger) Ping(ctx context.Context, address netip.Addr, tries int, wait time.Duration) (time.Duration, error) {
+func (p *fakePinger) Echo(ctx context.Context, address netip.Addr, e ping.Echo) (ping.Result, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asked = append(p.asked, fmt.Sprintf("%s %d %v", address, tries, wait))
-	return time.Millisecond, p.err
+	p.asked = append(p.asked, fmt.Sprintf("%s %d %v %v", address, e.Count, e.Interval, e.Timeout))
+	wait, err := p.wait, p.err
+	p.mu.Unlock()
+	if wait > 0 {
+		select {
+		case <-ctx.Done():
+			return ping.Result{Sent: 1}, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	if err != nil {
+		return ping.Result{Sent: e.Count}, err
+	}
+	return ping.Result{Sent: e.Count, Received: 2, Min: time.Millisecond, Avg: 2 * time.Millisecond, Max: 3 * time.Millisecond}, nil
 }

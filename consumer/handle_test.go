@@ -193,7 +193,7 @@ func (r *rig) stale(u *turn, slot, before int64) {
 	r.session.Store(&fakeSession{stats: r.stats, get: func(context.Context) error {
 		r.journal.mu.Lock()
 		defer r.journal.mu.Unlock()
-		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: slots(before), Outcome: device.OutcomeUp, SampleAt: time.Now()}
+		r.journal.last[u.DeviceID] = journal.Last{Slot: slot, Before: slots(before), Outcome: device.OutcomeUp, SampleAt: time.Now().Add(time.Millisecond)} // another one's than ours
 		return nil
 	}})
 	r.journal.results = []journal.Result{journal.Stale}

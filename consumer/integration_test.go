@@ -33,6 +33,7 @@ const (
 	simulated = 20 // devices
 	ports     = 2
 	interval  = 10 // seconds
+	ownFiles  = 9  // of a device: icmp-perf, four of availability, poller-perf of the poll and of icmp, core and ports
 )
 
 // ledger is the simulator's own record of what it answered.
@@ -87,6 +88,11 @@ func (r running) start(name string, run func(context.Context) error) (stop func(
 
 func openStore(t *testing.T, log *slog.Logger) *store.Store {
 	t.Helper()
+	return openStoreAt(t, log, filepath.Join(t.TempDir(), "pollux.db"))
+}
+
+func openStoreAt(t *testing.T, log *slog.Logger, file string) *store.Store {
+	t.Helper()
 	text, err := secret.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +101,7 @@ func openStore(t *testing.T, log *slog.Logger) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config.Database{Connection: config.SQLite, Name: filepath.Join(t.TempDir(), "pollux.db")}
+	c := config.Database{Connection: config.SQLite, Name: file}
 	m, err := store.OpenMigrator(t.Context(), c, key, log)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +206,7 @@ func TestEverySlotIsPolledOnce(t *testing.T) {
 		}
 		return len(found)
 	}
-	polluxtest.Eventually(t, patience, "every port and uptime has its file", func() bool { return files() == simulated*(ports+1) })
+	polluxtest.Eventually(t, patience, "every port, uptime and what is known of a device without its help has its file", func() bool { return files() == simulated*(ports+1+ownFiles) })
 	stopAgent() // flushes its record
 	checkSlots(t, answered.reads(t), ids, begin, end-2)
 	checkLateness(t, consumers)

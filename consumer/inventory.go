@@ -45,7 +45,7 @@ type inventory struct {
 	mu     sync.Mutex
 	copies map[int64]*list.Element // of target
 	used   *list.List              // most recently used first
-	ports  int                     // and components in all copies
+	ports  int                     // size of all copies
 	retry  time.Time               // before it the database is not asked
 	away   bool
 }
@@ -55,6 +55,7 @@ type target struct {
 	device     device.Device
 	ports      []device.Port
 	components []device.Component // shared, they do not change
+	outages    []device.Outage    // shared, they do not change
 
 	// The device's before its components were read: they may be newer, never older.
 	discovered time.Time
@@ -64,14 +65,19 @@ type target struct {
 // componentSize is what a component takes in ports, about: it has more texts.
 const componentSize = 3
 
+// outagesPerPort is how many outages take what a port does.
+const outagesPerPort = 6
+
 // size is what a copy counts for, in ports.
-func (t target) size() int { return len(t.ports) + componentSize*len(t.components) }
+func (t target) size() int {
+	return len(t.ports) + componentSize*len(t.components) + len(t.outages)/outagesPerPort
+}
 
 func newInventory(s Store, m *metrics, log *slog.Logger) *inventory {
 	return &inventory{store: s, metrics: m, log: log, copies: map[int64]*list.Element{}, used: list.New()}
 }
 
-// read returns a device with its ports and components, from the copies when the
+// read returns a device with its ports, components and outages, from the copies when the
 // store fails. Components change at discoveries only: they are read anew when the device
 // was discovered since. The error is store.ErrNotFound when the store says so, else the store's
 // error when there is no copy.
@@ -83,6 +89,9 @@ func (i *inventory) read(ctx context.Context, id int64) (target, error) {
 	})
 	if err == nil {
 		found, err = i.complete(ctx, found)
+	}
+	if err == nil {
+		found, err = i.addOutages(ctx, found)
 	}
 	switch {
 	case err == nil:
@@ -123,6 +132,23 @@ func (i *inventory) complete(ctx context.Context, found target) (target, error) 
 		}
 		found.device, found.ports, err = i.store.PollTarget(ctx, id)
 		found.components = components
+		return err
+	})
+	return found, err
+}
+
+// addOutages adds the outages: those of the copy, unless one began or ended since.
+func (i *inventory) addOutages(ctx context.Context, found target) (target, error) {
+	changed := found.device.OutagesChanged
+	if changed.IsZero() {
+		return found, nil
+	}
+	if former, known := i.copy(found.device.ID); known && former.device.OutagesChanged.Equal(changed) {
+		found.outages = former.outages
+		return found, nil
+	}
+	err := i.ask(ctx, readTimeout, func(ctx context.Context) (err error) {
+		found.outages, err = i.store.Outages(ctx, found.device.ID)
 		return err
 	})
 	return found, err

@@ -2,11 +2,17 @@ package consumer
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pollux/device"
+	"pollux/poller"
+	"pollux/poller/definitions"
+	"pollux/settings"
 )
 
 func TestDatabaseAwayCostsNoMeasurement(t *testing.T) {
@@ -78,5 +84,72 @@ func TestCopiesAreBounded(t *testing.T) {
 	i.keep(target{device: device.Device{ID: -1}, ports: make([]device.Port, maxCopiedPorts)})
 	if i.ports > maxCopiedPorts || len(i.copies) != i.used.Len() {
 		t.Errorf("%d ports in %d copies", i.ports, i.used.Len())
+	}
+}
+
+// TestOutagesAreReadWhenTheyChanged: a device that was never down costs no question, and one that was one for each change.
+func TestOutagesAreReadWhenTheyChanged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 60, nil)
+	at := time.Now().Truncate(time.Second)
+	r.store.outages = []device.Outage{{Down: at.Add(-time.Hour), Up: at.Add(-time.Minute)}}
+	for i, c := range []struct {
+		changed time.Time
+		asked   int
+	}{{time.Time{}, 0}, {at, 1}, {at, 1}, {at.Add(time.Second), 2}, {at.Add(time.Second), 2}} {
+		change(r, func(d *device.Device) { d.OutagesChanged = c.changed })
+		found, err := r.inventory.read(t.Context(), 1)
+		if err != nil || r.store.outagesAsked != c.asked || (len(found.outages) == 1) == c.changed.IsZero() {
+			t.Errorf("%d: asked %d times, want %d; %+v, %v", i, r.store.outagesAsked, c.asked, found.outages, err)
+		}
+	}
+	r.clock.offset.Store(int64(time.Hour)) // Redis is ahead
+	found, _ := r.inventory.read(t.Context(), 1)
+	target := r.recall(r.turn(1, 60), poller.Target{Device: found.device, Outages: found.outages})
+	if len(target.Outages) != 1 {
+		t.Fatalf("the poll knows the outages %+v", target.Outages)
+	}
+	if got := target.Outages[0]; got.Down.Sub(at.Add(-2*time.Hour)).Abs() > time.Second || got.Up.Sub(at.Add(-time.Hour-time.Minute)).Abs() > time.Second {
+		t.Errorf("by the local clock %+v", got)
+	}
+	if !found.outages[0].Down.Equal(at.Add(-time.Hour)) {
+		t.Errorf("the copy was changed: %+v", found.outages)
+	}
+}
+
+// TestModulesOfPollsAreSwitchedOff for all devices, for one, and for an OS.
+func TestModulesOfPollsAreSwitchedOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := "os: quietos\ntext: Quiet\ntype: network\ndetect: [{sysObjectID: 1.3.6.1.4.1.99999.1}]\npoller_modules: {icmp: false, sensors: false}\n"
+	if err := os.Mkdir(filepath.Join(dir, "os"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "os", "quietos.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, problems, err := definitions.Load(dir)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	all := "availability,host,icmp,mempools,ports,processors,sensors,storage"
+	for _, c := range []struct {
+		setting string
+		d       device.Device
+		want    []string
+	}{
+		{all, device.Device{}, nil},
+		{"ports,icmp", device.Device{}, []string{"availability", "host", "mempools", "processors", "sensors", "storage"}},
+		{all, device.Device{PollerOff: []string{"ports"}}, []string{"ports"}},
+		{all, device.Device{Facts: device.Facts{OS: "quietos"}}, []string{"icmp", "sensors"}},
+		{all, device.Device{Facts: device.Facts{OS: "ios"}}, nil},
+		{"availability,host,icmp,mempools,ports,processors,sensors", device.Device{PollerOff: []string{"ports"}, Facts: device.Facts{OS: "quietos"}}, []string{"icmp", "ports", "sensors", "storage"}},
+	} {
+		r := newRig(t, 60, nil)
+		r.deps.Definitions = set
+		r.set(settings.KeyPollerModules, c.setting)
+		if got := slices.Sorted(slices.Values(r.apply(poller.Target{Device: c.d}).ModulesOff)); !slices.Equal(got, c.want) {
+			t.Errorf("%s and %+v: without %v, want %v", c.setting, c.d, got, c.want)
+		}
 	}
 }

@@ -32,14 +32,11 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer c.interrupt()
 	defer context.AfterFunc(ctx, func() { c.drain(); c.interrupt() })()
-	components, err := deps.Store.Components(ctx, id) // before the device, as store.PollTarget reads the ports
+	target, err := targetOnce(ctx, deps.Store, id)
 	if err != nil {
 		return Once{}, fmt.Errorf("read device %d: %w", id, err)
 	}
-	d, ports, err := deps.Store.PollTarget(ctx, id)
-	if err != nil {
-		return Once{}, fmt.Errorf("read device %d: %w", id, err)
-	}
+	d := target.Device
 	if d.PingOnly && c.deps.Pinger.Mode() == ping.Off {
 		return Once{}, fmt.Errorf("poll device %d: %w", id, ping.ErrOff)
 	}
@@ -56,7 +53,7 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 	}
 	defer release()
 	c.slotState(t)
-	target := c.recall(t, c.apply(poller.Target{Device: d, Ports: ports, Components: components}))
+	target = c.recall(t, c.apply(target))
 	reading, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	result.Report = c.ask(reading, target, func() {})
@@ -75,4 +72,21 @@ func PollOnce(ctx context.Context, config Config, deps Deps, id int64) (Once, er
 		result.SaveErr = deps.Store.SavePoll(ctx, result.Report.Poll)
 	}
 	return result, nil
+}
+
+// targetOnce reads a device with all that belongs to it.
+func targetOnce(ctx context.Context, s Store, id int64) (poller.Target, error) {
+	components, err := s.Components(ctx, id) // before the device, as store.PollTarget reads the ports
+	if err != nil {
+		return poller.Target{}, err
+	}
+	d, ports, err := s.PollTarget(ctx, id)
+	if err != nil {
+		return poller.Target{}, err
+	}
+	target := poller.Target{Device: d, Ports: ports, Components: components}
+	if !d.OutagesChanged.IsZero() {
+		target.Outages, err = s.Outages(ctx, id)
+	}
+	return target, err
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"pollux/ping"
 	"pollux/settings"
 	"pollux/tasks"
 )
@@ -67,6 +68,9 @@ func (c *Consumer) plan() plan {
 // lets running polls finish for 24 s, hands the rest back and returns. It can
 // be called once.
 func (c *Consumer) Run(ctx context.Context) error {
+	if c.deps.Pinger.Mode() == ping.Off && c.deps.Settings().Bool(settings.KeyICMPCheck) {
+		c.log.Warn("this node may not send ICMP: it judges devices by SNMP alone; see: pollux doctor")
+	}
 	var guard, retiring sync.WaitGroup
 	defer guard.Wait()
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx)) // polls that drain append too

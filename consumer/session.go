@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"pollux/device"
+	"pollux/ping"
 	"pollux/poller"
 	"pollux/settings"
 	"pollux/snmp"
@@ -21,9 +23,10 @@ const dialTimeout = 10 * time.Second
 // request is answered or given up. A session that cannot be opened is a device
 // that does not answer, with the reason why. A device that is asked by ICMP only gets no session.
 func (c *Consumer) ask(ctx context.Context, target poller.Target, answered func()) poller.Report {
+	target.Pinger = c.pingerFor(target.Device)
 	if target.Device.PingOnly {
 		defer answered()
-		return poller.PollPing(ctx, &echo{c.deps.Pinger, target.Device, c.locate}, target)
+		return poller.PollPing(ctx, target)
 	}
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	session, err := c.dial(dialing, target)
@@ -74,28 +77,48 @@ func (c *Consumer) locate(ctx context.Context, d device.Device) (netip.Addr, err
 	return address, nil
 }
 
+// echoShare of an interval, 1/50, is the time in which the ICMP requests of a poll are sent at most: a poll
+// holds its worker until then. So 100 workers are enough for 5,000 devices, whatever their interval.
+const echoShare = 50
+
+// pingerFor asks a device by ICMP; nil when that is switched off, or this node may not send it.
+func (c *Consumer) pingerFor(d device.Device) poller.Pinger {
+	values := c.deps.Settings()
+	if c.deps.Pinger.Mode() == ping.Off || !d.PingOnly && !values.Bool(settings.KeyICMPCheck) {
+		return nil
+	}
+	how := ping.Echo{
+		Count:    values.Int(settings.KeyFpingCount),
+		Interval: time.Duration(values.Int(settings.KeyFpingInterval)) * time.Millisecond,
+		Timeout:  time.Duration(values.Int(settings.KeyFpingTimeout)) * time.Millisecond,
+	}
+	how.Interval = min(how.Interval, time.Duration(d.Interval)*time.Second/echoShare/time.Duration(max(how.Count-1, 1)))
+	return &echo{c.deps.Pinger, d, c.locate, how}
+}
+
 // echo asks one device by ICMP.
 type echo struct {
 	pinger Pinger
 	device device.Device
 	locate func(context.Context, device.Device) (netip.Addr, error)
+	how    ping.Echo
 }
 
-// Ping implements poller.Pinger.
-func (e *echo) Ping(ctx context.Context, tries int, wait time.Duration) error {
+// Echo implements poller.Pinger.
+func (e *echo) Echo(ctx context.Context) (ping.Result, error) {
 	resolving, cancel := context.WithTimeout(ctx, dialTimeout)
 	address, err := e.locate(resolving, e.device)
 	cancel()
 	if err != nil {
-		return err
+		return ping.Result{}, err
 	}
-	_, err = e.pinger.Ping(ctx, address, tries, wait)
-	return err
+	return e.pinger.Echo(ctx, address, e.how)
 }
 
 // apply fills in what the device leaves to the settings.
 func (c *Consumer) apply(target poller.Target) poller.Target {
 	values := c.deps.Settings()
+	target.ModulesOff, target.Definitions = c.pollerOff(target.Device), c.deps.Definitions
 	target.Timeout, target.Retries = target.Device.Timeout, target.Device.Retries
 	if target.Timeout <= 0 {
 		target.Timeout = values.Seconds(settings.KeySNMPTimeout)
@@ -103,10 +126,22 @@ func (c *Consumer) apply(target poller.Target) poller.Target {
 	if target.Retries < 0 {
 		target.Retries = values.Int(settings.KeySNMPRetries)
 	}
-	if c.deps.Discovering != nil {
-		target.Definitions = c.deps.Discovering.Definitions
-	}
 	return target
+}
+
+// pollerOff are the modules of polls that do not run: not for any device, not for this one, and not for its OS.
+func (c *Consumer) pollerOff(d device.Device) []string {
+	off := without(device.PollModules(), c.deps.Settings().List(settings.KeyPollerModules))
+	off = append(off, d.PollerOff...)
+	if c.deps.Definitions != nil {
+		off = append(off, c.deps.Definitions.Find(d.Facts.OS).PollerOff()...)
+	}
+	return off
+}
+
+// without are the names that are not in a list.
+func without(names, list []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(list, name) })
 }
 
 // firstAnswer is a session that tells when its first request is over.

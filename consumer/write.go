@@ -86,10 +86,38 @@ func (t *turn) sampled(d device.Device) time.Time {
 // recall fills in what a poll must know of the samples before it, in local times.
 func (c *Consumer) recall(t *turn, target poller.Target) poller.Target {
 	target.Since = c.since(t, target.Device)
-	if at := t.sampled(target.Device); !at.IsZero() {
-		target.Sampled = time.Now().Add(at.Sub(c.deps.Clock.Now()))
+	if at := c.answeredAt(t, target.Device); !at.IsZero() {
+		target.Sampled = c.local(at)
 	}
+	outages := make([]device.Outage, len(target.Outages))
+	for i, outage := range target.Outages {
+		outages[i].Down = c.local(outage.Down)
+		if !outage.Up.IsZero() {
+			outages[i].Up = c.local(outage.Up)
+		}
+	}
+	target.Outages = outages
 	return target
+}
+
+// local is a time of Redis by the local clock.
+func (c *Consumer) local(at time.Time) time.Time { return time.Now().Add(at.Sub(c.deps.Clock.Now())) }
+
+// answeredAt is when the latest sample was taken of what the device answers by SNMP, at the
+// latest. Of a device that was down there are samples of ICMP only since then: the others may be as long ago as a
+// file takes a difference.
+func (c *Consumer) answeredAt(t *turn, d device.Device) time.Time {
+	at, outcome := t.sampled(d), t.last.Outcome
+	if t.last.Slot == 0 {
+		outcome = d.LastOutcome
+	}
+	if outcome != device.OutcomeDown && outcome != device.OutcomeAuth || at.IsZero() {
+		return at
+	}
+	if long := c.deps.Clock.Now().Add(-time.Duration(measurement.Heartbeat(d.Interval)) * time.Second); long.Before(at) {
+		return long
+	}
+	return at
 }
 
 // sinceMargin is by how much a poll may begin before its slot, by the clocks of two nodes.

@@ -39,8 +39,10 @@ type Device struct {
 	Disabled    bool
 	// DiscoveryOff are the modules of discoveries that do not run for this device.
 	DiscoveryOff []string
-	PingOnly     bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
-	Ignored      bool // polled, but its events raise no alarm
+	// PollerOff are the modules of polls that do not run for this device.
+	PollerOff []string
+	PingOnly  bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
+	Ignored   bool // polled, but its events raise no alarm
 
 	RRDDir     string // directory of its RRD files, pinned when the device is created
 	Shard      int    // shard of the journal, pinned when the device is created
@@ -53,6 +55,8 @@ type Device struct {
 	PollDuration time.Duration // of that poll
 	LastOutcome  Outcome
 	CreatedAt    time.Time
+	// OutagesChanged is when an outage of it began or ended last, in milliseconds; zero when it was never down.
+	OutagesChanged time.Time
 
 	DiscoveredAt      time.Time // zero when it never was
 	DiscoveryDuration time.Duration

@@ -20,6 +20,17 @@ const (
 	ModuleVLANs      = "vlans"
 )
 
+// PollModules are the modules of a poll that can be switched off, by name; core always runs.
+func PollModules() []string {
+	return []string{ModuleAvailability, "host", ModuleICMP, "mempools", "ports", "processors", "sensors", "storage"}
+}
+
+// The modules of a poll that ask nothing by SNMP.
+const (
+	ModuleAvailability = "availability"
+	ModuleICMP         = "icmp"
+)
+
 // MaxInventory bounds the rows that one such module finds on a device.
 const MaxInventory = 5000
 
@@ -124,9 +135,9 @@ func PhysicalClass(n uint64) string {
 }
 
 // KnownModules says whether all names are of modules that can be switched off; else it names the first that is none.
-func KnownModules(names []string) (wrong string, ok bool) {
+func KnownModules(names, known []string) (wrong string, ok bool) {
 	for _, name := range names {
-		if !slices.Contains(DiscoveryModules(), name) {
+		if !slices.Contains(known, name) {
 			return name, false
 		}
 	}

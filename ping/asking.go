@@ -23,14 +23,19 @@ type asking struct {
 	result  Result
 }
 
+// oversleep is how late a timer of ours is when this process was stopped, or got no processor: no fault of the address.
+const oversleep = 100 * time.Millisecond
+
 // exchange sends the requests, each its interval after the one before, and takes
 // the replies until all have come, or the first one when that is enough. The error is
 // why the last request was not sent, nil when it was.
 func (a *asking) exchange(ctx context.Context, e Echo, first bool) (refusal error) {
 	refusal = a.send(0)
 	sent := 1
+	due := time.Now().Add(a.wait(sent, e))
 	next := time.NewTimer(a.wait(sent, e))
 	defer next.Stop()
+	overslept := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -41,11 +46,16 @@ func (a *asking) exchange(ctx context.Context, e Echo, first bool) (refusal erro
 				return nil
 			}
 		case <-next.C:
-			if sent == e.Count {
+			switch late := time.Since(due); {
+			case sent == e.Count && (overslept || late < oversleep):
 				return refusal
+			case sent == e.Count:
+				overslept = true // once more: the replies may lie in the socket
+			default:
+				refusal = a.send(sent)
+				sent++
 			}
-			refusal = a.send(sent)
-			sent++
+			due = time.Now().Add(a.wait(sent, e))
 			next.Reset(a.wait(sent, e))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"pollux/measurement"
 	"pollux/secret"
 	"pollux/simulator"
 	"pollux/snmp"
@@ -150,4 +151,9 @@ func (s *scripted) Table(ctx context.Context, r snmp.TableRequest, each func(snm
 		return s.table(ctx, r, each)
 	}
 	return s.Session.Table(ctx, r, each)
+}
+
+// fromSNMP are the measurements of what the device answered by SNMP.
+func fromSNMP(r Report) []measurement.Measurement {
+	return slices.DeleteFunc(slices.Clone(r.Measurements), func(m measurement.Measurement) bool { return m.Kind >= measurement.KindICMP })
 }

@@ -72,7 +72,7 @@ func BenchmarkPoll(b *testing.B) {
 		b.Run("last-"+string(last), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if r := Poll(b.Context(), s, target); len(r.Measurements) != 49 {
+				if r := Poll(b.Context(), s, target); len(fromSNMP(r)) != 49 {
 					b.Fatal(r.Poll.Reason)
 				}
 			}

@@ -33,6 +33,21 @@ func componentsModules() []Module {
 
 func (m componentsModule) Name() string { return m.name }
 
+// wants says whether the module measures a component.
+func (m componentsModule) wants(component *device.Component) bool {
+	return component.Kind == m.kind && !component.Vanished && !component.Disabled
+}
+
+// idle implements what Context.idle asks for: the device has no component of the kind.
+func (m componentsModule) idle(c *Context) bool {
+	for i := range c.Target.Components {
+		if m.wants(&c.Target.Components[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // Run asks for the objects of all components of the kind. One that the device
 // does not answer any more is filed as nothing: whether it is gone is a discovery's to say.
 func (m componentsModule) Run(ctx context.Context, c *Context) error {
@@ -41,7 +56,7 @@ func (m componentsModule) Run(ctx context.Context, c *Context) error {
 	asked := make(map[string]bool)
 	for i := range c.Target.Components {
 		component := &c.Target.Components[i]
-		if component.Kind != m.kind || component.Vanished || component.Disabled {
+		if !m.wants(component) {
 			continue
 		}
 		wanted = append(wanted, component)

@@ -27,7 +27,7 @@ func known(t *testing.T, objects mib) []device.Component {
 // filedComponents shows the measurements of components.
 func filedComponents(r Report) string {
 	var lines []string
-	for _, m := range r.Measurements {
+	for _, m := range fromSNMP(r) {
 		if !m.Kind.Named() {
 			continue
 		}

@@ -41,7 +41,7 @@ func hostComponents(t *testing.T, s Session) []device.Component {
 // hostValues shows what a poll files of hosts.
 func hostValues(r Report) string {
 	var lines []string
-	for _, m := range r.Measurements {
+	for _, m := range fromSNMP(r) {
 		if m.Kind < measurement.KindUCDCPU {
 			continue
 		}

@@ -30,11 +30,15 @@ type Target struct {
 	Retries    int           // tries of the first request after the first try
 	// Definitions say which rows of the interface table are no ports on the device's OS; nil leaves it to the usual filters.
 	Definitions *definitions.Set
-	// ModulesOff are the modules of a discovery that do not run for any device.
+	// Pinger asks the device by ICMP beside SNMP; nil when it is asked by SNMP only.
+	Pinger Pinger
+	// ModulesOff are the modules of a discovery, or of a poll, that do not run. Those of a discovery that the device goes without are none of them.
 	ModulesOff []string
 	// Since is a local time before which the last samples of all ports were not taken yet; zero when there were none.
 	// What restarted after it does not go on from them. It need not be exact: an earlier time costs a slot of a port that restarted shortly before.
 	Since time.Time
+	// Outages are those of the device before this poll, in local times, ordered by their begin.
+	Outages []device.Outage
 	// Sampled is the local time of the device's latest sample, zero when there was none.
 	Sampled time.Time
 }
@@ -46,7 +50,7 @@ type Report struct {
 	Poll device.Poll
 	// Measurements hold local times: each the middle between sending and receiving the PDU that carried it.
 	Measurements []measurement.Measurement
-	// Modules are the modules that ran, in their order; none when the device did not answer.
+	// Modules are the modules that ran, in their order; at most ICMP when the device did not answer.
 	Modules []device.ModuleResult
 	// FirstRequest is the local time just before the first request.
 	FirstRequest time.Time
@@ -75,7 +79,7 @@ type Context struct {
 	finder    *finder // of a discovery; nil in a poll
 }
 
-// Poll polls one device: the first request, then the modules core and ports, and those of the components that it has.
+// Poll polls one device: the first request, then the modules core and ports, and those of the components that it has. ICMP runs beside them.
 // It ends when ctx does; what was read by then is in the report.
 func Poll(ctx context.Context, s Session, t Target) Report {
 	report, _ := poll(ctx, s, t, nil, modules())
@@ -88,16 +92,24 @@ func poll(ctx context.Context, s Session, t Target, f *finder, modules []Module)
 	start := time.Now()
 	report := Report{FirstRequest: start, Poll: device.Poll{DeviceID: t.Device.ID, At: start}}
 	c := &Context{Session: s, Target: t, Report: &report, finder: f}
+	icmp := c.startICMP(ctx)
 	if c.alive(ctx) {
 		report.Poll.Outcome = device.OutcomeUp
 		for _, module := range modules {
-			if c.runs(module.Name()) {
+			if c.runs(module.Name()) && !c.idle(module) {
 				c.runModule(ctx, module)
 			}
 		}
 	}
-	report.Poll.Duration = time.Since(start)
+	c.joinICMP(icmp)
+	c.finish(start)
 	return report, c
+}
+
+// idle says whether a module has nothing to do on the device.
+func (c *Context) idle(module Module) bool {
+	m, may := module.(interface{ idle(c *Context) bool })
+	return may && m.idle(c)
 }
 
 // runModule runs one module apart from the others: its error, or its panic, is noted and makes the poll partial.
@@ -107,13 +119,17 @@ func (c *Context) runModule(ctx context.Context, module Module) {
 	if err == nil {
 		err = guarded(ctx, module, c)
 	}
-	c.Report.Modules = append(c.Report.Modules, device.ModuleResult{
-		Name: module.Name(), Duration: time.Since(start), Err: err,
-	})
+	c.note(device.ModuleResult{Name: module.Name(), Duration: time.Since(start), Err: err})
+}
+
+// note notes how a module went.
+func (c *Context) note(result device.ModuleResult) {
+	c.Report.Modules = append(c.Report.Modules, result)
+	err := result.Err
 	if err == nil {
 		return
 	}
-	reason := "module " + module.Name() + ": " + err.Error()
+	reason := "module " + result.Name + ": " + err.Error()
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = strings.ReplaceAll(reason, context.DeadlineExceeded.Error(), "the device is too slow for its interval")
 	}

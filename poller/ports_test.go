@@ -37,7 +37,7 @@ func valuesOf(m measurement.Measurement) string {
 
 func portMeasurements(r Report) map[int64]measurement.Measurement {
 	found := map[int64]measurement.Measurement{}
-	for _, m := range r.Measurements {
+	for _, m := range fromSNMP(r) {
 		if m.Kind == measurement.KindPort {
 			found[m.Instance] = m
 		}

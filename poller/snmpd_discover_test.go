@@ -129,7 +129,7 @@ func checkStorages(t *testing.T, storages []device.Component) {
 func checkAmounts(t *testing.T, r Report, components []device.Component) {
 	t.Helper()
 	measured := map[int64][]measurement.Value{}
-	for _, m := range r.Measurements {
+	for _, m := range fromSNMP(r) {
 		if m.Kind.Named() {
 			measured[m.Instance] = m.Values
 		}

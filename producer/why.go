@@ -259,8 +259,7 @@ func whyEnded(f Facts) *Verdict {
 }
 
 // lastPoll is when the device was polled last, as far as it is known: the
-// sample, else what the inventory says of that slot (a device that is down
-// gives no sample), else the slot.
+// sample, else what the inventory says of that slot (a device may give no sample), else the slot.
 func (f Facts) lastPoll() time.Time {
 	slot := time.Unix(f.Last.Slot, 0)
 	switch d := f.Device; {

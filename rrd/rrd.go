@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,9 @@ func Files(d device.Device, ports []device.Port, components []device.Component) 
 		}
 	}
 	add(d.Generation, func(g int) string { return measurement.Path(d.RRDDir, measurement.KindUptime, 0, g) })
+	for _, name := range ownNames() {
+		add(d.Generation, func(g int) string { return measurement.NamedPath(d.RRDDir, name, g) })
+	}
 	for _, port := range ports {
 		add(port.Generation, func(g int) string { return measurement.Path(d.RRDDir, measurement.KindPort, port.ID, g) })
 	}
@@ -58,6 +62,18 @@ func Files(d device.Device, ports []device.Port, components []device.Component) 
 		add(components[i].Generation, func(g int) string { return measurement.NamedPath(d.RRDDir, components[i].RRDName, g) })
 	}
 	return files
+}
+
+// ownNames are the files of what is known of a device without its help.
+func ownNames() []string {
+	names := []string{measurement.OwnName(measurement.KindICMP, ""), measurement.OwnName(measurement.KindPollerPerf, "")}
+	for _, module := range append(device.PollModules(), "core") {
+		names = append(names, measurement.OwnName(measurement.KindPollerPerf, module))
+	}
+	for _, period := range device.AvailabilityPeriods() {
+		names = append(names, measurement.OwnName(measurement.KindAvailability, strconv.Itoa(int(period.Seconds()))))
+	}
+	return names
 }
 
 // daemon is one RRDCached.

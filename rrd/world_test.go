@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -228,10 +229,18 @@ func (w *world) damage(s *polluxtest.Server, name string, change func(data []byt
 	must(w.t, os.WriteFile(file, change(data), 0o644))
 }
 
-// files are the files of all devices.
+// ownFiles of a device are those of what is known without its help, which nothing is filed into here: icmp-perf, four
+// of availability, and poller-perf of the poll and of nine modules.
+const ownFiles = 15
+
+// files are the files of all devices that something is filed into.
 func (w *world) files() (all []string) {
 	for _, d := range w.devices {
-		all = append(all, rrd.Files(d, w.ports[d.ID], nil)...)
+		for _, file := range rrd.Files(d, w.ports[d.ID], nil) {
+			if kind, _, _, _ := measurement.ParseName(path.Base(file)); kind < measurement.KindICMP {
+				all = append(all, file)
+			}
+		}
 	}
 	return all
 }

@@ -40,6 +40,7 @@ const (
 	KeyDistributedPoller  = "distributed_poller"
 	KeyDefaultPollerGroup = "default_poller_group"
 	KeyPollerWorkers      = "service_poller_workers"
+	KeyPollerModules      = "poller_modules"
 	KeyPollerFrequency    = "service_poller_frequency"
 	KeyDiscoveryWorkers   = "service_discovery_workers"
 	KeyDiscoveryFrequency = "service_discovery_frequency"
@@ -64,6 +65,9 @@ const (
 	KeyAddressInFlight    = "snmp.address_in_flight"
 	KeyAddressGap         = "snmp.address_gap"
 	KeyICMPCheck          = "icmp_check"
+	KeyFpingCount         = "fping_options.count"
+	KeyFpingInterval      = "fping_options.interval"
+	KeyFpingTimeout       = "fping_options.timeout"
 	KeyDuplicateSysName   = "allow_duplicate_sysName"
 	KeyNets               = "nets"
 	KeyNetsAllow          = "nets.allow"
@@ -82,12 +86,15 @@ const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x14
 // discoveryModules are the modules of a discovery that can be switched off, as package device names them.
 const discoveryModules = "addresses,entity-physical,host,mempools,neighbours,processors,sensors,storage,vlans"
 
+// pollerModules are the modules of a poll that can be switched off, as package device names them.
+const pollerModules = "availability,host,icmp,mempools,ports,processors,sensors,storage"
+
 // defaultExclude are this host, this network, link-local, multicast and reserved addresses (RFC 6890, RFC 5771), of IPv4 and IPv6.
 const defaultExclude = "0.0.0.0/8,127.0.0.0/8,169.254.0.0/16,224.0.0.0/4,240.0.0.0/4,::/127,fe80::/10,ff00::/8"
 
 // All lists every setting, ordered by key.
 func All() []Setting {
-	all := slices.Concat(pollerSettings(), discoverySettings(), snmpSettings(), admissionSettings(), billingSettings(), keepSettings())
+	all := slices.Concat(pollerSettings(), icmpSettings(), discoverySettings(), snmpSettings(), admissionSettings(), billingSettings(), keepSettings())
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return all
 }
@@ -98,9 +105,21 @@ func pollerSettings() []Setting {
 		{Key: KeyDefaultPollerGroup, Scope: ScopeCluster, Form: FormInt, Default: "0", Max: 1 << 31, Help: "Poller group of a new device, and of the devices of a group that is removed. The group must exist."},
 		{Key: KeyPollerWorkers, Scope: ScopeNode, Form: FormInt, Default: "100", Min: 1, Max: 10_000, Help: "Polls that one node runs at the same time."},
 		{Key: KeyPollerFrequency, Scope: ScopeDevice, Form: FormInt, Default: "300", Min: 10, Max: 3600, Unit: "s", Help: "Interval of a new device."},
+		{Key: KeyPollerModules, Scope: ScopeCluster, Form: FormList, Default: pollerModules, Words: strings.Split(pollerModules, ","),
+			Help: "What polls measure beside the uptime. An OS definition or a device can go without some of it, not with more."},
 		{Key: KeyLogLevel, Scope: ScopeNode, Form: FormEnum, Default: "info", Words: []string{"debug", "info", "warn", "error"},
 			Aliases: map[string]string{"warning": "warn", "critical": "error"}, Help: "Least level that producers and consumers log. POLLUX_LOG_LEVEL of a process wins over it."},
 		{Key: KeyGroupShare, Scope: ScopeCluster, Form: FormInt, Default: "75", Min: 10, Max: 100, Unit: "%", Help: "Share of a node's workers that one poller group may hold while the node serves others too."},
+	}
+}
+
+// icmpSettings say how polls ask by ICMP, with LibreNMS's names and defaults of the options of fping.
+func icmpSettings() []Setting {
+	return []Setting{
+		{Key: KeyFpingCount, Scope: ScopeCluster, Form: FormInt, Default: "3", Min: 1, Max: 20, Help: "ICMP requests of one poll. A device that answers one of them is up."},
+		{Key: KeyFpingInterval, Scope: ScopeCluster, Form: FormInt, Default: "500", Min: 20, Max: 5000, Unit: "ms",
+			Help: "Time between two ICMP requests of a poll. At short intervals it is less: all requests are sent within a fiftieth of the device's interval."},
+		{Key: KeyFpingTimeout, Scope: ScopeCluster, Form: FormInt, Default: "500", Min: 20, Max: 10_000, Unit: "ms", Help: "How long the last ICMP request of a poll waits for its answer."},
 	}
 }
 
@@ -133,7 +152,7 @@ func snmpSettings() []Setting {
 // admissionSettings say which devices are let into the inventory, and where they are looked for.
 func admissionSettings() []Setting {
 	return []Setting{
-		{Key: KeyICMPCheck, Scope: ScopeCluster, Form: FormBool, Default: "true", Help: "device add and discover want an answer to ICMP before they try SNMP, where this machine may send ICMP."},
+		{Key: KeyICMPCheck, Scope: ScopeCluster, Form: FormBool, Default: "true", Help: "A device that does not answer ICMP is down, whatever it answers by SNMP; device add and discover want an answer before they try SNMP. Where this machine may send ICMP."},
 		{Key: KeyDuplicateSysName, Scope: ScopeCluster, Form: FormBool, Default: "false", Help: "Let devices be added whose sysName another device has."},
 		{Key: KeyNets, Scope: ScopeCluster, Form: FormNets, Help: "Networks that discover may search. Credentials are sent there to addresses that nobody named."},
 		{Key: KeyNetsExclude, Scope: ScopeCluster, Form: FormNets, Default: defaultExclude,

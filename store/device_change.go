@@ -139,7 +139,7 @@ func freeDirectory(ctx context.Context, tx bun.Tx, hostname string) (string, err
 
 // UpdateDevice changes what people decide of a device, in one transaction:
 // hostname (the label only), address, port, transport, credentials, timeout,
-// retries, group, interval, the modules of discoveries that do not run, and whether it is disabled, ignored or asked by ICMP only. change gets the device
+// retries, group, interval, the modules of discoveries and of polls that do not run, and whether it is disabled, ignored or asked by ICMP only. change gets the device
 // and may run several times; its error ends everything. Other fields stay as
 // they are. A new interval begins no slot before the running one ends, and
 // opens a new generation of the RRD files of the device and its ports.
@@ -174,7 +174,7 @@ func (s *Store) UpdateDevice(ctx context.Context, id int64, change func(*device.
 		if err != nil {
 			return err
 		}
-		if err := writeChange(ctx, tx, row, old); err != nil {
+		if err := writeChange(ctx, tx, &row, old); err != nil {
 			return err
 		}
 		changed, err = s.opened(&row)
@@ -195,7 +195,7 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 	row.AuthProtocol, row.PrivProtocol = described.AuthProtocol, described.PrivProtocol
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
 	row.Disabled, row.Interval, row.DiscoveryOff = described.Disabled, described.Interval, described.DiscoveryOff
-	row.PingOnly, row.Ignored = described.PingOnly, described.Ignored
+	row.PingOnly, row.Ignored, row.PollerOff = described.PingOnly, described.Ignored, described.PollerOff
 	switch {
 	case row.PingOnly:
 		row.OS = device.OSPing
@@ -220,8 +220,8 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 }
 
 // writeChange writes the changed row and what follows from the change.
-func writeChange(ctx context.Context, tx bun.Tx, row, old deviceRow) error {
-	_, err := tx.NewUpdate().Model(&row).ExcludeColumn("id", "created_at").Where("id = ?", row.ID).Exec(ctx)
+func writeChange(ctx context.Context, tx bun.Tx, row *deviceRow, old deviceRow) error {
+	_, err := tx.NewUpdate().Model(row).ExcludeColumn("id", "created_at").Where("id = ?", row.ID).Exec(ctx)
 	if err != nil {
 		if duplicate(err) || orphan(err) {
 			return errAgain // another device took the hostname, or somebody removed the group, just now
@@ -238,7 +238,12 @@ func writeChange(ctx context.Context, tx bun.Tx, row, old deviceRow) error {
 		}
 	}
 	if row.Disabled && !old.Disabled {
-		return endOutage(ctx, tx, row.ID, now()) // nobody looks any more, so nobody knows that it is down
+		at := now()
+		ended, err := endOutage(ctx, tx, row.ID, at) // nobody looks any more, so nobody knows that it is down
+		if ended {
+			row.OutagesChanged = at
+		}
+		return err
 	}
 	return nil
 }

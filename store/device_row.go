@@ -33,6 +33,7 @@ type deviceRow struct {
 	SlotFrom     int64  `bun:"slot_from"`
 	Disabled     bool   `bun:"disabled"`
 	DiscoveryOff string `bun:"discovery_modules_off"` // names with commas between them
+	PollerOff    string `bun:"poller_modules_off"`
 	PingOnly     bool   `bun:"snmp_disable"`
 	Ignored      bool   `bun:"ignored"`
 	RRDDir       string `bun:"rrd_dir"`
@@ -48,6 +49,7 @@ type deviceRow struct {
 	PortsDigest  string `bun:"ports_digest"`
 	CreatedAt    int64  `bun:"created_at"`
 
+	OutagesChanged   int64  `bun:"outages_changed"`
 	ComponentsDigest string `bun:"components_digest"`
 	DiscoveredAt     int64  `bun:"discovered_at"`
 	DiscoveredSlot   int64  `bun:"discovered_slot"`
@@ -79,7 +81,7 @@ func describedRow(d device.Device) deviceRow {
 		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
 		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
 		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
-		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PingOnly: d.PingOnly, Ignored: d.Ignored,
+		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PollerOff: strings.Join(d.PollerOff, ","), PingOnly: d.PingOnly, Ignored: d.Ignored,
 	}
 	if d.PingOnly {
 		row.OS = device.OSPing // no discovery says what it runs
@@ -98,10 +100,6 @@ func factsColumns(f device.Facts) factsRow {
 
 // device returns the row without its secrets.
 func (r *deviceRow) device() device.Device {
-	var off []string
-	if r.DiscoveryOff != "" {
-		off = strings.Split(r.DiscoveryOff, ",")
-	}
 	return device.Device{
 		ID: r.ID, Hostname: r.Hostname, Address: r.Address, Port: uint16(r.Port), Transport: r.Transport,
 		Credentials: snmp.Credentials{
@@ -109,10 +107,10 @@ func (r *deviceRow) device() device.Device {
 			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
 		},
 		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
-		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: off, PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: modules(r.DiscoveryOff), PollerOff: modules(r.PollerOff), PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
-		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt),
+		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt), OutagesChanged: fromMillis(r.OutagesChanged),
 		DiscoveredAt: fromMillis(r.DiscoveredAt), DiscoveryOutcome: device.Outcome(r.DiscoveryOutcome), DiscoveryReason: r.DiscoveryReason,
 		DiscoveryDuration: fromMillisDuration(r.DiscoveryMS),
 		Facts: device.Facts{
@@ -121,6 +119,14 @@ func (r *deviceRow) device() device.Device {
 			Uptime: fromMillisDuration(r.UptimeMS),
 		},
 	}
+}
+
+// modules are the names of a column that holds them with commas between.
+func modules(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
 }
 
 // host is Device.Host of the row.

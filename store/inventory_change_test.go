@@ -156,6 +156,18 @@ func modulesOff(t *testing.T, e engine) {
 	if got := change(t, e, d.ID, func(d *device.Device) { d.DiscoveryOff = nil }); got.DiscoveryOff != nil {
 		t.Errorf("none: %v", got.DiscoveryOff)
 	}
+	if got := change(t, e, d.ID, func(d *device.Device) { d.PollerOff = []string{"icmp", "ports"} }); !slices.Equal(got.PollerOff, []string{"icmp", "ports"}) || !slices.Equal(reread(t, e, d.ID).PollerOff, got.PollerOff) {
+		t.Errorf("polls go without %v", got.PollerOff)
+	}
+	for _, wrong := range [][]string{{"core"}, {"icmp", "icmp"}, {"vlans"}, {""}} {
+		_, err := e.UpdateDevice(t.Context(), d.ID, func(d *device.Device) error { d.PollerOff = wrong; return nil })
+		if !errors.Is(err, ErrInvalid) {
+			t.Errorf("polls without %q: %v", wrong, err)
+		}
+	}
+	if got := change(t, e, d.ID, func(d *device.Device) { d.PollerOff = nil }); got.PollerOff != nil {
+		t.Errorf("polls go without %v", got.PollerOff)
+	}
 	for _, wrong := range [][]string{{"core"}, {"vlans", "vlans"}, {"vlans,sensors"}, {""}} {
 		_, err := e.UpdateDevice(t.Context(), d.ID, func(d *device.Device) error { d.DiscoveryOff = wrong; return nil })
 		if !errors.Is(err, ErrInvalid) {

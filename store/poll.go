@@ -151,7 +151,7 @@ func saveStatus(ctx context.Context, tx bun.Tx, p device.Poll, old polledRow) ([
 		}
 	}
 	if old.Previous == down {
-		if err := endOutage(ctx, tx, p.DeviceID, millis(p.At)); err != nil {
+		if _, err := endOutage(ctx, tx, p.DeviceID, millis(p.At)); err != nil {
 			return nil, err
 		}
 	}

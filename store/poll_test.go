@@ -22,6 +22,7 @@ var pollBehaviours = []behaviour{
 	{"a poll without facts keeps the known ones", pollKeepsFacts},
 	{"an older poll changes nothing at all", pollStale},
 	{"status changes make events and outages", pollStatus},
+	{"outages are listed for availability", pollOutages},
 	{"a poll brings its own events", pollEvents},
 	{"a poll of nothing finished is refused", pollRefused},
 	{"an unchanged poll takes two statements", pollStatements},
@@ -115,6 +116,48 @@ func pollStatus(t *testing.T, e engine) {
 	got := outages(t, e, d.ID)
 	if want := []outage{{at(1), at(3)}, {at(6), at(7)}, {GoingDown: at(8)}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("outages %v, want %v", got, want)
+	}
+}
+
+// pollOutages: those of the last year and the one that goes on, in their order, and the device says when they changed.
+func pollOutages(t *testing.T, e engine) {
+	d := added(t, e)
+	now := time.Now().Truncate(time.Millisecond)
+	ago := func(days int) time.Time { return now.Add(-time.Duration(days) * 24 * time.Hour) }
+	poll := func(outcome device.Outcome, days int) {
+		t.Helper()
+		save(t, e, device.Poll{DeviceID: d.ID, Slot: ago(days).Unix(), At: ago(days), Outcome: outcome})
+	}
+	poll(device.OutcomeUp, 900)
+	if got := reread(t, e, d.ID).OutagesChanged; !got.IsZero() {
+		t.Errorf("it was never down, and its outages changed at %v", got)
+	}
+	for _, days := range [][2]int{{800, 790}, {400, 300}, {20, 10}} {
+		poll(device.OutcomeDown, days[0])
+		if got := reread(t, e, d.ID).OutagesChanged; !got.Equal(ago(days[0])) {
+			t.Errorf("down %d days ago: changed at %v", days[0], got)
+		}
+		poll(device.OutcomeUp, days[1])
+		if got := reread(t, e, d.ID).OutagesChanged; !got.Equal(ago(days[1])) {
+			t.Errorf("up %d days ago: changed at %v", days[1], got)
+		}
+	}
+	poll(device.OutcomeUp, 9)
+	if got := reread(t, e, d.ID).OutagesChanged; !got.Equal(ago(10)) {
+		t.Errorf("nothing changed, but at %v", got)
+	}
+	poll(device.OutcomeDown, 2)
+	got, err := e.Outages(t.Context(), d.ID)
+	want := []device.Outage{{Down: ago(400), Up: ago(300)}, {Down: ago(20), Up: ago(10)}, {Down: ago(2)}}
+	if err != nil || !slices.EqualFunc(got, want, func(a, b device.Outage) bool { return a.Down.Equal(b.Down) && a.Up.Equal(b.Up) }) {
+		t.Errorf("outages %v, %v, want %v", got, err, want)
+	}
+	change(t, e, d.ID, func(d *device.Device) { d.Disabled = true })
+	if got, err := e.Outages(t.Context(), d.ID); err != nil || len(got) != 3 || got[2].Up.Before(now) || !reread(t, e, d.ID).OutagesChanged.Equal(got[2].Up) {
+		t.Errorf("disabled: outages %v, %v", got, err)
+	}
+	if got, err := e.Outages(t.Context(), d.ID+1000); err != nil || len(got) != 0 {
+		t.Errorf("another device: %v, %v", got, err)
 	}
 }
 

@@ -49,11 +49,11 @@ func validate(d device.Device) error {
 	if d.Retries < -1 || d.Retries > maxRetries {
 		return fmt.Errorf("%w retries: %d, want -1 to %d", ErrInvalid, d.Retries, maxRetries)
 	}
-	if wrong, ok := device.KnownModules(d.DiscoveryOff); !ok {
-		return fmt.Errorf("%w module of discoveries %.40q: want some of %s", ErrInvalid, wrong, strings.Join(device.DiscoveryModules(), ", "))
+	if err := validateModules("discoveries", d.DiscoveryOff, device.DiscoveryModules()); err != nil {
+		return err
 	}
-	if len(slices.Compact(slices.Sorted(slices.Values(d.DiscoveryOff)))) < len(d.DiscoveryOff) {
-		return fmt.Errorf("%w modules of discoveries: one is named twice", ErrInvalid)
+	if err := validateModules("polls", d.PollerOff, device.PollModules()); err != nil {
+		return err
 	}
 	if d.PingOnly {
 		if d.Credentials != (snmp.Credentials{}) {
@@ -91,6 +91,17 @@ func validateCredentials(c snmp.Credentials) error {
 	}
 	if len(c.AuthPassword.Reveal()) > maxPassword || len(c.PrivPassword.Reveal()) > maxPassword {
 		return fmt.Errorf("%w credentials: a password is longer than %d bytes", ErrInvalid, maxPassword)
+	}
+	return nil
+}
+
+// validateModules checks which modules a device goes without.
+func validateModules(of string, names, known []string) error {
+	if wrong, ok := device.KnownModules(names, known); !ok {
+		return fmt.Errorf("%w module of %s %.40q: want some of %s", ErrInvalid, of, wrong, strings.Join(known, ", "))
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(names)))) < len(names) {
+		return fmt.Errorf("%w modules of %s: one is named twice", ErrInvalid, of)
 	}
 	return nil
 }

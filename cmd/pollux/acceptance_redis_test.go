@@ -98,8 +98,8 @@ func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
 
 // decodeHead reads device, slot and outcome: a version, then an s2 block that begins with uvarints.
 func decodeHead(payload []byte) (e entry, err error) {
-	if len(payload) < 2 || payload[0] != 1 {
-		return e, errors.New("not of version 1")
+	if len(payload) < 2 || payload[0] < 1 || payload[0] > 4 {
+		return e, errors.New("not of version 1 to 4")
 	}
 	body, err := s2.Decode(nil, payload[1:])
 	if err != nil {

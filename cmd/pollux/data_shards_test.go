@@ -137,6 +137,9 @@ func (w *dataWorld) filesOfShard(shard int, base string, want map[string]int) (n
 		if d.Shard == shard {
 			inShard[number] = true
 			names[uptimeFile(d)] = true
+			for _, name := range ownNames() {
+				names[measurement.NamedPath(d.RRDDir, name, d.Generation)] = true
+			}
 		}
 	}
 	for _, p := range w.allPorts(w.fleet, base) {
@@ -146,6 +149,14 @@ func (w *dataWorld) filesOfShard(shard int, base string, want map[string]int) (n
 		}
 	}
 	return names, ports
+}
+
+// ownNames are the files of what is known of a device that answers without its help.
+func ownNames() []string {
+	return []string{
+		"icmp-perf", "poller-perf", "poller-perf-core", "poller-perf-icmp", "poller-perf-ports",
+		"availability-86400", "availability-604800", "availability-2592000", "availability-31536000",
+	}
 }
 
 func uptimeFile(d device.Device) string {

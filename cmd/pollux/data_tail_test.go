@@ -129,6 +129,9 @@ func readEntry(payload []byte) (e tailed, err error) {
 		kind := measurement.Kind(r.skip(1))
 		instance += r.signed()
 		r.number() // generation
+		if kind.Named() {
+			r.skip(int(r.number()))
+		}
 		r.number() // maximum
 		at += r.signed()
 		if kind == measurement.KindPort {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,6 +86,7 @@ type deviceJSON struct {
 	Interval     int      `json:"interval"`
 	Disabled     bool     `json:"disabled"`
 	DiscoveryOff []string `json:"discovery_off,omitempty"` // modules of discoveries that do not run
+	PollerOff    []string `json:"poller_off,omitempty"`    // modules of polls that do not run
 	Ignored      bool     `json:"ignored"`
 	PingOnly     bool     `json:"ping_only"`
 	Status       string   `json:"status"`
@@ -108,7 +111,42 @@ type deviceJSON struct {
 	LastDiscovered   *string `json:"last_discovered"`
 	DiscoverySeconds float64 `json:"last_discovered_timetaken"`
 
+	Availability []availabilityJSON `json:"availability,omitempty"`
+
 	Ports []portJSON `json:"ports,omitempty"`
+}
+
+// availabilityJSON is named as LibreNMS's API has it.
+type availabilityJSON struct {
+	Duration int     `json:"duration"` // seconds before now
+	Percent  float64 `json:"availability_perc"`
+}
+
+// availabilityOf is the availability of a device now, over each period that is known.
+func availabilityOf(ctx context.Context, s *store.Store, d device.Device) ([]availabilityJSON, error) {
+	if d.PolledAt.IsZero() {
+		return nil, nil // nobody knows
+	}
+	outages, err := s.Outages(ctx, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	var found []availabilityJSON
+	for _, period := range device.AvailabilityPeriods() {
+		if percent, known := device.Availability(outages, d.CreatedAt, time.Now(), period); known {
+			found = append(found, availabilityJSON{int(period.Seconds()), percent})
+		}
+	}
+	return found, nil
+}
+
+// availabilityInWords is it as people read it. What is not 100 % is not rounded to it.
+func availabilityInWords(all []availabilityJSON) string {
+	words := make([]string, 0, len(all))
+	for _, a := range all {
+		words = append(words, fmt.Sprintf("%.3f %% of %d d", math.Floor(a.Percent*1000)/1000, a.Duration/86400))
+	}
+	return strings.Join(words, ", ")
 }
 
 type portJSON struct {
@@ -132,7 +170,7 @@ type portJSON struct {
 func toJSON(d device.Device, ports []device.Port) deviceJSON {
 	shown := deviceJSON{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
-		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Ignored: d.Ignored, PingOnly: d.PingOnly, DiscoveryOff: d.DiscoveryOff, Status: string(status(d)), StatusReason: d.StatusReason,
+		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Ignored: d.Ignored, PingOnly: d.PingOnly, DiscoveryOff: d.DiscoveryOff, PollerOff: d.PollerOff, Status: string(status(d)), StatusReason: d.StatusReason,
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),

@@ -149,8 +149,16 @@ func TestPingOnlyDevice(t *testing.T) {
 		t.Errorf("shown as\n%s", page)
 	}
 	polled := decode[object](s.spawn("device", "poll", "ups1", "--json"))
-	if polled["outcome"] != "up" || polled["ports"] != 0.0 || polled["measurements"] != 0.0 || polled["journal"] != "accepted" {
+	if polled["outcome"] != "up" || polled["ports"] != 0.0 || polled["measurements"] != 7.0 || polled["journal"] != "accepted" {
 		t.Errorf("polled: %v", polled)
+	}
+	// icmp-perf, poller-perf of the poll and of icmp, and four of availability.
+	available, _ := decode[object](s.call("device", "show", "ups1", "--json"))["availability"].([]any)
+	if first, _ := available[0].(object); len(available) != 4 || first["duration"] != 86400.0 || first["availability_perc"] != 100.0 {
+		t.Errorf("available: %v", available)
+	}
+	if page := s.ok("device", "show", "ups1"); !strings.Contains(page, "available    100.000 % of 1 d, 100.000 % of 7 d, 100.000 % of 30 d, 100.000 % of 365 d\n") {
+		t.Errorf("shown as\n%s", page)
 	}
 	s.spawn("device", "discover", "ups1").fails(exitUsage, "ICMP only")
 	s.call("device", "set", "ups1", "--ping-only", "-2").fails(exitUsage, "no credentials")

@@ -55,7 +55,7 @@ func (p *program) deviceDiscover(ctx context.Context, spec string) (err error) {
 	read, err := consumer.DiscoverOnce(ctx, consumer.Config{NodeID: who}, consumer.Deps{
 		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, who, n.log), Clock: n.clock, Redis: n.redis,
 		Settings: n.settings.Values, Registerer: prometheus.NewRegistry(), Log: n.log,
-		Discovering: &consumer.Discovering{Store: n.store, Definitions: set},
+		Discovering: &consumer.Discovering{Store: n.store}, Definitions: set,
 	}, found.ID)
 	if err != nil {
 		return err

@@ -112,6 +112,26 @@ func TestDeviceEntitiesAreListed(t *testing.T) {
 	}
 }
 
+func TestDeviceGoesWithoutModulesOfPolls(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	s.ok("device", "add", "sw1", "-f")
+	off := func() any { return decode[object](s.call("device", "show", "sw1", "--json"))["poller_off"] }
+	s.ok("device", "set", "sw1", "--poller-off", "ports, icmp,ports")
+	if list, _ := off().([]any); len(list) != 2 || list[0] != "icmp" || list[1] != "ports" {
+		t.Errorf("off: %v", off())
+	}
+	if out := s.ok("device", "show", "sw1"); !strings.Contains(out, "polls        without icmp, ports\n") || strings.Contains(out, "available") {
+		t.Errorf("device show:\n%s", out)
+	}
+	s.call("device", "set", "sw1", "--poller-off", "core").fails(exitUsage, "availability, host")
+	s.call("config", "set", "poller_modules", "ports,core").fails(exitUsage, "poller_modules")
+	s.ok("device", "set", "sw1", "--poller-off", "none")
+	if off() != nil {
+		t.Errorf("off: %v", off())
+	}
+}
+
 func TestDeviceGoesWithoutModulesOfDiscoveries(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)

@@ -121,32 +121,39 @@ func (p *program) deviceShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				available, err := availabilityOf(command.Context(), s, d)
+				if err != nil {
+					return err
+				}
 				if p.asJSON {
-					return p.printJSON(toJSON(d, ports))
+					shown := toJSON(d, ports)
+					shown.Availability = available
+					return p.printJSON(shown)
 				}
 				names, err := groupNames(command.Context(), s, values)
 				if err != nil {
 					return err
 				}
-				return p.printDevice(d, ports, names)
+				return p.printDevice(d, ports, names, available)
 			})
 		}),
 	})
 }
 
-func (p *program) printDevice(d device.Device, ports []device.Port, names map[int64]string) error {
-	group, timeout, retries, off := "", "", "", ""
+func (p *program) printDevice(d device.Device, ports []device.Port, names map[int64]string, available []availabilityJSON) error {
+	group, timeout, retries, off, unpolled := "", "", "", "", ""
 	set(len(d.DiscoveryOff) > 0, &off, "without "+strings.Join(d.DiscoveryOff, ", "))
+	set(len(d.PollerOff) > 0, &unpolled, "without "+strings.Join(d.PollerOff, ", "))
 	set(names != nil, &group, fmt.Sprintf("%d (%s)", d.Group, names[d.Group]))
 	set(d.Timeout > 0, &timeout, d.Timeout.String())
 	set(d.Retries >= 0, &retries, strconv.Itoa(d.Retries))
 	for _, line := range [][2]string{
 		{"id", strconv.FormatInt(d.ID, 10)}, {"hostname", d.Hostname}, {"address", d.Address}, {"status", statusInWords(d)}, {"reason", d.StatusReason},
 		{"asked by", askedBy(d)},
-		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"discovery", off}, {"last polled", ago(d.PolledAt)},
+		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"discovery", off}, {"polls", unpolled}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
 		{"OS", d.Facts.OS}, {"hardware", d.Facts.Hardware}, {"version", d.Facts.Version}, {"serial", d.Facts.Serial}, {"features", d.Facts.Features},
-		{"discovered", ago(d.DiscoveredAt)}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"RRD files", filesOf(d)},
+		{"discovered", ago(d.DiscoveredAt)}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"available", availabilityInWords(available)}, {"RRD files", filesOf(d)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])

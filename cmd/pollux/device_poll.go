@@ -52,8 +52,7 @@ func (p *program) devicePoll(ctx context.Context, spec string, verbose bool) (er
 	who := orDefault(c.NodeID, "cli")
 	once, err := consumer.PollOnce(ctx, consumer.Config{NodeID: who}, consumer.Deps{
 		Store: n.store, Journal: n.journal, Leases: cluster.NewDeviceLeases(n.redis, who, n.log), Clock: n.clock, Redis: n.redis,
-		Settings: n.settings.Values, Registerer: prometheus.NewRegistry(), Log: n.log,
-		Discovering: &consumer.Discovering{Store: n.store, Definitions: set},
+		Settings: n.settings.Values, Registerer: prometheus.NewRegistry(), Log: n.log, Definitions: set,
 	}, found.ID)
 	if err != nil {
 		return err

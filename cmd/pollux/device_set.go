@@ -26,6 +26,7 @@ type setFlags struct {
 	timeout          time.Duration
 	retries          int
 	discoveryOff     string
+	pollerOff        string
 
 	where       []string
 	yes, dryRun bool
@@ -34,7 +35,7 @@ type setFlags struct {
 // changing are the flags of device set that change something; the first two can be meant of one device only.
 var changing = slices.Concat(
 	[]string{"hostname", "address"},
-	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "enable", "disable", "ignore", "unignore", "ping-only"}, credentialFlags,
+	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "poller-off", "enable", "disable", "ignore", "unignore", "ping-only"}, credentialFlags,
 )
 
 func (p *program) deviceSetCommand() *cobra.Command {
@@ -81,6 +82,7 @@ many fit, asks on a terminal, and needs --yes elsewhere.`,
 	command.Flags().DurationVar(&flags.timeout, "timeout", 0, "of one SNMP try, 100ms to 1m; 0 goes back to the setting "+settings.KeySNMPTimeout)
 	command.Flags().IntVar(&flags.retries, "retries", -1, "SNMP tries after the first, 0 to 20; -1 goes back to the setting "+settings.KeySNMPRetries)
 	command.Flags().StringVar(&flags.discoveryOff, "discovery-off", "", "modules of discoveries that do not run, with commas between them: "+strings.Join(device.DiscoveryModules(), ", ")+"; none for all to run")
+	command.Flags().StringVar(&flags.pollerOff, "poller-off", "", "modules of polls that do not run, with commas between them: "+strings.Join(device.PollModules(), ", ")+"; none for all to run")
 	command.Flags().StringArrayVar(&flags.where, "where", nil, "KEY=VALUE: change all devices that fit; repeatable")
 	command.Flags().BoolVar(&flags.yes, "yes", false, "with --where: do not ask")
 	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "with --where: only say which devices fit")
@@ -116,8 +118,11 @@ func (f *setFlags) check(command *cobra.Command, args []string) error {
 	case f.retries < -1 || f.retries > 20:
 		return usagef("--retries is from 0 to 20, or -1")
 	}
-	if wrong, ok := device.KnownModules(modulesOf(f.discoveryOff)); !ok {
+	if wrong, ok := device.KnownModules(modulesOf(f.discoveryOff), device.DiscoveryModules()); !ok {
 		return usagef("--discovery-off names modules of %s, or none; not %.40q", strings.Join(device.DiscoveryModules(), ", "), wrong)
+	}
+	if wrong, ok := device.KnownModules(modulesOf(f.pollerOff), device.PollModules()); !ok {
+		return usagef("--poller-off names modules of %s, or none; not %.40q", strings.Join(device.PollModules(), ", "), wrong)
 	}
 	return nil
 }
@@ -162,6 +167,7 @@ func (p *program) deviceChange(command *cobra.Command, s *store.Store, values se
 		set(changed("timeout"), &d.Timeout, flags.timeout)
 		set(changed("retries"), &d.Retries, flags.retries)
 		set(changed("discovery-off"), &d.DiscoveryOff, modulesOf(flags.discoveryOff))
+		set(changed("poller-off"), &d.PollerOff, modulesOf(flags.pollerOff))
 		set(flags.enable || flags.disable, &d.Disabled, flags.disable)
 		set(flags.ignore || flags.unignore, &d.Ignored, flags.ignore)
 		if given(command, credentialFlags) {

@@ -196,7 +196,7 @@ func (x *examination) icmp() {
 	case !x.values.Bool(settings.KeyICMPCheck):
 		x.fine("icmp", "off: this user may not send it, and %s is false", settings.KeyICMPCheck)
 	default:
-		x.warn("icmp", "off: this user may not send it, so device add leaves its check out, and devices that are asked by ICMP only are not polled; "+
+		x.warn("icmp", "off: this user may not send it, so device add leaves its check out, polls take a device for up that answers by SNMP, and devices that are asked by ICMP only are not polled; "+
 			"give the process CAP_NET_RAW (AmbientCapabilities), or its group a place in net.ipv4.ping_group_range")
 	}
 }

@@ -216,11 +216,14 @@ func (w *world) checkRecorded(o outcome) {
 	}
 	for _, device := range []string{"sim-0000", "sim-0007"} {
 		files, err := filepath.Glob(filepath.Join(w.rrd.Base, device, "*.rrd"))
-		if err != nil || len(files) != w.ports+1 {
+		if err != nil || len(files) != w.ports+1+ownFiles {
 			w.t.Errorf("%s has %d files, %v", device, len(files), err)
 		}
 	}
 }
+
+// ownFiles of a device: icmp-perf, four of availability, poller-perf of the poll and of icmp, core and ports.
+const ownFiles = 9
 
 // secrets is I8: what the nodes said and show, what Redis holds and ever held, and the queues' pages.
 func (w *world) secrets() (found []string) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,6 +173,9 @@ func deviceError(a asking, err error) error {
 func outcomeError(a asking, poll device.Poll) error {
 	if poll.Outcome == device.OutcomeAuth {
 		return fmt.Errorf("%w by %s: check user, protocols and passwords (%s)", snmp.ErrAuth, a.address(), poll.Reason)
+	}
+	if strings.HasPrefix(poll.Reason, device.ModuleICMP+": ") {
+		return fmt.Errorf("%w from %s (%s): see that it answers ICMP; a device that is asked by SNMP can do without: pollux device set %s --poller-off icmp", errUnreachable, a.host, poll.Reason, a.host)
 	}
 	return fmt.Errorf("%w from %s (%s): check address, port, community and the device's access list", errUnreachable, a.address(), poll.Reason)
 }

@@ -179,7 +179,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		Store: n.store, Journal: n.shards, Leases: cluster.NewDeviceLeases(n.redis, nodeID, n.log), Agents: cluster.NewAgents(n.redis, nodeID, n.log), Clock: n.clock, Redis: n.redis,
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
-		Discovering: &consumer.Discovering{Store: n.store, Definitions: set},
+		Discovering: &consumer.Discovering{Store: n.store}, Definitions: set,
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,11 @@ func newPair(t *testing.T) *pairSite {
 		p.files = append(p.files, "sw1/port-id"+portText(uint16(id))+".rrd")
 	}
 	p.files = append(p.files, "sw1/uptime.rrd")
+	for _, name := range []string{ // without ICMP, which is off here
+		"poller-perf", "poller-perf-core", "poller-perf-ports", "availability-86400", "availability-604800", "availability-2592000", "availability-31536000",
+	} {
+		p.files = append(p.files, "sw1/"+name+".rrd")
+	}
 	p.recorded()
 	consumer.end()
 	return p
@@ -62,16 +67,16 @@ func (p *pairSite) recorded() {
 func TestRRDVerifyComparesTwoRRDCached(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	if page := p.spawn("rrd", "verify").works(); !strings.Contains(page, p.a.Address+" and "+p.b.Address+": 0 of 4 files of 1 devices differ, 0 behind; ") {
+	if page := p.spawn("rrd", "verify").works(); !strings.Contains(page, p.a.Address+" and "+p.b.Address+": 0 of 11 files of 1 devices differ, 0 behind; ") {
 		t.Errorf("it says %q", page)
 	}
 	all := decode[list](p.spawn("rrd", "verify", "--json"))
 	checkNames(t, all.Items[0])
-	if one := all.Items[0]; len(all.Items) != 1 || one["from"] != p.a.Address || one["to"] != p.b.Address || one["equal"] != true || one["files"] != 4.0 {
+	if one := all.Items[0]; len(all.Items) != 1 || one["from"] != p.a.Address || one["to"] != p.b.Address || one["equal"] != true || one["files"] != 11.0 {
 		t.Errorf("in JSON: %v", one)
 	}
 	for _, args := range [][]string{{"--device", "sw1"}, {"--sample", "5"}, {"--from", p.b.Address, "--to", p.a.Address}} {
-		if page := p.spawn(append([]string{"rrd", "verify"}, args...)...).works(); !strings.Contains(page, ": 0 of 4 files of 1 devices differ") {
+		if page := p.spawn(append([]string{"rrd", "verify"}, args...)...).works(); !strings.Contains(page, ": 0 of 11 files of 1 devices differ") {
 			t.Errorf("%q: %q", args, page)
 		}
 	}
@@ -107,7 +112,7 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 	c := polluxtest.RRDCached(t)
 	copying := []string{"rrd", "copy", "--tree", p.a.Base, "--from", p.a.Address, "--to", c.Address}
 	r := p.spawn(copying...)
-	if r.code != exitOK || !strings.Contains(r.errout, "4 files copied") || !strings.Contains(r.errout, "add "+c.Address+" to RRDCACHED") {
+	if r.code != exitOK || !strings.Contains(r.errout, "11 files copied") || !strings.Contains(r.errout, "add "+c.Address+" to RRDCACHED") {
 		t.Fatalf("exit code %d: %s", r.code, r.errout)
 	}
 	unpack := exec.Command("tar", "-x", "-C", c.Base)
@@ -116,7 +121,7 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 		t.Fatalf("tar: %v: %s", err, out)
 	}
 	p.spawn(copying...).fails(exitFailure, "has a cursor", "pollux journal forget")
-	if told := p.events("journal"); len(told) != 1 || !strings.Contains(told[0], "seeded with 4 files") {
+	if told := p.events("journal"); len(told) != 1 || !strings.Contains(told[0], "seeded with 11 files") {
 		t.Errorf("the eventlog says %q", told)
 	}
 
@@ -131,7 +136,7 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 		}
 		return false
 	})
-	if page := moved.spawn("rrd", "verify").works(); !strings.Contains(page, ": 0 of 4 files of 1 devices differ, 0 behind") {
+	if page := moved.spawn("rrd", "verify").works(); !strings.Contains(page, ": 0 of 11 files of 1 devices differ, 0 behind") {
 		t.Errorf("it says %q", page)
 	}
 	consumer.end()
@@ -157,15 +162,15 @@ func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 	orphans := func(more ...string) []string { return append([]string{"rrd", "orphans", "--tree", p.a.Base}, more...) }
 	none := decode[object](p.spawn(orphans("--json")...))
 	checkNames(t, none)
-	if found, _ := none["items"].([]any); len(found) != 0 || none["owned"] != 4.0 || none["deleted"] != nil {
+	if found, _ := none["items"].([]any); len(found) != 0 || none["owned"] != 11.0 || none["deleted"] != nil {
 		t.Errorf("of a device that is there: %v", none)
 	}
 	p.ok("device", "remove", "sw1")
-	if page := p.spawn(orphans("--delete", "--yes")...).works(); !strings.Contains(page, "0 orphans, 4 files that something owns") {
+	if page := p.spawn(orphans("--delete", "--yes")...).works(); !strings.Contains(page, "0 orphans, 11 files that something owns") {
 		t.Errorf("lately removed:\n%s", page)
 	}
 	p.execute("UPDATE removed_devices SET removed_at = 1795340000000")
-	if page := p.spawn(orphans("--delete", "--yes")...).works(); !strings.Contains(page, "0 orphans, 0 files that something owns, 4 without owner that were changed too lately") {
+	if page := p.spawn(orphans("--delete", "--yes")...).works(); !strings.Contains(page, "0 orphans, 0 files that something owns, 11 without owner that were changed too lately") {
 		t.Errorf("lately changed:\n%s", page)
 	}
 	for _, file := range p.files {
@@ -173,9 +178,9 @@ func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.spawn(orphans("--delete")...).fails(exitUsage, "4 RRD files", "--yes")
+	p.spawn(orphans("--delete")...).fails(exitUsage, "11 RRD files", "--yes")
 	page := p.spawn(orphans("--older", "2h", "--delete", "--yes")...).works()
-	for _, part := range append([]string{"4 orphans", "4 files and 0 directories removed", "not a file of Pollux", "was removed at 2026-"}, p.files...) {
+	for _, part := range append([]string{"11 orphans", "11 files and 0 directories removed", "not a file of Pollux", "was removed at 2026-"}, p.files...) {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q:\n%s", part, page)
 		}
@@ -184,7 +189,7 @@ func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].Name() != filepath.Base(foreign) {
 		t.Errorf("left are %v, %v", left, err)
 	}
-	if told := p.events("journal"); len(told) != 1 || !strings.Contains(told[0], "4 orphaned RRD files") {
+	if told := p.events("journal"); len(told) != 1 || !strings.Contains(told[0], "11 orphaned RRD files") {
 		t.Errorf("the eventlog says %q", told)
 	}
 	p.spawn("rrd", "orphans").fails(exitUsage, "--tree is needed")
@@ -223,7 +228,7 @@ func TestRRDOrphansOfMovedDevices(t *testing.T) {
 		t.Errorf("found: %v", found)
 	}
 	page := orphans("--delete", "--yes").works()
-	for _, part := range []string{"device 1 was moved to shard 1", "4 orphans, 0 files", "4 of the orphans are of devices that were moved", "--moved"} {
+	for _, part := range []string{"device 1 was moved to shard 1", "11 orphans, 0 files", "11 of the orphans are of devices that were moved", "--moved"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q:\n%s", part, page)
 		}
@@ -231,7 +236,7 @@ func TestRRDOrphansOfMovedDevices(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(p.a.Base, p.files[0])); err != nil {
 		t.Fatalf("they were removed: %v", err)
 	}
-	if page := orphans("--delete", "--moved", "--yes").works(); !strings.Contains(page, "4 files and 1 directories removed") {
+	if page := orphans("--delete", "--moved", "--yes").works(); !strings.Contains(page, "11 files and 1 directories removed") {
 		t.Errorf("it says:\n%s", page)
 	}
 }

@@ -63,19 +63,20 @@ func parseOS(content []byte) (*OS, error) {
 	if slices.Contains(o.Ports.SkipDescr, "") {
 		c.add(1, "ports: a text of skip_ifDescr is empty, and would leave out every port")
 	}
-	c.switches(o.Modules)
+	c.switches("modules", o.Modules, device.DiscoveryModules())
+	c.switches("poller_modules", o.Polls, device.PollModules())
 	c.tables(&o.Tables, o.States, o.OS)
 	return o, c.err()
 }
 
-// switches checks which modules are switched off.
-func (c *checker) switches(modules map[string]bool) {
+// switches checks which of the known modules are switched off under a key.
+func (c *checker) switches(key string, modules map[string]bool, known []string) {
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		switch {
-		case !slices.Contains(device.DiscoveryModules(), name):
-			c.add(1, "modules: %q is none of %q", name, device.DiscoveryModules())
+		case !slices.Contains(known, name):
+			c.add(1, "%s: %q is none of %q", key, name, known)
 		case modules[name]:
-			c.add(1, "modules: %s: only false means something; a module runs unless somebody switches it off", name)
+			c.add(1, "%s: %s: only false means something; a module runs unless somebody switches it off", key, name)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package definitions
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,8 +20,9 @@ type OS struct {
 	Fallback bool               `yaml:"fallback"`
 	Detect   []Rule             `yaml:"detect"`
 	Include  List[Word]         `yaml:"include"`
-	Exclude  map[string][]Word  `yaml:"exclude"` // MIB files that are tried on every device, by module
-	Modules  map[string]bool    `yaml:"modules"` // false: a module of discoveries that does not run
+	Exclude  map[string][]Word  `yaml:"exclude"`        // MIB files that are tried on every device, by module
+	Modules  map[string]bool    `yaml:"modules"`        // false: a module of discoveries that does not run
+	Polls    map[string]bool    `yaml:"poller_modules"` // false: a module of polls that does not run
 	Facts    Facts              `yaml:"facts"`
 	Ports    Ports              `yaml:"ports"`
 	States   map[string][]State `yaml:"states"`
@@ -49,6 +51,14 @@ func (o *OS) All() *Tables { return &o.all }
 func (o *OS) Runs(module string) bool {
 	runs, named := o.Modules[module]
 	return runs || !named
+}
+
+// PollerOff are the modules of polls that do not run on devices of this OS.
+func (o *OS) PollerOff() []string {
+	if o == nil || len(o.Polls) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(o.Polls)) // each of them is false
 }
 
 // Ports say which rows of the interface table are no ports, beyond the usual ones.

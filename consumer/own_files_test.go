@@ -1,0 +1,170 @@
+package consumer_test
+
+import (
+	"database/sql"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pollux/device"
+	"pollux/polluxtest"
+	"pollux/rrdcached"
+	"pollux/simulator"
+	"pollux/store"
+)
+
+// TestOwnFilesAreFilled: real ICMP on the loopback network, the times of the modules
+// and the availability are in LibreNMS's files, as "rrdtool fetch" reads them; of a device that answers nothing too.
+func TestOwnFilesAreFilled(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	parts := running{t, log}
+	agent, err := simulator.New(simulator.Config{Listen: "127.0.0.0/24:0", Devices: 1, Ports: 1}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts.start("simulator", agent.Run)
+	<-agent.Ready()
+	database := filepath.Join(t.TempDir(), "pollux.db")
+	rrd, inventory := polluxtest.RRDCached(t), openStoreAt(t, log, database)
+	client := redis.NewClient(&redis.Options{Addr: polluxtest.Redis(t).Address, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = client.Close() })
+	answering := recorded("sim0", agent.Addr(0))
+	answering.Credentials.Community = recorded("public", agent.Addr(0)).Credentials.Community
+	dead := device.Device{Hostname: "dead", Address: "127.255.255.255", Interval: interval, Retries: -1, PingOnly: true} // a broadcast, which nobody answers
+	since := time.Now()
+	for _, d := range []*device.Device{&answering, &dead} {
+		if *d, err = inventory.AddDevice(t.Context(), *d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	formerOutage(t, inventory, database, answering.ID)
+	runAll(t, parts, client, inventory, rrd.Address)
+	daemon, err := rrdcached.Dial(t.Context(), rrd.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = daemon.Close() })
+	// RRDtool counts unknown time in whole seconds, so the row in which a file begins is not exact.
+	row := func(d device.Device, name string, least int) (row []float64) {
+		file := filepath.Join(d.RRDDir, name+".rrd")
+		polluxtest.Eventually(t, patience, file+" holds a row", func() bool {
+			if _, err := os.Stat(filepath.Join(rrd.Base, file)); err != nil {
+				return false
+			}
+			if err := daemon.Flush(t.Context(), file); err != nil {
+				t.Fatal(err)
+			}
+			rows := fetchedRows(t, filepath.Join(rrd.Base, file))
+			if len(rows) < least {
+				return false
+			}
+			row = rows[len(rows)-1]
+			return true
+		})
+		return row
+	}
+	// avg, xmt, rcv, min, max
+	if got := row(answering, "icmp-perf", 2); got[1] != 3 || got[2] != 3 || got[3] <= 0 || got[3] > got[0] || got[0] > got[4] || got[4] > 1000 {
+		t.Errorf("icmp-perf holds %v", got)
+	}
+	for _, module := range []string{"", "-core", "-ports", "-icmp"} {
+		if got := row(answering, "poller-perf"+module, 2); len(got) != 1 || got[0] <= 0 || got[0] > 10 {
+			t.Errorf("poller-perf%s holds %v", module, got)
+		}
+	}
+	// The requests of ICMP are 100 ms apart at this interval.
+	if whole, icmp := row(answering, "poller-perf", 2), row(answering, "poller-perf-icmp", 2); whole[0] < 0.2 || icmp[0] < 0.2 {
+		t.Errorf("the poll took %v s, ICMP %v s", whole, icmp)
+	}
+	checkAvailability(t, func(period string) float64 { return row(answering, "availability-"+period, 1)[0] })
+	if got := fetchedXmtRcv(t, daemon, rrd.Base, dead); got != [2]float64{3, 0} {
+		t.Errorf("of a dead device %v requests and replies are filed", got)
+	}
+	polluxtest.Eventually(t, patience, "the outage of the dead device is known", func() bool {
+		found, err := inventory.Outages(t.Context(), dead.ID)
+		return err == nil && len(found) == 1 && found[0].Up.IsZero() && found[0].Down.After(since)
+	})
+}
+
+// checkAvailability compares with what is right of a device that was down for 6 hours of the last day,
+// and is in the inventory for 10 days. The second sample is two minutes away, so it is the first row: it errs by up to a
+// second in half a step, and by as much in all four files.
+func checkAvailability(t *testing.T, read func(period string) float64) {
+	t.Helper()
+	var got [5]float64 // that of a day once more at the end: no sample came in between
+	for range 3 {
+		for i, period := range []string{"86400", "604800", "2592000", "31536000", "86400"} {
+			got[i] = read(period)
+		}
+		if got[0] == got[4] {
+			break
+		}
+	}
+	if got[0] < 75*0.8 || got[0] > 75*1.25 {
+		t.Errorf("availability of a day holds %v, want 75", got[0])
+	}
+	for i, want := range []float64{75, 100 * (1 - 0.25/7), 97.5, 97.5} {
+		if exact := got[i] * 75 / got[0]; math.Abs(exact-want) > 0.01 {
+			t.Errorf("availability holds %v, and that of a day, 75, is %v: %v, want %v", got[i], got[0], exact, want)
+		}
+	}
+}
+
+// formerOutage has a device be in the inventory for ten days, and be down from 20 to 14 hours ago.
+func formerOutage(t *testing.T, s *store.Store, database string, id int64) {
+	t.Helper()
+	now := time.Now()
+	db, err := sql.Open("sqlite", "file:"+database+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "UPDATE devices SET created_at = ? WHERE id = ?", now.Add(-240*time.Hour).UnixMilli(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []device.Poll{
+		{DeviceID: id, Slot: 1, Outcome: device.OutcomeDown, At: now.Add(-20 * time.Hour)},
+		{DeviceID: id, Slot: 2, Outcome: device.OutcomeUp, At: now.Add(-14 * time.Hour)},
+	} {
+		if err := s.SavePoll(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fetchedXmtRcv are the requests and replies of a device none of whose requests was answered: the times are unknown.
+func fetchedXmtRcv(t *testing.T, daemon *rrdcached.Client, base string, d device.Device) (got [2]float64) {
+	t.Helper()
+	file := d.RRDDir + "/icmp-perf.rrd"
+	polluxtest.Eventually(t, patience, file+" holds a row", func() bool {
+		if _, err := os.Stat(filepath.Join(base, file)); err != nil {
+			return false
+		}
+		if err := daemon.Flush(t.Context(), file); err != nil {
+			t.Fatal(err)
+		}
+		series, err := daemon.Fetch(t.Context(), file, "AVERAGE", time.Now().Add(-2*time.Minute), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := 0
+		for _, row := range series.Rows {
+			if math.IsNaN(row.Values[1]) {
+				continue
+			}
+			known++
+			if !math.IsNaN(row.Values[0]) || !math.IsNaN(row.Values[3]) || !math.IsNaN(row.Values[4]) {
+				t.Errorf("times of a dead device: %v", row)
+			}
+			got = [2]float64{row.Values[1], row.Values[2]}
+		}
+		return known >= 2
+	})
+	return got
+}
