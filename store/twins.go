@@ -9,11 +9,12 @@ import (
 	"github.com/uptrace/bun"
 
 	"pollux/device"
+	"pollux/snmp"
 )
 
 const (
-	maxHosts = 16  // names and addresses that one device is looked for under
-	maxTwins = 200 // devices of one address that are looked at
+	maxHosts  = 16  // names and addresses that one device is looked for under
+	twinBatch = 200 // devices of one address that are read at once
 )
 
 // AgentTwin returns the device with the lowest id that asks what d asks: the
@@ -24,23 +25,37 @@ func (s *Store) AgentTwin(ctx context.Context, d device.Device, hosts []string) 
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	doing := fmt.Sprintf("look for a device with the address of %.80q", d.Hostname)
+	for last := int64(0); ; {
+		rows, err := s.sharing(ctx, d, hosts, last)
+		if err != nil {
+			return device.Device{}, false, s.fail(doing, err)
+		}
+		for i := range rows {
+			other, _ := s.opened(&rows[i]) // a community that does not open names no context, so it is taken for none
+			if d.PingOnly || other.PingOnly || other.Credentials.ContextName() == d.Credentials.ContextName() {
+				return other, true, nil
+			}
+		}
+		if len(rows) < twinBatch {
+			return device.Device{}, false, nil
+		}
+		last = rows[len(rows)-1].ID
+	}
+}
+
+// sharing are the next devices behind one, by id, that may be twins of d: of the
+// context of a community SQL sees nothing.
+func (s *Store) sharing(ctx context.Context, d device.Device, hosts []string, last int64) ([]deviceRow, error) {
 	var rows []deviceRow
-	query := s.reads.NewSelect().Model(&rows).Where(hostAsked+" IN (?)", bun.List(lowered(hosts))).Where("id <> ?", d.ID).Order("id").Limit(maxTwins)
+	query := s.reads.NewSelect().Model(&rows).Where(hostAsked+" IN (?)", bun.List(lowered(hosts))).Where("id <> ?", d.ID).Where("id > ?", last).
+		Order("id").Limit(twinBatch)
 	if !d.PingOnly {
 		query = query.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return q.Where("port = ?", d.Port).WhereOr("snmp_disable = ?", true)
+			return q.Where("port = ? AND (snmp_version <> ? OR snmp_context = ?)", d.Port, snmp.V3, d.Credentials.ContextName()).WhereOr("snmp_disable = ?", true)
 		})
 	}
-	if err := query.Scan(ctx); err != nil {
-		return device.Device{}, false, s.fail(doing, err)
-	}
-	for i := range rows {
-		other, _ := s.opened(&rows[i]) // a community that does not open names no context, so it is taken for none
-		if d.PingOnly || other.PingOnly || other.Credentials.ContextName() == d.Credentials.ContextName() {
-			return other, true, nil
-		}
-	}
-	return device.Device{}, false, nil
+	err := query.Scan(ctx)
+	return rows, err
 }
 
 // lowered are hosts as SQL compares them: in lower case, each once, and at least one, since no engine takes an empty list.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 var twinBehaviours = []behaviour{
 	{"a twin asks the same agent in the same context", twinOfAgent},
+	{"a twin is found behind many that share its address", twinBehindMany},
 	{"a twin has the same sysName", twinOfSysName},
 	{"a device that is asked by ICMP only has no credentials", twinPingOnly},
 	{"a device that is asked by ICMP only is not discovered", pingOnlyDiscovery},
@@ -63,6 +65,40 @@ func twinOfAgent(t *testing.T, e engine) {
 		twin, found, err := e.AgentTwin(t.Context(), d, c.hosts)
 		if err != nil || found != (c.want != 0) || twin.ID != c.want {
 			t.Errorf("%s: device %d, %t, %v, want %d", name, twin.ID, found, err, c.want)
+		}
+	}
+}
+
+// One address may serve hundreds of contexts: of v3, which SQL tells apart, and of communities, which are sealed.
+func twinBehindMany(t *testing.T, e engine) {
+	const many = twinBatch + 3
+	ids := make(map[string]int64)
+	for i := range 2 * many {
+		d := described()
+		d.Address = "192.0.2.30"
+		d.Credentials.Community = secret.New(fmt.Sprintf("canary@%d", i))
+		if i%2 == 1 {
+			d.Credentials = v3Device().Credentials
+			d.Credentials.Context = fmt.Sprintf("vrf%d", i)
+		}
+		d, err := e.AddDevice(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[d.Credentials.ContextName()] = d.ID
+	}
+	for _, n := range []int{0, 1, 2*many - 2, 2*many - 1, 2 * many} {
+		d := described()
+		d.Credentials.Community = secret.New(fmt.Sprintf("canary-new@%d", n))
+		name := fmt.Sprint(n)
+		if n%2 == 1 {
+			d.Credentials = v3Device().Credentials
+			d.Credentials.Context = fmt.Sprintf("vrf%d", n)
+			name = d.Credentials.Context
+		}
+		twin, found, err := e.AgentTwin(t.Context(), d, []string{"192.0.2.30"})
+		if err != nil || found != (ids[name] != 0) || twin.ID != ids[name] {
+			t.Errorf("context %s: device %d, %t, %v, want %d", name, twin.ID, found, err, ids[name])
 		}
 	}
 }
