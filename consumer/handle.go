@@ -123,7 +123,7 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(c.reading, min(t.remaining(c.deps.Clock.Now()), workerWait))
 	defer cancel()
 	defer context.AfterFunc(c.draining, cancel)()
-	if err := c.workers.enter(ctx); err != nil {
+	if err := c.workers.enter(ctx, t.group); err != nil {
 		if c.stopping() {
 			return nil, errHandBack
 		}
@@ -136,7 +136,7 @@ func (c *Consumer) takeWorker(t *turn) (leave func(), err error) {
 	return func() {
 		c.metrics.workerSeconds.WithLabelValues(kindPoller).Add(time.Since(began).Seconds())
 		c.work.busy(c.deps.Clock.Now(), time.Since(began))
-		c.workers.leave()
+		c.workers.leaveFor(t.group)
 	}, nil
 }
 

@@ -14,6 +14,7 @@ const maxLanes = 16
 // server of their own. What a lane holds at the same time is bounded by its
 // server's concurrency: a group whose devices are slow fills its lane, leaves
 // the rest of its tasks in Redis, and never takes the workers of other groups.
+// The workers keep some places for each lane, so that several slow ones do not either.
 type lane struct {
 	groups  []int64 // ordered
 	workers int     // tasks that it holds at most
@@ -91,13 +92,16 @@ func (c *Consumer) swap(lanes []*lane, wanted plan, retiring *sync.WaitGroup) ([
 		}
 	}
 	served := []int64{} // not nil: that would say that this role has no groups
+	var groups [][]int64
 	for _, l := range next {
 		served = append(served, l.groups...)
+		groups = append(groups, l.groups)
 	}
+	c.workers.divide(groups, wanted.kept())
 	slices.Sort(served)
 	c.served.Store(&served)
 	if failed == nil {
-		c.log.Info("queues are served", "groups", wanted.groups, "workers", wanted.workers, "workers_per_group", workers)
+		c.log.Info("queues are served", "groups", wanted.groups, "workers", wanted.workers, "workers_per_group", workers, "kept_per_group", wanted.kept())
 	}
 	return next, failed
 }

@@ -126,13 +126,62 @@ func TestSlowGroupLeavesWorkersToOthers(t *testing.T) {
 	polluxtest.Eventually(t, patience, "alone it gets all workers", func() bool { return slow.Load() == 10 })
 }
 
+// Two slow groups of three hold all workers but those that are kept for the third.
+func TestSlowGroupsLeaveWorkersToThird(t *testing.T) {
+	t.Parallel()
+	client := connect(t, polluxtest.Redis(t))
+	r := newRig(t, 60, client)
+	r.groups.Store(&[]int64{0, 3, 5})
+	var slow atomic.Int64
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	dial := r.deps.Dial
+	r.deps.Dial = func(ctx context.Context, target snmp.Target) (Session, error) {
+		session, err := dial(ctx, target)
+		if target.Port > 40 || err != nil {
+			return session, err
+		}
+		return &fakeSession{stats: r.stats, get: func(ctx context.Context) error {
+			slow.Add(1)
+			defer slow.Add(-1)
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}}, nil
+	}
+	now := r.clock.Now().Unix()
+	offer := func(group, from, to int64) {
+		for id := from; id <= to; id++ {
+			r.store.mu.Lock()
+			d := r.store.devices[id]
+			d.Group = group
+			r.store.devices[id] = d
+			r.store.mu.Unlock()
+			enqueue(t, client, group, tasks.Poll{DeviceID: id, Slot: now, Interval: 60})
+		}
+	}
+	offer(0, 1, 20)
+	offer(3, 21, 40)
+	r.start(t)
+	polluxtest.Eventually(t, patience, "the slow groups hold what they may", func() bool { return slow.Load() == 9 })
+	offer(5, 41, 50)
+	polluxtest.Eventually(t, patience, "the third group is polled beside them", func() bool {
+		return r.metric(t, "pollux_polls_total", "group=5", "result=up") == 10
+	})
+	if n := slow.Load(); n != 9 {
+		t.Errorf("the slow groups hold %d of 10 workers", n)
+	}
+}
+
 func TestTaskWithoutWorkerGoesBack(t *testing.T) {
 	t.Parallel()
 	client := connect(t, polluxtest.Redis(t))
 	r := newRig(t, 60, client)
 	r.groups.Store(&[]int64{0, 3})
 	for range 10 {
-		if !r.workers.tryEnter() {
+		if !r.workers.tryEnterFor(9) {
 			t.Fatal("no worker is free")
 		}
 	}
@@ -140,7 +189,7 @@ func TestTaskWithoutWorkerGoesBack(t *testing.T) {
 	enqueue(t, client, 0, p)
 	r.start(t)
 	polluxtest.Eventually(t, patience, "the task went back", func() bool { return r.metric(t, "pollux_task_handbacks_total", "reason=worker") >= 1 })
-	r.workers.leave()
+	r.workers.leaveFor(9)
 	polluxtest.Eventually(t, patience, "it is polled when a worker is free", func() bool { return r.outcomes(t)["up"] == 1 })
 	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo("poller:0", p.ID())
 	if err != nil || info.Retried != 0 {

@@ -35,13 +35,25 @@ func (p plan) equal(other plan) bool {
 }
 
 // laneWorkers is how many tasks the lane of one group may hold: all workers for
-// a single group, else its share, so that a slow group leaves some to the others.
+// a single group, else its share, so that a slow group leaves some to the
+// others, and never so many that another lane could not have what is kept for it.
 func (p plan) laneWorkers() int {
 	if len(p.groups) <= 1 {
 		return p.workers
 	}
-	return max(p.workers*p.share/100, 1)
+	return max(min(p.workers*p.share/100, p.workers-(p.lanes()-1)*p.kept()), 1)
 }
+
+// kept is how many workers are kept for each lane, however slow the others are:
+// an equal part of what one lane's share leaves to the others, at least one.
+func (p plan) kept() int {
+	if len(p.groups) <= 1 {
+		return 0
+	}
+	return max((p.workers-p.workers*p.share/100)/(p.lanes()-1), 1)
+}
+
+func (p plan) lanes() int { return min(len(p.groups), maxLanes) }
 
 // plan asks what is to be served now. A node whose clock is skewed serves
 // nothing: asynq's leases are written with each node's own clock.
