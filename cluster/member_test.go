@@ -16,6 +16,7 @@ import (
 	"pollux/cluster"
 	"pollux/device"
 	"pollux/polluxtest"
+	"pollux/tasks"
 )
 
 // book is an inventory in memory; away makes it fail.
@@ -402,15 +403,19 @@ func TestPendingCountsWhatWaits(t *testing.T) {
 	s, client := server(t)
 	must(t, client.LPush(t.Context(), "asynq:{poller:0}:pending", "a", "b", "c").Err())
 	must(t, client.Set(t.Context(), "asynq:{poller:2}:pending", "no list", 0).Err())
-	got, err := cluster.Pending(t.Context(), client, []int64{0, 1, 2, 0})
+	must(t, client.LPush(t.Context(), "asynq:{discovery:0}:pending", "d").Err())
+	if got, err := cluster.Pending(t.Context(), client, tasks.KindDiscovery, []int64{0}); err != nil || !maps.Equal(got, map[int64]int64{0: 1}) {
+		t.Errorf("discoveries: %v, %v", got, err)
+	}
+	got, err := cluster.Pending(t.Context(), client, tasks.KindPoller, []int64{0, 1, 2, 0})
 	if want := map[int64]int64{0: 3, 1: 0, 2: 0}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err = cluster.Pending(t.Context(), client, nil); err != nil || len(got) != 0 {
+	if got, err = cluster.Pending(t.Context(), client, tasks.KindPoller, nil); err != nil || len(got) != 0 {
 		t.Errorf("of no groups: %v, %v", got, err)
 	}
 	s.Kill()
-	if _, err := cluster.Pending(t.Context(), client, []int64{0}); err == nil {
+	if _, err := cluster.Pending(t.Context(), client, tasks.KindPoller, []int64{0}); err == nil {
 		t.Error("counted without Redis")
 	}
 }

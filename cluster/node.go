@@ -55,6 +55,7 @@ type workEntry struct {
 	Done         int64  `json:"done"`
 	Errors       int64  `json:"errors"`
 	Busy         int64  `json:"busy"`
+	Capacity     int64  `json:"capacity"`
 	LatenessMean int64  `json:"late_mean"`
 	LatenessMax  int64  `json:"late_max"`
 	DoneTotal    int64  `json:"done_total"`
@@ -153,7 +154,7 @@ func (r *Registry) entry() ([]byte, error) {
 
 func toEntry(w device.Work) workEntry {
 	return workEntry{
-		Kind: w.Kind, Workers: w.Workers, Window: w.Window.Milliseconds(), Done: w.Done, Errors: w.Errors, Busy: w.Busy.Milliseconds(),
+		Kind: w.Kind, Workers: w.Workers, Window: w.Window.Milliseconds(), Done: w.Done, Errors: w.Errors, Busy: w.Busy.Milliseconds(), Capacity: w.Capacity.Milliseconds(),
 		LatenessMean: w.LatenessMean.Milliseconds(), LatenessMax: w.LatenessMax.Milliseconds(),
 		DoneTotal: w.DoneTotal, ErrorsTotal: w.ErrorsTotal, BusyTotal: w.BusyTotal.Milliseconds(),
 	}
@@ -165,7 +166,7 @@ func (e workEntry) work() device.Work {
 	span := func(ms int64) time.Duration { return time.Duration(min(max(ms, 0), maxSpan)) * time.Millisecond }
 	return device.Work{
 		Kind: printable(e.Kind), Workers: min(max(e.Workers, 0), maxWorkers), Window: span(e.Window), Done: count(e.Done), Errors: count(e.Errors),
-		Busy: span(e.Busy), LatenessMean: span(e.LatenessMean), LatenessMax: span(e.LatenessMax),
+		Busy: span(e.Busy), Capacity: span(e.Capacity), LatenessMean: span(e.LatenessMean), LatenessMax: span(e.LatenessMax),
 		DoneTotal: count(e.DoneTotal), ErrorsTotal: count(e.ErrorsTotal), BusyTotal: span(e.BusyTotal),
 	}
 }

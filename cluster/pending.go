@@ -10,9 +10,9 @@ import (
 	"pollux/tasks"
 )
 
-// Pending counts the polls that wait in the queues of poller groups. Every
+// Pending counts the tasks of a kind (tasks.KindPoller, ...) that wait in the queues of poller groups. Every
 // group that is asked for is in the answer; a queue that does not exist is empty.
-func Pending(ctx context.Context, client redis.UniversalClient, groups []int64) (map[int64]int64, error) {
+func Pending(ctx context.Context, client redis.UniversalClient, kind string, groups []int64) (map[int64]int64, error) {
 	waiting := make(map[int64]int64, len(groups))
 	for _, group := range groups {
 		waiting[group] = 0
@@ -23,7 +23,7 @@ func Pending(ctx context.Context, client redis.UniversalClient, groups []int64) 
 	lengths := make(map[int64]*redis.IntCmd, len(waiting))
 	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for group := range waiting {
-			lengths[group] = pipe.LLen(ctx, "asynq:{"+tasks.Queue(tasks.KindPoller, group)+"}:pending")
+			lengths[group] = pipe.LLen(ctx, "asynq:{"+tasks.Queue(kind, group)+"}:pending")
 		}
 		return nil
 	})

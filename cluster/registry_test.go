@@ -32,7 +32,7 @@ func node(role, id string, pid int) cluster.NodeInfo {
 // work is what a node did, in whole milliseconds, as entries have it.
 func work() device.Work {
 	return device.Work{
-		Kind: "poller", Workers: 100, Window: 5 * time.Minute, Done: 3, Errors: 1, Busy: 1500 * time.Millisecond,
+		Kind: "poller", Workers: 100, Window: 5 * time.Minute, Done: 3, Errors: 1, Busy: 1500 * time.Millisecond, Capacity: 500 * time.Minute,
 		LatenessMean: 20 * time.Millisecond, LatenessMax: time.Second, DoneTotal: 30, ErrorsTotal: 10, BusyTotal: time.Hour,
 	}
 }
@@ -100,7 +100,7 @@ func TestRegistryListsLiveNodes(t *testing.T) {
 	if strings.Contains(fmt.Sprintf("%+v", hostile), "\x1b") || hostile.State != device.NodeActive || len(hostile.Work) > 8 {
 		t.Errorf("what another process wrote comes through: %q", fmt.Sprintf("%+v", hostile))
 	}
-	if w := hostile.Work[0]; w.Workers != 0 || w.Busy < 0 || w.Done != 0 || w.Capacity() != 0 {
+	if w := hostile.Work[0]; w.Workers != 0 || w.Busy < 0 || w.Done != 0 || w.Capacity != 0 {
 		t.Errorf("what cannot be comes through: %+v", w)
 	}
 	if left := client.PTTL(ctx, "pollux:node:consumer:b").Val(); left < 10*time.Second || left > 15*time.Second {

@@ -12,7 +12,7 @@ import (
 const (
 	rowEvery     = time.Minute
 	historyEvery = 5 * time.Minute // windows end at multiples of it
-	maxHistory   = 48              // windows that wait for the database: 4 hours of one kind
+	maxHistory   = 48              // windows that wait for the database: 4 hours of one kind, 2 of two
 	saveLimit    = 30 * time.Second
 	lookAgain    = 30 * time.Second // at most: the clock may have been set
 )
@@ -93,19 +93,21 @@ func (m *Member) closeWindow(ctx context.Context, end time.Time) {
 	}
 	groups := m.served()
 	for _, work := range a.Work(end) {
+		work.Workers = work.MeanWorkers()
+		work.Capacity = time.Duration(work.Workers) * work.Window
 		m.history = append(m.history, device.NodeHistory{
-			NodeID: m.NodeID(), Role: m.config.Info.Role, At: end, Work: work, Groups: groups, Pending: m.pending(ctx, groups),
+			NodeID: m.NodeID(), Role: m.config.Info.Role, At: end, Work: work, Groups: groups, Pending: m.pending(ctx, work.Kind, groups),
 		})
 	}
 	m.history = m.history[max(len(m.history)-maxHistory, 0):]
 	m.save(ctx)
 }
 
-// pending counts the tasks that wait in the queues of poller groups; -1 when Redis does not tell.
-func (m *Member) pending(ctx context.Context, groups []int64) (sum int64) {
+// pending counts the tasks of a kind that wait in the queues of poller groups; -1 when Redis does not tell.
+func (m *Member) pending(ctx context.Context, kind string, groups []int64) (sum int64) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	waiting, err := Pending(ctx, m.deps.Client, groups)
+	waiting, err := Pending(ctx, m.deps.Client, kind, groups)
 	if err != nil {
 		return -1
 	}

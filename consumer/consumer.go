@@ -119,7 +119,7 @@ type Consumer struct {
 	workers   *gate  // polls that run
 	probes    *gate  // polls of them that ask a device which was down
 	shared    *shared
-	work      *tally     // what this node did, for lists of nodes
+	work      *tally     // what this node polled, for lists of nodes
 	failures  ops.Seldom // of tasks, in the log; each kind of trouble has its own
 	refusals  ops.Seldom // of entries, by the journal
 	futures   ops.Seldom // samples that are ahead of the journal's clock
@@ -128,6 +128,7 @@ type Consumer struct {
 	blind     ops.Seldom // devices that are asked by ICMP only, which this node may not send
 
 	discoveryFailures ops.Seldom
+	discovered        *tally // what this node discovered, for lists of nodes
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish
@@ -160,13 +161,16 @@ func New(c Config, d Deps) (*Consumer, error) {
 	consumer := &Consumer{
 		config: c, deps: d, log: d.Log, bridge: newBridge(d.Log), metrics: m,
 		inventory: newInventory(d.Store, m, d.Log), recent: &recent{}, sight: newSight(),
-		workers: &gate{}, probes: &gate{}, shared: &shared{}, work: &tally{},
+		workers: &gate{}, probes: &gate{}, shared: &shared{},
+		work: &tally{kind: kindPoller}, discovered: &tally{kind: kindDiscovery},
 	}
 	consumer.served.Store(&[]int64{})
 	consumer.draining, consumer.drain = context.WithCancel(context.Background())
 	consumer.reading, consumer.interrupt = context.WithCancel(context.Background())
+	now := d.Clock.Now()
+	consumer.work.begin(now)
+	consumer.discovered.begin(now)
 	consumer.resize()
-	consumer.work.begin(d.Clock.Now())
 	return consumer, nil
 }
 
@@ -179,6 +183,9 @@ func (c *Consumer) resize() int {
 			workers = own
 		}
 	}
+	now := c.deps.Clock.Now()
+	c.work.resize(now, workers)
+	c.discovered.resize(now, c.discoverers())
 	c.workers.resize(workers)
 	c.probes.resize(max(workers/probeShare, 1))
 	c.metrics.workers.WithLabelValues(kindPoller).Set(float64(workers))

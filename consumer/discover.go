@@ -47,7 +47,7 @@ func (c *Consumer) swapDiscovery(now *lane, wanted plan, retiring *sync.WaitGrou
 	if c.deps.Discovering == nil {
 		return nil, nil
 	}
-	workers := max(c.deps.Settings().Int(settings.KeyDiscoveryWorkers), 1)
+	workers := c.discoverers()
 	c.metrics.workers.WithLabelValues(kindDiscovery).Set(float64(workers))
 	if now != nil && now.workers == workers && slices.Equal(now.groups, wanted.groups) {
 		return now, nil
@@ -66,6 +66,11 @@ func (c *Consumer) swapDiscovery(now *lane, wanted plan, retiring *sync.WaitGrou
 	return next, nil
 }
 
+// discoverers is how many discoveries may run at the same time.
+func (c *Consumer) discoverers() int {
+	return max(c.deps.Settings().Int(settings.KeyDiscoveryWorkers), 1)
+}
+
 // HandleDiscover carries out one discovery task: it reads what a device is and
 // has, and keeps it. What the device or an operator did is no error. Nor is a
 // database that is away: the device stays overdue, and the producer offers it again.
@@ -79,13 +84,25 @@ func (c *Consumer) HandleDiscover(ctx context.Context, task *asynq.Task) error {
 	began := time.Now()
 	result, err := c.discover(d, group)
 	c.metrics.workerSeconds.WithLabelValues(kindDiscovery).Add(time.Since(began).Seconds())
+	c.discovered.busy(c.deps.Clock.Now(), time.Since(began))
 	var back *handBackError
 	if errors.As(err, &back) {
 		c.metrics.handBacks.WithLabelValues(back.reason).Inc()
 		return err
 	}
-	c.metrics.discoveries.WithLabelValues(result).Inc()
+	c.countDiscovery(result)
 	return err
+}
+
+func (c *Consumer) countDiscovery(result string) {
+	c.metrics.discoveries.WithLabelValues(result).Inc()
+	switch result {
+	case discoverySkipped: // there was nothing to do
+	case discoveryFailed:
+		c.discovered.fail(c.deps.Clock.Now())
+	default:
+		c.discovered.poll(c.deps.Clock.Now(), 0) // nobody waits for a discovery: it is never late
+	}
 }
 
 // readDiscovery reads a task. It trusts neither payload nor queue.

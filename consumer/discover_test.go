@@ -161,4 +161,21 @@ func TestDiscoveriesAreTakenFromTheirQueues(t *testing.T) {
 	if d := kept.all()[0]; d.DeviceID != 7 || d.Outcome != device.OutcomeUp {
 		t.Errorf("kept %+v", d)
 	}
+	var w device.Work
+	polluxtest.Eventually(t, patience, "its work is counted", func() bool {
+		w = r.Work(r.clock.Now().Add(time.Second))[1]
+		return w.DoneTotal == 1
+	})
+	if w.Kind != "discovery" || w.Done != 1 || w.Errors != 0 || w.Busy <= 0 || w.Workers != r.discoverers() || w.Capacity < w.Busy || w.LatenessMax != 0 {
+		t.Errorf("the work is %+v", w)
+	}
+	r.countDiscovery(discoveryFailed)
+	r.countDiscovery(discoverySkipped)
+	r.countDiscovery("down")
+	if w = r.Work(r.clock.Now().Add(time.Second))[1]; w.Done != 2 || w.Errors != 1 {
+		t.Errorf("with one that failed, one that had nothing to do and one of a device that is down: %+v", w)
+	}
+	if polled := r.Work(r.clock.Now().Add(time.Second))[0]; polled.Kind != "poller" || polled.Done+polled.Errors != 0 {
+		t.Errorf("the work of polls is %+v", polled)
+	}
 }

@@ -71,13 +71,6 @@ func (g *gate) full() bool {
 	return g.holders >= g.limit
 }
 
-// size is the limit.
-func (g *gate) size() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.limit
-}
-
 // enter waits for room for a group until ctx ends.
 func (g *gate) enter(ctx context.Context, group int64) error {
 	g.mu.Lock()

@@ -18,10 +18,18 @@ const (
 // tally counts what this node did: since its start, and in buckets of ten
 // seconds for the last minutes. All times are those of Redis' clock.
 type tally struct {
-	mu      sync.Mutex
-	begun   time.Time
-	total   counts
-	buckets [maxBuckets]bucket // by number, modulo their count
+	kind     string
+	mu       sync.Mutex
+	begun    time.Time
+	total    counts
+	buckets  [maxBuckets]bucket // by number, modulo their count
+	strength []strength         // in the order of time; those that ended before all buckets are left out
+}
+
+// strength is how many workers there were from a moment until the next one.
+type strength struct {
+	from    time.Time
+	workers int
 }
 
 type counts struct {
@@ -37,7 +45,47 @@ type bucket struct {
 
 func (t *tally) begin(now time.Time) { t.begun = now }
 
-// poll counts a device that was polled.
+// resize notes how many workers there are from now on. It is called every few
+// seconds at most, which bounds how many changes are kept.
+func (t *tally) resize(now time.Time, workers int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.strength) - 1
+	if last >= 0 && t.strength[last].workers == workers {
+		return
+	}
+	t.strength = append(t.strength, strength{now, workers})
+	first := 0
+	for first < last && t.strength[first+1].from.Before(now.Add(-maxBuckets*bucketLength)) {
+		first++
+	}
+	t.strength = slices.Delete(t.strength, 0, first)
+}
+
+// capacity is how long all workers together could have worked between two moments. The caller holds mu.
+func (t *tally) capacity(from, to time.Time) (sum time.Duration) {
+	for i, s := range t.strength {
+		end := to
+		if i+1 < len(t.strength) && t.strength[i+1].from.Before(to) {
+			end = t.strength[i+1].from
+		}
+		if s.from.Before(from) {
+			s.from = from
+		}
+		sum += time.Duration(s.workers) * max(end.Sub(s.from), 0)
+	}
+	return sum
+}
+
+// size is how many workers there are. The caller holds mu.
+func (t *tally) size() int {
+	if len(t.strength) == 0 {
+		return 0
+	}
+	return t.strength[len(t.strength)-1].workers
+}
+
+// poll counts a device that was asked, so long after its slot had begun.
 func (t *tally) poll(now time.Time, lateness time.Duration) {
 	t.add(now, func(c *counts) {
 		c.done++
@@ -85,10 +133,12 @@ func (t *tally) work(end time.Time) device.Work {
 		sum.latest = max(sum.latest, b.latest)
 	}
 	w := device.Work{
-		Kind: kindPoller, Window: max(min(end.Sub(time.Unix(0, from*int64(bucketLength))), end.Sub(t.begun)), 0),
+		Kind: t.kind, Workers: t.size(), Window: max(min(end.Sub(time.Unix(0, from*int64(bucketLength))), end.Sub(t.begun)), 0),
 		Done: sum.done, Errors: sum.failed, Busy: sum.busy, LatenessMax: sum.latest,
 		DoneTotal: t.total.done, ErrorsTotal: t.total.failed, BusyTotal: t.total.busy,
 	}
+	// A worker that was taken away while it was busy works on, and its time counts when it is done.
+	w.Capacity = max(t.capacity(end.Add(-w.Window), end), w.Busy)
 	if sum.done > 0 {
 		w.LatenessMean = sum.late / time.Duration(sum.done)
 	}
@@ -112,11 +162,14 @@ func isUnfinished(err error) bool {
 	}
 }
 
-// Work is what this node did in the five minutes before end, a time of Redis' clock, and since its start.
-func (c *Consumer) Work(end time.Time) device.Work {
-	w := c.work.work(end)
-	w.Workers = c.workers.size()
-	return w
+// Work is what this node did in the five minutes before end, a time of Redis'
+// clock, and since its start: of polls first, then of discoveries, when it makes any.
+func (c *Consumer) Work(end time.Time) []device.Work {
+	kinds := []device.Work{c.work.work(end)}
+	if c.deps.Discovering != nil {
+		kinds = append(kinds, c.discovered.work(end))
+	}
+	return kinds
 }
 
 // Served are the poller groups whose tasks this node takes now.

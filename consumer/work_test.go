@@ -18,7 +18,7 @@ import (
 // Windows that end at a multiple of their length add up to the total.
 func TestWorkOfSuccessiveWindowsAddsUp(t *testing.T) {
 	t.Parallel()
-	var work tally
+	work := tally{kind: kindPoller}
 	begun := time.Unix(1_795_340_000, 0).Truncate(workWindow).Add(137 * time.Second)
 	work.begin(begun)
 	sum := device.Work{}
@@ -82,12 +82,12 @@ func TestWorkTellsDoneFromErrors(t *testing.T) {
 				u := r.turn(1, 10)
 				c.prepare(r, u)
 				_ = r.handle(u) // what asynq gets is another test's
-				w := r.Work(r.clock.Now().Add(time.Nanosecond))
+				w := r.Work(r.clock.Now().Add(time.Nanosecond))[0]
 				if w.Done != c.done || w.Errors != c.failed || w.DoneTotal != c.done || w.ErrorsTotal != c.failed || w.Workers != 10 {
 					t.Errorf("work %+v", w)
 				}
-				if w.Busy > w.Capacity() {
-					t.Errorf("%v of %v were worked", w.Busy, w.Capacity())
+				if w.Busy > w.Capacity {
+					t.Errorf("%v of %v were worked", w.Busy, w.Capacity)
 				}
 			})
 		})
@@ -129,8 +129,45 @@ func TestNodeWithoutGroupsBecomesIdle(t *testing.T) {
 	own.Store(0)
 	r.groups.Store(&[]int64{0})
 	polluxtest.Eventually(t, patience, "it polls the rest", func() bool { return r.outcomes(t)["up"] == 6 })
-	if r.Work(r.clock.Now()).Workers != 10 {
-		t.Errorf("without workers of its own it has %d", r.Work(r.clock.Now()).Workers)
+	if r.Work(r.clock.Now())[0].Workers != 10 {
+		t.Errorf("without workers of its own it has %d", r.Work(r.clock.Now())[0].Workers)
 	}
-	polluxtest.Eventually(t, patience, "the work is counted", func() bool { return r.Work(r.clock.Now()).DoneTotal == 6 })
+	polluxtest.Eventually(t, patience, "the work is counted", func() bool { return r.Work(r.clock.Now())[0].DoneTotal == 6 })
+}
+
+// The most that could have been worked is workers times time, whatever the number of workers is now.
+func TestWorkCountsWorkersThatThereWere(t *testing.T) {
+	t.Parallel()
+	begun := time.Unix(1_795_340_000, 0).Truncate(workWindow)
+	work := tally{kind: kindPoller}
+	work.begin(begun)
+	work.resize(begun, 100)
+	end := begun.Add(workWindow)
+	work.busy(end.Add(-40*time.Second), 212*time.Second)
+	work.resize(end.Add(-30*time.Second), 1)
+	w := work.work(end)
+	if want := 270*100*time.Second + 30*time.Second; w.Capacity != want || w.Workers != 1 || w.MeanWorkers() != 91 {
+		t.Errorf("%v of %v, %d workers, %d on average; want %v", w.Busy, w.Capacity, w.Workers, w.MeanWorkers(), want)
+	}
+	if w = work.work(begun.Add(100 * time.Second)); w.Capacity != 100*100*time.Second || w.MeanWorkers() != 100 {
+		t.Errorf("a window that ended before: %v of capacity", w.Capacity)
+	}
+	if w = work.work(end.Add(workWindow)); w.Capacity != workWindow || w.MeanWorkers() != 1 {
+		t.Errorf("the window after: %v of capacity", w.Capacity)
+	}
+	// What the workers that went still did is no more than what there was.
+	work.busy(end.Add(workWindow-time.Second), 2*workWindow)
+	if w = work.work(end.Add(workWindow)); w.Capacity != w.Busy || w.Busy != 2*workWindow {
+		t.Errorf("%v of %v were worked", w.Busy, w.Capacity)
+	}
+	for i := range 10_000 { // a number for every two seconds
+		work.resize(end.Add(time.Duration(2*i)*time.Second), 2+i%2)
+	}
+	if n, most := len(work.strength), int(maxBuckets*bucketLength/(2*time.Second))+2; n > most {
+		t.Errorf("%d changes are kept, at most %d are needed", n, most)
+	}
+	last := end.Add(19_998 * time.Second)
+	if w = work.work(last); w.Capacity.Seconds() < 2.4*w.Window.Seconds() || w.Capacity.Seconds() > 2.6*w.Window.Seconds() {
+		t.Errorf("with 2 and 3 in turn: %v in %v", w.Capacity, w.Window)
+	}
 }

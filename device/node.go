@@ -53,26 +53,35 @@ type Node struct {
 }
 
 // Work is what a node did of one kind of work. Done counts devices that were
-// polled, whatever they answered; Errors the turns that this node took up and
-// could not finish.
+// polled or discovered, whatever they answered; Errors the turns that this node
+// took up and could not finish.
 type Work struct {
-	Kind    string // poller
-	Workers int    // polls at the same time at most
+	Kind    string // poller or discovery
+	Workers int    // at the same time at most, now
 
 	Window       time.Duration // how long ago the rest begins: 5 minutes, less after a start
 	Done, Errors int64
-	Busy         time.Duration // of all workers together; at most Workers x Window
-	LatenessMean time.Duration // first request minus the beginning of the slot
+	Busy         time.Duration // of all workers together; at most Capacity
+	Capacity     time.Duration // how long all workers that there were could have worked in the window
+	LatenessMean time.Duration // first request minus the beginning of the slot; 0 for discoveries
 	LatenessMax  time.Duration
 
 	DoneTotal, ErrorsTotal int64 // since the process started
 	BusyTotal              time.Duration
 }
 
-// Capacity is how long all workers together could have worked in the window.
-func (w Work) Capacity() time.Duration { return time.Duration(w.Workers) * w.Window }
+// MeanWorkers is how many workers there were in the window on average, rounded
+// up, and Workers for a window of no length.
+func (w Work) MeanWorkers() int {
+	if w.Window <= 0 {
+		return w.Workers
+	}
+	return int((w.Capacity + w.Window - 1) / w.Window)
+}
 
-// NodeHistory is the work of one node, role and kind in the window that ended at At.
+// NodeHistory is the work of one node, role and kind in the window that ended at
+// At. Its Workers are those of the window on average, rounded up, and its
+// Capacity is theirs.
 type NodeHistory struct {
 	NodeID  string
 	Role    string

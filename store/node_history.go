@@ -74,6 +74,7 @@ func (s *Store) NodeHistory(ctx context.Context, role, nodeID string, limit int)
 			NodeID: r.NodeID, Role: r.Role, At: fromMillis(r.LoggedAt), Pending: r.Pending, Groups: splitGroups(r.Served),
 			Work: device.Work{
 				Kind: r.Kind, Workers: r.Workers, Window: fromMillisDuration(r.WindowMS), Done: r.Done, Errors: r.Errors, Busy: fromMillisDuration(r.WorkerMS),
+				Capacity:     time.Duration(r.Workers) * fromMillisDuration(r.WindowMS),
 				LatenessMean: fromMillisDuration(r.LatenessMean), LatenessMax: fromMillisDuration(r.LatenessMax),
 			},
 		}

@@ -242,7 +242,7 @@ func nodeHistory(t *testing.T, e engine) {
 		return device.NodeHistory{
 			NodeID: "historic", Role: "consumer", At: old.Add(time.Duration(i) * 5 * time.Minute), Pending: int64(i), Groups: []int64{0, 3},
 			Work: device.Work{
-				Kind: "poller", Workers: 100, Window: 5 * time.Minute, Done: int64(10 + i), Errors: 1, Busy: 1234 * time.Millisecond,
+				Kind: "poller", Workers: 100, Window: 5 * time.Minute, Done: int64(10 + i), Errors: 1, Busy: 1234 * time.Millisecond, Capacity: 500 * time.Minute,
 				LatenessMean: 20 * time.Millisecond, LatenessMax: time.Second,
 			},
 		}

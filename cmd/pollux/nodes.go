@@ -13,6 +13,7 @@ import (
 	"pollux/config"
 	"pollux/settings"
 	"pollux/store"
+	"pollux/tasks"
 )
 
 func (p *program) nodeCommand() *cobra.Command {
@@ -32,8 +33,8 @@ type nodesView struct {
 	store     *store.Store
 	values    settings.Values
 	processes []cluster.Process
-	pending   map[int64]int64 // tasks that wait, by poller group
-	away      error           // why nothing is known of live nodes; nil when it is
+	pending   map[string]map[int64]int64 // tasks that wait, by kind and poller group
+	away      error                      // why nothing is known of live nodes; nil when it is
 }
 
 // distributed says whether poller groups are on.
@@ -63,7 +64,7 @@ func (p *program) withNodes(ctx context.Context, work func(v *nodesView) error) 
 }
 
 // liveNodes asks Redis, and does not wait for one that is away.
-func (p *program) liveNodes(ctx context.Context, c config.Redis, clusterID string) ([]cluster.Node, map[int64]int64, error) {
+func (p *program) liveNodes(ctx context.Context, c config.Redis, clusterID string) ([]cluster.Node, map[string]map[int64]int64, error) {
 	c.Timeout = 0
 	client, err := cluster.Connect(ctx, c, p.logger("error"), cluster.Name("pollux-cli"))
 	if err != nil {
@@ -82,8 +83,14 @@ func (p *program) liveNodes(ctx context.Context, c config.Redis, clusterID strin
 		groups = append(groups, live[i].Groups...)
 	}
 	slices.Sort(groups)
-	pending, err := cluster.Pending(ctx, client, slices.Compact(groups))
-	return live, pending, err
+	groups = slices.Compact(groups)
+	pending := map[string]map[int64]int64{}
+	for _, kind := range []string{tasks.KindPoller, tasks.KindDiscovery} {
+		if pending[kind], err = cluster.Pending(ctx, client, kind, groups); err != nil {
+			return nil, nil, err
+		}
+	}
+	return live, pending, nil
 }
 
 // note prints one line beside the output, for people.

@@ -11,6 +11,7 @@ import (
 
 	"pollux/cluster"
 	"pollux/device"
+	"pollux/tasks"
 )
 
 func (p *program) nodeListCommand() *cobra.Command {
@@ -101,7 +102,7 @@ func shownNode(v *nodesView, process cluster.Process) nodeJSON {
 			n.Groups = s.Live.Groups
 		}
 		for _, work := range s.Live.Work {
-			n.Kinds = append(n.Kinds, shownKind(work, waiting(v.pending, s.Live.Groups)))
+			n.Kinds = append(n.Kinds, shownKind(work, waiting(v.pending[work.Kind], s.Live.Groups)))
 		}
 	}
 	return n
@@ -113,7 +114,7 @@ func shownKind(w device.Work, pending int64) kindJSON {
 
 func shownWork(w device.Work, pending int64) workJSON {
 	shown := workJSON{
-		Kind: w.Kind, Workers: w.Workers, WindowSeconds: w.Window.Seconds(), Done: w.Done, WorkerSeconds: w.Busy.Seconds(), WorkerSecondsMax: w.Capacity().Seconds(),
+		Kind: w.Kind, Workers: w.Workers, WindowSeconds: w.Window.Seconds(), Done: w.Done, WorkerSeconds: w.Busy.Seconds(), WorkerSecondsMax: w.Capacity.Seconds(),
 		LatenessMean: w.LatenessMean.Seconds(), LatenessMax: w.LatenessMax.Seconds(), Errors: w.Errors,
 	}
 	if pending >= 0 { // else it was not known
@@ -122,8 +123,11 @@ func shownWork(w device.Work, pending int64) workJSON {
 	return shown
 }
 
-// waiting adds up the tasks that wait in the queues of poller groups.
+// waiting adds up the tasks that wait in the queues of poller groups; -1 when that was not asked.
 func waiting(pending map[int64]int64, groups []int64) (sum int64) {
+	if pending == nil {
+		return -1
+	}
 	for _, group := range groups {
 		sum += pending[group]
 	}
@@ -132,7 +136,7 @@ func waiting(pending map[int64]int64, groups []int64) (sum int64) {
 
 // nodesNote stands below the list; pollux node list --help and docs/scale.md say more.
 const nodesNote = `
-DONE, ERRORS, WORKER SECONDS and LATENESS are those of the last five minutes.
+DONE, ERRORS, WORKER SECONDS and LATENESS are those of polls in the last five minutes; pollux node show NODE has those of discoveries.
 Worker seconds near their maximum: give the node more workers (pollux node set NODE --workers N), start
 another node, or move poller groups. Tasks PENDING while few worker seconds are used: the machine, its network
 or the queue holds the node up; look at its CPU and its log.
@@ -214,6 +218,9 @@ func count(n *int64) string {
 func used(k workJSON) string { return fmt.Sprintf("%.1f/%.0f", k.WorkerSeconds, k.WorkerSecondsMax) }
 
 func lateness(k workJSON) string {
+	if k.Kind == tasks.KindDiscovery { // nobody waits for one
+		return "-"
+	}
 	short := func(seconds float64) string {
 		return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
 	}

@@ -15,7 +15,6 @@ import (
 	"pollux/cluster"
 	"pollux/config"
 	"pollux/consumer"
-	"pollux/device"
 	"pollux/journal"
 	"pollux/ops"
 	"pollux/poller/definitions"
@@ -186,7 +185,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 	}
 	member.Attach(cluster.Activity{
 		Served: made.Served, Idle: made.Idle, Stopping: made.Stopping,
-		Work: func(end time.Time) []device.Work { return []device.Work{made.Work(end)} },
+		Work: made.Work,
 	})
 	n.roles = append(n.roles, made.Run)
 	for _, target := range n.config.RRDCached {
