@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -201,7 +202,8 @@ func TestSharedAgentIsSpared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 60, nil)
 	change(r, func(d *device.Device) { d.Address = "Chassis" })
-	shared := map[string]bool{"chassis:1": true}
+	r.deps.Resolve = func(context.Context, string, string) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.1"), nil }
+	shared := map[string]bool{"chassis:1": true, "192.0.2.1:1": true}
 	r.shared.agents.Store(&shared)
 	r.agents.places = 1
 	r.set(settings.KeyAddressInFlight, "1")
@@ -221,5 +223,40 @@ func TestSharedAgentIsSpared(t *testing.T) {
 	shared = map[string]bool{}
 	if err := r.handle(r.turn(1, 60)); err != nil || r.polls(1) != 2 || len(r.agents.asked) != 2 {
 		t.Errorf("an agent of its own: %v, %d polls, asked for %v", err, r.polls(1), r.agents.asked)
+	}
+}
+
+// A name and the address that it stands for are one agent, once the name was resolved; two ports of one address are two.
+func TestAgentIsSharedByNameAndAddress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 60, nil)
+	change(r, func(d *device.Device) { d.Address = "Chassis" })
+	twin := r.store.devices[2]
+	twin.Port = 1
+	r.store.devices[2] = twin
+	r.deps.Resolve = func(context.Context, string, string) (netip.Addr, error) {
+		return netip.MustParseAddr("::ffff:192.0.2.1"), nil
+	}
+	r.agents.places = 1
+	poll := func(id int64, want ...string) {
+		t.Helper()
+		r.journal.last, r.agents.asked = map[int64]journal.Last{}, nil
+		if err := r.handle(r.turn(id, 60)); err != nil || !slices.Equal(r.agents.asked, want) {
+			t.Errorf("device %d: %v, asked for %q, want %q", id, err, r.agents.asked, want)
+		}
+	}
+	poll(1) // nothing is known of the name yet
+	poll(2, "192.0.2.1:1")
+	poll(1, "192.0.2.1:1")
+	poll(3)
+	r.shared.agents.Store(&map[string]bool{"chassis:1": true}) // another device with the name: still one agent
+	poll(1, "192.0.2.1:1")
+	r.shared.agents.Store(&map[string]bool{})
+	change(r, func(d *device.Device) { d.Port = 1163 })
+	poll(1)
+	poll(2)
+	r.shared.forget(time.Now().Add(time.Second))
+	if len(r.shared.seen)+len(r.shared.uses) != 0 {
+		t.Errorf("still known: %v, %v", r.shared.seen, r.shared.uses)
 	}
 }

@@ -52,6 +52,7 @@ func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, err
 		return nil, err
 	}
 	values := c.deps.Settings()
+	c.shared.note(d.ID, written(d), addressed(address, d.Port), time.Now())
 	return c.deps.Dial(ctx, snmp.Target{
 		Host: address.String(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
 		Timeout: target.Timeout, Retries: target.Retries,

@@ -187,7 +187,7 @@ func TestCopiedEnvMakesANode(t *testing.T) {
 	}
 	until(t, time.Minute, "its work is listed", func() bool {
 		n := d.listNodes()["site-b"]
-		return slices.Equal(n.Groups, []int64{0}) && len(n.Kinds) == 1 && n.Kinds[0].Done > 0
+		return slices.Equal(n.Groups, []int64{0}) && len(n.Kinds) == 2 && n.Kinds[0].Done > 0
 	})
 
 	replicas := d.file("auto")

@@ -211,7 +211,8 @@ func TestNodeFromStartToRemoval(t *testing.T) {
 		t.Errorf("shown %v (%v)", shown, err)
 	}
 	kinds, _ := shown["kinds"].([]any)
-	if len(kinds) != 1 || kinds[0].(object)["kind"] != "poller" || kinds[0].(object)["workers"] != 100.0 || kinds[0].(object)["pending"] != 0.0 {
+	if len(kinds) != 2 || kinds[0].(object)["kind"] != "poller" || kinds[0].(object)["workers"] != 100.0 || kinds[0].(object)["pending"] != 0.0 ||
+		kinds[1].(object)["kind"] != "discovery" || kinds[1].(object)["workers"] != 16.0 || kinds[1].(object)["pending"] != 0.0 {
 		t.Errorf("kinds %v", kinds)
 	}
 	for _, name := range []string{"started", "last_seen"} {
