@@ -20,7 +20,7 @@ func TestFaultSentinelLag(t *testing.T) {
 	t.Parallel()
 	const behind = 2 * time.Second
 	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{})
-	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), redisDevices)
+	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), watched.Nodes...)
 	old := watched.Master()
 	old.Must("CONFIG", "SET", "min-replicas-to-write", "0") // else it would refuse what nobody else gets
 	for _, replica := range watched.Nodes {

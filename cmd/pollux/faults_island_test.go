@@ -32,12 +32,12 @@ func beforeThePartition(t *testing.T) *partitioned {
 	t.Helper()
 	x := &partitioned{island: newIsland(t)}
 	x.watched = polluxtest.Sentinels(t, polluxtest.SentinelOptions{Place: x.island.first})
-	x.redisFault = &redisFault{deployment: deployAt(t, polluxtest.MariaDB(t), x.watched.Config()), parted: true}
+	x.redisFault = &redisFault{deployment: deployAt(t, polluxtest.MariaDB(t), x.watched.Config()), parted: true, servers: x.watched.Nodes}
 	// The database listens on the loopback interface, which is another one on the island.
 	database := polluxtest.NewProxyAt(t, mainlandSide, net.JoinHostPort(x.where.Host, strconv.Itoa(int(x.where.Port))), polluxtest.Relay{})
 	host, port, _ := net.SplitHostPort(database.Address)
 	x.own = append(append(x.own, x.env...), "NODE_ID=c1", "DB_HOST="+host, "DB_PORT="+port, "POLLUX_OPS_LISTEN="+net.JoinHostPort(islandSide, "0"))
-	x.fleet = startFleetAt(t, sideDevices, x.dir, "sim", redisDevices, 4, redisInterval, 120*time.Millisecond)
+	x.fleet = startCanaries(t, sideDevices, x.dir, "sim", redisDevices, 4, redisInterval, 120*time.Millisecond)
 	x.producers = []*process{x.run("producer", "p1"), x.run("producer", "p2")}
 	x.c1 = startCommand(t, x.dir, "c1", x.island.move(command(t, x.dir, x.own, "consumer"))).ready()
 	x.consumers = newTotal(x.c1, x.run("consumer", "c2"), x.run("consumer", "c3"))

@@ -3,18 +3,11 @@
 package main_test
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/s2"
 
 	"pollux/device"
 )
@@ -46,7 +39,7 @@ func (w *world) finish(figures string, wanted ...any) outcome {
 	o := outcome{end: end}
 	o.logged = w.checkJournal(journalEntries(w.t, w.client), w.late...)
 	counted := int(w.sum("pollux_slots_missed_total")) - w.counted
-	w.report(w.secrets())
+	w.report(w.secrets(w.client, w.all, w.leader(), w.redis.Dir))
 	w.stopAll()
 	for _, f := range w.fleets() {
 		o.visits = append(o.visits, f.visits()...)
@@ -224,142 +217,3 @@ func (w *world) checkRecorded(o outcome) {
 
 // ownFiles of a device: icmp-perf, four of availability, poller-perf of the poll and of icmp, core and ports.
 const ownFiles = 9
-
-// secrets is I8: what the nodes said and show, what Redis holds and ever held, and the queues' pages.
-func (w *world) secrets() (found []string) {
-	w.t.Helper()
-	c, said := newFinder(w.canaries()), sweep{}
-	for _, p := range w.all {
-		text, err := os.ReadFile(p.log)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		said["the log of "+p.name] = text
-		if p.alive() {
-			said["the metrics of "+p.name] = w.get(p, "/metrics")
-		}
-	}
-	for _, page := range w.queuePages() {
-		said["asynqmon's "+page] = w.get(w.leader(), "/asynqmon/api/"+page)
-	}
-	dump := w.dumpRedis()
-	if len(dump) < 1000 {
-		w.t.Errorf("the dump of Redis has %d bytes", len(dump))
-	}
-	said["Redis"] = dump
-	files, err := filepath.Glob(filepath.Join(w.redis.Dir, "appendonlydir", "*"))
-	if err != nil || len(files) == 0 {
-		w.t.Errorf("Redis has %d append-only files, %v", len(files), err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			w.t.Error(err)
-		}
-		said[file] = text
-	}
-	for _, leak := range c.leaks(said) {
-		found = append(found, "I8: "+leak)
-	}
-	return found
-}
-
-func (w *world) canaries() map[string]string {
-	all := map[string]string{
-		"community": canaryFleetCommunity, "v3 authentication password": canaryFleetAuth, "v3 privacy password": canaryFleetPriv,
-	}
-	for _, pair := range w.env {
-		name, value, _ := strings.Cut(pair, "=")
-		switch name {
-		case "DB_PASSWORD":
-			all["password of the database"] = value
-		case "APP_KEY":
-			all["key"] = strings.TrimPrefix(value, "base64:")
-		}
-	}
-	return all
-}
-
-// get asks the operators' listener of a process.
-func (w *world) get(p *process, path string) []byte {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), startLimit)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+path, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		w.t.Errorf("ask %s for %s: %v", p.name, path, err)
-		return nil
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		w.t.Errorf("%s answers %s with %s, %v", p.name, path, response.Status, err)
-	}
-	return text
-}
-
-func (w *world) queuePages() []string {
-	pages := []string{"queues", "servers", "redis_info", "queue_stats", "schedulers"}
-	queues, err := w.client.SMembers(w.t.Context(), "asynq:queues").Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, queue := range queues {
-		for _, state := range []string{"active", "pending", "scheduled", "retry", "archived", "completed"} {
-			pages = append(pages, "queues/"+queue+"/"+state+"_tasks")
-		}
-	}
-	return pages
-}
-
-// dumpRedis reads every key of Redis, and the entries of the log as they were before they were packed.
-func (w *world) dumpRedis() (all []byte) {
-	w.t.Helper()
-	ctx := w.t.Context()
-	keys := w.client.Scan(ctx, 0, "", 1000).Iterator()
-	for keys.Next(ctx) {
-		key := keys.Val()
-		all = append(all, key...)
-		kind, err := w.client.Type(ctx, key).Result()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		var value any
-		switch kind {
-		case "string":
-			value, err = w.client.Get(ctx, key).Result()
-		case "hash":
-			value, err = w.client.HGetAll(ctx, key).Result()
-		case "list":
-			value, err = w.client.LRange(ctx, key, 0, -1).Result()
-		case "set":
-			value, err = w.client.SMembers(ctx, key).Result()
-		case "zset":
-			value, err = w.client.ZRange(ctx, key, 0, -1).Result()
-		case "none": // gone meanwhile
-		case "stream":
-			messages, readErr := w.client.XRange(ctx, key, "-", "+").Result()
-			for _, m := range messages {
-				payload, _ := m.Values["e"].(string)
-				if body, err := s2.Decode(nil, []byte(payload)[1:]); err == nil {
-					all = append(all, body...)
-				}
-			}
-			value, err = messages, readErr
-		default:
-			w.t.Errorf("key %s is of type %s", key, kind)
-		}
-		if err != nil && ctx.Err() != nil {
-			w.t.Fatal(err)
-		}
-		all = fmt.Append(all, value)
-	}
-	if err := keys.Err(); err != nil {
-		w.t.Fatal(err)
-	}
-	return all
-}

@@ -37,7 +37,7 @@ func (x *redisFault) all() []*process { return slices.Concat(x.producers, x.cons
 func TestFaultRedisAway(t *testing.T) {
 	t.Parallel()
 	server := polluxtest.Redis(t)
-	x := beforeTheFault(t, polluxtest.MariaDB(t), redisAt(t, server), redisDevices)
+	x := beforeTheFault(t, polluxtest.MariaDB(t), redisAt(t, server), server)
 	faulted := time.Now()
 	server.Kill()
 	pass(t, "Redis is away", faulted.Add(5*time.Second))

@@ -62,7 +62,7 @@ func TestFaultRedisRefuses(t *testing.T) {
 	server.Must("SETRANGE", "ballast", strconv.Itoa(100<<20), "x")
 	login := redisAt(t, server)
 	login.Username, login.Password = "pollux", secret.New(polluxtest.PolluxPassword)
-	x := beforeTheFault(t, polluxtest.PostgreSQL(t), login, redisDevices)
+	x := beforeTheFault(t, polluxtest.PostgreSQL(t), login, server)
 	var cured time.Time
 	for _, r := range refusals() {
 		began := time.Now()
@@ -83,6 +83,7 @@ func TestFaultRedisRefuses(t *testing.T) {
 		x.late = append(x.late, span{began, cured.Add(2 * redisInterval * time.Second)})
 		x.polledAgain(1)
 	}
-	x.polledAgain(3) // a stretch without a fault, whose rates can be compared
+	x.polledAgain(3)              // a stretch without a fault, whose rates can be compared
+	server.Must("DEL", "ballast") // it is none of Pollux', and its user may not read it
 	x.after(cured, backAfter, 3*len(refusals()))
 }

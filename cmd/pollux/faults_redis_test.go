@@ -34,19 +34,24 @@ type redisFault struct {
 	consumers *total
 	adding    time.Time
 	added     time.Time
-	late      []span  // when slots may be cut short by their end
-	twice     []span  // in which a poll of one side is not known to the other
-	atOnce    float64 // polls of the smaller side in these
+	late      []span               // when slots may be cut short by their end
+	servers   []*polluxtest.Server // of Redis
+	leaders   *total               // the producers
+	calm      map[*process]levels  // before the fault
+	calmAt    time.Time            // from when on missed slots are judged
+	counted   float64              // missed slots that the leaders had counted then
+	twice     []span               // in which a poll of one side is not known to the other
+	atOnce    float64              // polls of the smaller side in these
 	// parted says that a master was cut off together with a consumer: what it took and the
 	// journal refuses afterwards, as older than what others measured since, is counted and not lost.
 	parted bool
 }
 
 // beforeTheFault starts a cluster and waits until each device has been polled twice.
-func beforeTheFault(t *testing.T, database config.Database, login config.Redis, devices int) *redisFault {
+func beforeTheFault(t *testing.T, database config.Database, login config.Redis, servers ...*polluxtest.Server) *redisFault {
 	t.Helper()
-	x := &redisFault{deployment: deployAt(t, database, login)}
-	x.fleet = startFleet(t, x.dir, devices, 4, redisInterval, 120*time.Millisecond)
+	x := &redisFault{deployment: deployAt(t, database, login), servers: servers}
+	x.fleet = startCanaries(t, fleetRange, x.dir, "sim", redisDevices, 4, redisInterval, 120*time.Millisecond)
 	x.producers = []*process{x.run("producer", "p1"), x.run("producer", "p2")}
 	x.consumers = newTotal(x.run("consumer", "c1"), x.run("consumer", "c2"), x.run("consumer", "c3"))
 	x.load()
@@ -60,6 +65,7 @@ func (x *redisFault) load() {
 	x.added = x.fleet.add(x.store)
 	x.late = []span{x.fleet.offered(x.adding, x.added)}
 	x.polledAgain(2)
+	x.noteCalm()
 }
 
 // polledAgain waits until each device has been polled some times more.
@@ -74,12 +80,16 @@ func (x *redisFault) polledAgain(times int) {
 // after judges a run: every process lives, polls were held up no longer than
 // limit after the fault, no device misses more than worst slots, nothing is
 // polled twice or by two polls at once, all that was acknowledged is in the log
-// and in the files, and the queues are clean.
+// and in the files, the queues are clean, what the leaders counted as missed is
+// missing, the processes hold what they held before, and no secret got anywhere.
 func (x *redisFault) after(faulted time.Time, limit time.Duration, worst int) {
 	x.t.Helper()
 	client := x.client()
 	waitForQueues(x.t, client)
+	x.settle()
 	end := time.Now()
+	counted := x.leaders.sum("pollux_slots_missed_total") - x.counted
+	report(x.t, x.secrets(client, x.all(), x.leading(), x.folders()...))
 	x.drain(x.producers...)
 	acknowledged := x.idle(client)
 	entries := journalEntries(x.t, client)
@@ -91,6 +101,7 @@ func (x *redisFault) after(faulted time.Time, limit time.Duration, worst int) {
 	}
 	x.checkAcknowledged(acknowledged, len(entries))
 	missed, most := x.fleet.missing(logged.up, x.added, end)
+	x.checkMissed(logged.all, end, int(counted))
 	x.t.Logf("%d of %d slots missed, at most %d of a device; the longest gap of a device is %v", len(missed), len(x.fleet.slots(x.added, end)), most, longestGap(logged.all))
 	if most > worst {
 		x.t.Errorf("a device missed %d slots: %v", most, some(missed))
@@ -227,7 +238,7 @@ func checkLeases(t testing.TB, client cluster.Client) {
 func TestFaultSentinelKill(t *testing.T) {
 	t.Parallel()
 	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{})
-	x := beforeTheFault(t, polluxtest.MariaDB(t), watched.Config(), redisDevices)
+	x := beforeTheFault(t, polluxtest.MariaDB(t), watched.Config(), watched.Nodes...)
 	faulted := time.Now()
 	old := watched.KillMaster()
 	x.failover(watched, old, faulted)
@@ -243,7 +254,7 @@ func TestFaultSentinelKill(t *testing.T) {
 func TestFaultSentinelHang(t *testing.T) {
 	t.Parallel()
 	watched := polluxtest.Sentinels(t, polluxtest.SentinelOptions{WatcherUser: "watcher", TLS: true})
-	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), redisDevices)
+	x := beforeTheFault(t, polluxtest.PostgreSQL(t), watched.Config(), watched.Nodes...)
 	faulted := time.Now()
 	old := watched.PauseMaster()
 	x.failover(watched, old, faulted)

@@ -136,11 +136,17 @@ func newWorld(t *testing.T, database func(testing.TB) config.Database, s setup) 
 // startFleet starts simulated devices whose credentials are canaries.
 func (w *world) startFleet(name string, devices int) *fleet {
 	w.t.Helper()
+	return startCanaries(w.t, fleetRange, w.dir, name, devices, w.setup.ports, w.setup.interval, w.setup.latency, w.setup.simulate...)
+}
+
+// startCanaries is startFleetAt with credentials that are canaries.
+func startCanaries(t testing.TB, network, dir, name string, devices, ports, interval int, latency time.Duration, more ...string) *fleet {
+	t.Helper()
 	flags := append([]string{
 		"--community", canaryFleetCommunity, "--user", "monitor", "--auth-protocol", "SHA-256", "--auth-password", canaryFleetAuth,
 		"--privacy-protocol", "AES", "--privacy-password", canaryFleetPriv,
-	}, w.setup.simulate...)
-	f := startFleetAt(w.t, fleetRange, w.dir, name, devices, w.setup.ports, w.setup.interval, w.setup.latency, flags...)
+	}, more...)
+	f := startFleetAt(t, network, dir, name, devices, ports, interval, latency, flags...)
 	f.credentials = fleetCredentials
 	return f
 }
