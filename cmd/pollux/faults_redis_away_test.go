@@ -190,9 +190,14 @@ func (p *process) lines() (all []logLine) {
 	}
 	for line := range bytes.Lines(text) {
 		var l logLine
-		if json.Unmarshal(line, &l) == nil {
-			all = append(all, l)
+		if err := json.Unmarshal(line, &l); err != nil || l.Time.IsZero() || l.Level == "" {
+			if !bytes.HasSuffix(line, []byte("\n")) {
+				break // it is being written
+			}
+			p.t.Errorf("%s says a line that is none of its log: %.300q", p.name, line)
+			continue
 		}
+		all = append(all, l)
 	}
 	return all
 }
