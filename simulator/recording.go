@@ -23,11 +23,13 @@ const (
 type recording struct {
 	bindings []byte
 	starts   []uint32 // of each VarBind in bindings; one more at the end
+	growing  map[int]growth
 }
 
 // row is one line of a recording.
 type row struct {
 	oid, value []byte
+	grows      *growth // nil for a value that stays
 }
 
 // readRecording reads the lines OID|tag|value of a .snmprec file. Lines that
@@ -61,13 +63,16 @@ func readRecording(r io.Reader) (*recording, int, error) {
 // pack sorts the rows; of those with the same OID the last one stays.
 func pack(rows []row) *recording {
 	slices.SortStableFunc(rows, func(a, b row) int { return compareOID(a.oid, b.oid) })
-	r := &recording{starts: make([]uint32, 0, len(rows)+1)}
+	r := &recording{starts: make([]uint32, 0, len(rows)+1), growing: make(map[int]growth)}
 	for i, row := range rows {
 		if i+1 < len(rows) && bytes.Equal(row.oid, rows[i+1].oid) {
 			continue
 		}
 		r.starts = append(r.starts, uint32(len(r.bindings)))
 		r.bindings = appendBinding(r.bindings, row.oid, row.value)
+		if row.grows != nil {
+			r.growing[len(r.starts)-1] = *row.grows
+		}
 	}
 	r.starts = append(r.starts, uint32(len(r.bindings)))
 	r.bindings = slices.Clip(r.bindings)
@@ -83,6 +88,10 @@ func parseRow(line string) (row, bool) {
 	oid, ok := appendOID(nil, strings.TrimSpace(name))
 	if !ok {
 		return row{}, false
+	}
+	if kind, ok := strings.CutSuffix(tag, "r"); ok {
+		g, ok := parseGrowth(kind, value)
+		return row{oid: oid, value: g.value(0), grows: &g}, ok
 	}
 	encoded, ok := parseValue(tag, value)
 	return row{oid: oid, value: encoded}, ok
@@ -243,9 +252,12 @@ func (r *recording) sameType(i int, oid []byte) bool {
 	return end > 0 && len(oid) >= end && string(oid[:end]) == string(own[:end])
 }
 
-func (r *recording) appendObject(dst []byte, i int, _ *moment) []byte {
+func (r *recording) appendObject(dst []byte, i int, m *moment) []byte {
+	if g, ok := r.growing[i]; ok {
+		return appendBinding(dst, r.oid(i), g.value(m.now))
+	}
 	return append(dst, r.binding(i)...)
 }
 
 // weight is the memory that the recording takes, in bytes.
-func (r *recording) weight() int { return cap(r.bindings) + 4*cap(r.starts) }
+func (r *recording) weight() int { return cap(r.bindings) + 4*cap(r.starts) + 64*len(r.growing) }
