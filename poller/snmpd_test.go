@@ -12,12 +12,19 @@ import (
 	"time"
 
 	"pollux/device"
+	"pollux/measurement"
 	"pollux/secret"
 	"pollux/snmp"
 )
 
 // snmpd starts net-snmp's agent on a free port of 127.0.0.1 and returns the port.
 func snmpd(t *testing.T) uint16 {
+	t.Helper()
+	return snmpdWith(t, "")
+}
+
+// snmpdWith adds lines to its configuration, and variables to its environment.
+func snmpdWith(t *testing.T, lines string, environ ...string) uint16 {
 	t.Helper()
 	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -29,12 +36,12 @@ func snmpd(t *testing.T) uint16 {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "snmpd.conf")
-	text := "rocommunity public 127.0.0.1\ncreateUser monitor SHA-256 \"auth-password\" AES \"priv-password\"\nrouser monitor priv\nsysName real-agent\nsysLocation here\n"
+	text := "rocommunity public 127.0.0.1\ncreateUser monitor SHA-256 \"auth-password\" AES \"priv-password\"\nrouser monitor priv\nsysName real-agent\nsysLocation here\n" + lines
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("snmpd", "-f", "-Ln", "-C", "-c", conf, "udp:127.0.0.1:"+strconv.Itoa(int(port)))
-	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS=")
+	cmd.Env = append(append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS="), environ...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +73,7 @@ func TestAgainstSnmpd(t *testing.T) {
 }
 
 func pollSnmpd(t *testing.T, credentials snmp.Credentials) {
+	started := time.Now()
 	s, err := snmp.Dial(t.Context(), snmp.Target{
 		Host: "127.0.0.1", Port: snmpd(t), Timeout: 200 * time.Millisecond, Retries: 50, Credentials: credentials,
 	}, nil)
@@ -76,6 +84,9 @@ func pollSnmpd(t *testing.T, credentials snmp.Credentials) {
 	first := Poll(t.Context(), s, Target{Timeout: 200 * time.Millisecond, Retries: 50}) // snmpd takes a while to start
 	if first.Poll.Outcome != device.OutcomeUp || first.Poll.Facts.SysName != "real-agent" || first.Poll.Facts.SysLocation != "here" {
 		t.Fatalf("outcome %s %s, facts %+v", first.Poll.Outcome, first.Poll.Reason, first.Poll.Facts)
+	}
+	if up := first.Measurements[0]; up.Kind != measurement.KindUptime || !within(up.Values[0], 0, time.Since(started).Seconds()) {
+		t.Errorf("the agent, started %v ago, is up for %+v", time.Since(started), up)
 	}
 	var got, want []string
 	for _, p := range first.Poll.Ports {
@@ -109,4 +120,10 @@ func pollSnmpd(t *testing.T, credentials snmp.Credentials) {
 			t.Errorf("octets of %s went from %d to %d", p.State.IfName, first.Poll.Ports[i].InOctets, p.InOctets)
 		}
 	}
+}
+
+// within says whether a value is a gauge between two numbers.
+func within(v measurement.Value, low, high float64) bool {
+	n, ok := v.AsGauge()
+	return ok && n >= low && n <= high
 }
