@@ -11,6 +11,10 @@ import (
 // ErrOtherCluster says that this Redis belongs to another cluster than the database.
 var ErrOtherCluster = errors.New("Redis and the database belong to two clusters")
 
+// ErrUnclaimed says that this Redis has no id of a cluster: it is not the one
+// that the nodes use, or it lost its data and no node has claimed it since.
+var ErrUnclaimed = errors.New("Redis has no id of a cluster")
+
 // claimScript stores the id when there is none, and returns the one that stands, cut to 255 bytes.
 // It reads first, so that a node can start while Redis refuses writes.
 var claimScript = redis.NewScript(`
@@ -36,15 +40,17 @@ func EnsureID(ctx context.Context, client redis.UniversalClient, id string) erro
 	return compareID(client, id, found)
 }
 
-// SameID is EnsureID for whoever only looks: a Redis that has no id yet is
-// left without one, and is no error.
+// SameID is EnsureID for whoever does not run for the cluster: it writes
+// nothing, and a Redis that has no id is ErrUnclaimed.
 func SameID(ctx context.Context, client redis.UniversalClient, id string) error {
 	found, err := client.GetRange(ctx, clusterKey, 0, maxText-1).Result()
 	if err != nil {
 		return fmt.Errorf("check the cluster id in Redis: %w", err)
 	}
 	if found == "" {
-		return nil
+		return fmt.Errorf("%w: Redis at %s lacks the key %s, so it is not known to be that of the nodes: "+
+			"correct REDIS_*; when it is the right one and lost its data, a producer or consumer that runs writes the key within seconds",
+			ErrUnclaimed, serverOf(client), clusterKey)
 	}
 	return compareID(client, id, found)
 }

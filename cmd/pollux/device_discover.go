@@ -35,7 +35,7 @@ func (p *program) deviceDiscover(ctx context.Context, spec string) (err error) {
 		return err
 	}
 	c.Redis.Timeout = min(c.Redis.Timeout, 5*time.Second) // somebody waits
-	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")))
+	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")), knowRedis)
 	if err != nil {
 		return err
 	}

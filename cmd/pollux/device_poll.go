@@ -36,7 +36,7 @@ func (p *program) devicePoll(ctx context.Context, spec string, verbose bool) (er
 		return err
 	}
 	c.Redis.Timeout = min(c.Redis.Timeout, 5*time.Second) // somebody waits
-	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")))
+	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")), knowRedis)
 	if err != nil {
 		return err
 	}

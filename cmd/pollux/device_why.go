@@ -43,7 +43,7 @@ func (p *program) deviceWhy(ctx context.Context, spec string) error {
 		if err != nil {
 			return err
 		}
-		w := &witness{config: c, cluster: id, log: p.logger(orDefault(c.LogLevel, "error"))}
+		w := &witness{config: c, store: s, cluster: id, log: p.logger(orDefault(c.LogLevel, "error"))}
 		defer w.close()
 		deps := producer.DeskDeps{Store: s, Events: s, Distributed: values.Bool(settings.KeyDistributedPoller)}
 		outside := w.ask(ctx, &deps, shardTargets(found.Shard, c, values))
@@ -62,6 +62,7 @@ func (p *program) deviceWhy(ctx context.Context, spec string) error {
 // witness looks which servers answer.
 type witness struct {
 	config  config.Config
+	store   *store.Store
 	cluster string
 	log     *slog.Logger
 	open    []cluster.Client
@@ -110,8 +111,8 @@ func (w *witness) redis(ctx context.Context, c config.Redis) (cluster.Client, er
 		return nil, err
 	}
 	w.open = append(w.open, client)
-	if found, err := client.Get(ctx, "pollux:cluster").Result(); err == nil && found != w.cluster {
-		return nil, cluster.EnsureID(ctx, client, w.cluster)
+	if err := knowRedis(ctx, w.store, client, w.cluster); err != nil {
+		return nil, err
 	}
 	return client, nil
 }

@@ -74,6 +74,7 @@ type examination struct {
 	program  *program
 	config   config.Config
 	cluster  string // id of the cluster in the database
+	lived    bool   // a node has run for this cluster
 	values   settings.Values
 	findings []finding
 }
@@ -130,6 +131,9 @@ func (x *examination) database(ctx context.Context) {
 	if x.cluster, err = s.ClusterID(ctx); err != nil {
 		x.fail("db", err)
 		return
+	}
+	if nodes, err := s.Nodes(ctx); err == nil {
+		x.lived = len(nodes) > 0
 	}
 	if stored, err := s.LoadSettings(ctx); err == nil {
 		x.values = settings.NewValues(stored)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -155,11 +156,11 @@ func (x *examination) replicas(name string, fields map[string]string) {
 
 // sameCluster compares without claiming: a doctor changes nothing.
 func (x *examination) sameCluster(ctx context.Context, client cluster.Client) error {
-	found, err := client.Get(ctx, "pollux:cluster").Result()
-	if err == nil && found != x.cluster {
-		return cluster.EnsureID(ctx, client, x.cluster)
+	err := cluster.SameID(ctx, client, x.cluster)
+	if errors.Is(err, cluster.ErrUnclaimed) && !x.lived {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (x *examination) clock(ctx context.Context, client cluster.Client) {

@@ -65,7 +65,7 @@ func codes() []struct {
 	}{
 		{exitUsage, []error{
 			errUsage, config.ErrInvalid, config.ErrExists, store.ErrInvalid, store.ErrNoDatabase,
-			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, journal.ErrOtherCluster,
+			cluster.ErrConfig, cluster.ErrNodeID, cluster.ErrTaken, cluster.ErrOtherCluster, cluster.ErrUnclaimed, journal.ErrOtherCluster,
 			rrd.ErrSameTarget, rrd.ErrNotTree, admission.ErrNoCredentials, admission.ErrSet, settings.ErrNet,
 		}},
 		{exitNotFound, []error{errNotFound, store.ErrNotFound, producer.ErrNoQueue, journal.ErrNoTarget, admission.ErrNoSet}},

@@ -33,29 +33,32 @@ func (p *program) keyCommand() *cobra.Command {
 }
 
 func (p *program) keyRotateCommand() *cobra.Command {
-	var prepare, dryRun bool
+	var prepare bool
+	var told rotating
 	command := &cobra.Command{
 		Use: "rotate", Short: "Change the APP_KEY of the cluster while it runs", Args: words(0),
 		Long: `Puts this node's APP_KEY in force for the whole cluster and encrypts every
 stored credential with it anew, while polls go on. Every node must have it
 first, and the former key in APP_PREVIOUS_KEYS; a live node without it is named
-and nothing is changed. A run that was cut short is finished by the next one.
+and nothing is changed, as is one that Redis does not know but the database has
+seen within 2 minutes. A run that was cut short is finished by the next one.
 
 --prepare makes a new APP_KEY in this node's file and moves the former one into
 APP_PREVIOUS_KEYS, as the first step.`,
 		RunE: do(func(command *cobra.Command, _ []string) error {
 			switch ctx := command.Context(); {
-			case prepare && dryRun:
-				return usagef("give --prepare or --dry-run, not both")
+			case prepare && (told.dryRun || told.stopped):
+				return usagef("give --prepare or --dry-run, not both; --stopped does not go with --prepare")
 			case prepare:
 				return p.keyPrepare(ctx)
 			default:
-				return p.keyRotate(ctx, dryRun)
+				return p.keyRotate(ctx, told)
 			}
 		}),
 	}
 	command.Flags().BoolVar(&prepare, "prepare", false, "make a new APP_KEY in this node's file, and keep the former one in APP_PREVIOUS_KEYS")
-	command.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and change nothing")
+	command.Flags().BoolVar(&told.dryRun, "dry-run", false, "say what would be done, and change nothing")
+	command.Flags().BoolVar(&told.stopped, "stopped", false, "every node is known to be stopped: do not wait until they were silent for 2 minutes, and do without Redis where that is stopped or empty")
 	return command
 }
 
@@ -72,7 +75,13 @@ func (p *program) openKeys(ctx context.Context) (config.Config, *store.Store, er
 	return c, s, err
 }
 
-func (p *program) keyRotate(ctx context.Context, dryRun bool) (err error) {
+// rotating is what key rotate was told.
+type rotating struct {
+	dryRun  bool
+	stopped bool // no node runs, says whoever asks
+}
+
+func (p *program) keyRotate(ctx context.Context, told rotating) (err error) {
 	c, s, err := p.openKeys(ctx)
 	if err != nil {
 		return err
@@ -85,27 +94,47 @@ func (p *program) keyRotate(ctx context.Context, dryRun bool) (err error) {
 	cluster.LibraryLog{Log: p.logger("error")}.Install()
 	c.Redis.Timeout = min(c.Redis.Timeout, 5*time.Second) // somebody waits
 	client, err := cluster.Connect(ctx, c.Redis, p.logger(c.LogLevel))
-	if err != nil {
-		return fmt.Errorf("ask Redis which nodes are live: %w", err)
-	}
-	defer client.Close()
-	if err := cluster.EnsureID(ctx, client, id); err != nil {
-		return err
-	}
-	done, err := s.RotateKey(ctx, store.Rotation{Actor: actor(), DryRun: dryRun, Ready: func(ctx context.Context) error {
-		nodes, err := cluster.List(ctx, client)
-		if err != nil {
+	switch {
+	case err == nil:
+		defer client.Close()
+		err = knowRedis(ctx, s, client, id)
+		if err != nil && (!told.stopped || errors.Is(err, cluster.ErrOtherCluster)) {
 			return err
 		}
-		return refuseLacking(nodes, c.AppKey.ID())
+	case !told.stopped:
+		return fmt.Errorf("ask Redis which nodes are live: %w", err)
+	default:
+		client = nil
+	}
+	done, err := s.RotateKey(ctx, store.Rotation{Actor: actor(), DryRun: told.dryRun, Ready: func(ctx context.Context) error {
+		return allHave(ctx, s, client, c.AppKey.ID(), told.stopped)
 	}})
 	if err == nil || done.Secrets+done.Lost > 0 {
-		p.printRotated(done, dryRun)
+		p.printRotated(done, told.dryRun)
 	}
-	if err == nil && !dryRun && done.Left == 0 {
+	if err == nil && !told.dryRun && done.Left == 0 {
 		p.printLastStep(c)
 	}
 	return err
+}
+
+// allHave is nil when every live node has a key. The client is nil when Redis is away on purpose.
+func allHave(ctx context.Context, s *store.Store, client cluster.Client, key string, stopped bool) error {
+	var live []cluster.Node
+	if client != nil {
+		var err error
+		if live, err = cluster.List(ctx, client); err != nil {
+			return err
+		}
+	}
+	if err := refuseLacking(live, key); err != nil || stopped {
+		return err
+	}
+	rows, err := s.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	return refuseYoung(maybeAlive(cluster.Roster(rows, live)))
 }
 
 // maxNamedNodes bounds an error that names nodes.

@@ -47,12 +47,16 @@ type node struct {
 	crew    *journal.Crew // of a process that records
 	closers []func() error
 	ops     *ops.Server // from run on
+
+	identity identify
 }
 
 // openNode connects to everything that a role needs. What fails here ends the
 // process with an error that says what to do; what fails later is waited for.
-func openNode(ctx context.Context, c config.Config, log *slog.Logger) (n *node, err error) {
-	n = &node{config: c, log: log, metrics: newMetrics()}
+//
+// A role claims a Redis that has no id of a cluster; a command does not.
+func openNode(ctx context.Context, c config.Config, log *slog.Logger, identity identify) (n *node, err error) {
+	n = &node{config: c, log: log, metrics: newMetrics(), identity: identity}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -70,7 +74,7 @@ func openNode(ctx context.Context, c config.Config, log *slog.Logger) (n *node, 
 		return n, err
 	}
 	n.closers = append(n.closers, n.redis.Close)
-	if err = cluster.EnsureID(ctx, n.redis, n.cluster); err != nil {
+	if err = identity(ctx, n.store, n.redis, n.cluster); err != nil {
 		return n, withDatabase(err, n.store)
 	}
 	if err = n.openJournal(ctx); err != nil {
@@ -117,7 +121,7 @@ func (n *node) openJournal(ctx context.Context) error {
 			return fmt.Errorf("the journal's Redis (JOURNAL_REDIS_*): %w", err)
 		}
 		n.closers = append(n.closers, own.Close)
-		if err := cluster.EnsureID(ctx, own, n.cluster); err != nil {
+		if err := n.identity(ctx, n.store, own, n.cluster); err != nil {
 			return fmt.Errorf("the journal's Redis (JOURNAL_REDIS_*): %w", withDatabase(err, n.store))
 		}
 		client = own
@@ -284,7 +288,7 @@ func (n *node) run(ctx context.Context, listen string, routes ...func(*ops.Confi
 		add(&opsConfig)
 	}
 	n.ops = ops.New(opsConfig, n.log)
-	n.services = append(n.services, n.ops.Run)
+	n.services = append(n.services, n.ops.Run, n.keepClaim)
 	for _, service := range n.services {
 		services.Go(func() error { return service(serving) })
 	}

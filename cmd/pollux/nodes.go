@@ -57,21 +57,21 @@ func (p *program) withNodes(ctx context.Context, work func(v *nodesView) error) 
 			return err
 		}
 		v := &nodesView{store: s, values: values}
-		live, pending, err := p.liveNodes(ctx, c.Redis, id)
+		live, pending, err := p.liveNodes(ctx, s, c.Redis, id)
 		v.away, v.pending, v.processes = err, pending, cluster.Roster(rows, live)
 		return work(v)
 	})
 }
 
 // liveNodes asks Redis, and does not wait for one that is away.
-func (p *program) liveNodes(ctx context.Context, c config.Redis, clusterID string) ([]cluster.Node, map[string]map[int64]int64, error) {
+func (p *program) liveNodes(ctx context.Context, s *store.Store, c config.Redis, clusterID string) ([]cluster.Node, map[string]map[int64]int64, error) {
 	c.Timeout = 0
 	client, err := cluster.Connect(ctx, c, p.logger("error"), cluster.Name("pollux-cli"))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer client.Close()
-	if err := cluster.SameID(ctx, client, clusterID); err != nil {
+	if err := knowRedis(ctx, s, client, clusterID); err != nil {
 		return nil, nil, err
 	}
 	live, err := cluster.List(ctx, client)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -185,33 +187,45 @@ func (p *program) nodeDrain(command *cobra.Command, v *nodesView, s cluster.Stan
 }
 
 func (p *program) nodeRemoveCommand() *cobra.Command {
-	return &cobra.Command{
+	var stopped bool
+	command := &cobra.Command{
 		Use: "remove NODE", Short: "Forget a node that does not live, and what it was assigned to", Args: words(1),
 		RunE: do(func(command *cobra.Command, args []string) error {
 			return p.withNodes(command.Context(), func(v *nodesView) error {
-				if v.away != nil {
-					return fmt.Errorf("whether the node lives is not known: %w", v.away)
-				}
-				found, err := findNode(v, args[0])
-				if err != nil {
-					return err
-				}
-				for _, process := range found {
-					if process.Live() {
-						return fmt.Errorf("%s lives (host %s, pid %d): stop that process first; to keep it from working only, run: pollux node drain %s",
-							strings.Join(fullNames([]cluster.Process{process}), " and "), process.Host, process.PID, args[0])
-					}
-				}
-				for _, process := range found {
-					for _, s := range process.Roles {
-						if err := v.store.RemoveNode(command.Context(), s.Row.Role, s.Row.NodeID, actor()); err != nil {
-							return err
-						}
-						fmt.Fprintf(p.out, "removed %s %s\n", s.Row.Role, s.Row.NodeID)
-					}
-				}
-				return nil
+				return p.nodeRemove(command.Context(), v, args[0], stopped)
 			})
 		}),
 	}
+	command.Flags().BoolVar(&stopped, "stopped", false, "the node is known to be stopped: do not wait until it was silent for 2 minutes, and do without Redis where that is stopped or empty")
+	return command
+}
+
+func (p *program) nodeRemove(ctx context.Context, v *nodesView, spec string, stopped bool) error {
+	if v.away != nil && (!stopped || errors.Is(v.away, cluster.ErrOtherCluster)) {
+		return fmt.Errorf("whether the node lives is not known: %w", v.away)
+	}
+	found, err := findNode(v, spec)
+	if err != nil {
+		return err
+	}
+	for _, process := range found {
+		if process.Live() {
+			return fmt.Errorf("%s lives (host %s, pid %d): stop that process first; to keep it from working only, run: pollux node drain %s",
+				strings.Join(fullNames([]cluster.Process{process}), " and "), process.Host, process.PID, spec)
+		}
+	}
+	if !stopped {
+		if err := refuseYoung(maybeAlive(found)); err != nil {
+			return err
+		}
+	}
+	for _, process := range found {
+		for _, s := range process.Roles {
+			if err := v.store.RemoveNode(ctx, s.Row.Role, s.Row.NodeID, actor()); err != nil {
+				return err
+			}
+			fmt.Fprintf(p.out, "removed %s %s\n", s.Row.Role, s.Row.NodeID)
+		}
+	}
+	return nil
 }

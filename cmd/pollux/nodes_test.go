@@ -103,7 +103,9 @@ func exitOf(what string) int {
 
 func TestNodeSetAssigns(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket)
+	redis := polluxtest.Redis(t)
+	s := migrated(t, "REDIS_SOCKET="+redis.Socket)
+	s.claimOwn(redis)
 	inventory := s.known()
 	s.spawn("node", "set", "c2", "--groups", "0").fails(exitUsage, "poller groups are off")
 	s.turnOnGroups()
@@ -143,7 +145,9 @@ func TestNodeSetAssigns(t *testing.T) {
 
 func TestMistakesAboutNodesChangeNothing(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, "REDIS_SOCKET="+polluxtest.Redis(t).Socket)
+	redis := polluxtest.Redis(t)
+	s := migrated(t, "REDIS_SOCKET="+redis.Socket)
+	s.claimOwn(redis)
 	s.known()
 	s.turnOnGroups()
 	before := dump(t, s.database())

@@ -41,7 +41,7 @@ func (p *program) withDesk(ctx context.Context, work func(n *node, desk *produce
 	}
 	c.Redis.Timeout = min(c.Redis.Timeout, askLimit)
 	c.JournalRedis.Timeout = min(c.JournalRedis.Timeout, askLimit)
-	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")))
+	n, err := openNode(ctx, c, p.logger(orDefault(c.LogLevel, "error")), knowRedis)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (p *program) openRole(ctx context.Context, r roleParts, patience time.Durat
 		return nil, err
 	}
 	c.Redis.Timeout, c.JournalRedis.Timeout = min(c.Redis.Timeout, patience), min(c.JournalRedis.Timeout, patience)
-	n, err := openNode(ctx, c, p.logger(c.LogLevel))
+	n, err := openNode(ctx, c, p.logger(c.LogLevel), claimRedis)
 	if err != nil {
 		return nil, err
 	}

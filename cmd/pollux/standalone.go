@@ -79,7 +79,7 @@ func (p *program) onChildren(ctx context.Context, c config.Config, children *sta
 	if err = errors.Join(err, m.Close()); err != nil {
 		return err
 	}
-	n, err := openNode(ctx, c, log)
+	n, err := openNode(ctx, c, log, claimRedis)
 	if err != nil {
 		return orNil(ctx, err)
 	}
