@@ -179,8 +179,8 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 	case err != nil && c.stopping():
 		return poller.Target{}, errHandBack
 	case errors.Is(err, secret.ErrOpen):
-		c.complain(&c.secrets, slog.LevelError, "the credentials of a device cannot be read; set them anew with: pollux device set", "device", t.DeviceID, "err", err)
-		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoTarget, errUnknown) // a node that has a former key may read them
+		c.complain(&c.secrets, slog.LevelError, "the credentials of a device do not open; give this node the key in APP_PREVIOUS_KEYS, or set them anew with: pollux device set", "device", t.DeviceID, "err", err)
+		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoKey, errSealed) // a node that has a former key may read them
 	case err != nil:
 		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoTarget, errUnknown)
 	case d.Disabled:

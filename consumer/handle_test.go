@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"pollux/journal"
 	"pollux/measurement"
 	"pollux/ping"
+	"pollux/secret"
 	"pollux/snmp"
 )
 
@@ -91,6 +93,11 @@ func TestEveryTurnEndsInOneOutcome(t *testing.T) {
 			r.store.err = errors.New("away")
 			r.clock.offset.Add(int64(time.Duration(u.Interval)*time.Second) - int64(3*time.Second))
 		}, "skipped", "database", "", nil, 0, 0},
+		"credentials that do not open": {func(r *rig, _ *turn) { r.store.err = fmt.Errorf("open: %w", secret.ErrOpen) }, "", "", "", errNoKey, 0, 0},
+		"credentials that do not open, too late for another node": {func(r *rig, u *turn) {
+			r.store.err = secret.ErrOpen
+			r.clock.offset.Add(int64(time.Duration(u.Interval)*time.Second) - int64(3*time.Second))
+		}, "skipped", "credentials", "", nil, 0, 0},
 		"host unknown": {func(r *rig, _ *turn) { r.dialErr.Store(new(errors.New("no such host"))) }, "down", "", "", nil, 0, 1},
 		"bad credentials": {func(r *rig, _ *turn) {
 			change(r, func(d *device.Device) { d.Credentials = snmp.Credentials{Version: snmp.V3} })

@@ -21,17 +21,18 @@ const (
 	repeatOvertaken = "overtaken" // another node finished the slot while this one polled
 	repeatLate      = "late"      // its slot is over and another run of the task counts it, or did: whether it was finished cannot be told here
 
-	skipBusy     = "busy"     // another poll of the device held its lease
-	skipRemoved  = "removed"  // there is no such device any more
-	skipDisabled = "disabled" // the device is not to be polled any more
-	skipMoved    = "moved"    // the device is in another group now
-	skipDatabase = "database" // the database is away and no copy is known
-	skipLate     = "late"     // too little of the slot was left to tell whether the device is down
-	skipStale    = "stale"    // the journal has a newer slot of the device
-	skipFuture   = "future"   // the samples lie in the journal's future
-	skipRefused  = "refused"  // the journal cannot hold the entry
-	skipICMP     = "icmp"     // the device is asked by ICMP only, which no node that took the task may send
-	skipPanic    = "panic"    // the program failed
+	skipBusy        = "busy"        // another poll of the device held its lease
+	skipRemoved     = "removed"     // there is no such device any more
+	skipDisabled    = "disabled"    // the device is not to be polled any more
+	skipMoved       = "moved"       // the device is in another group now
+	skipDatabase    = "database"    // the database is away and no copy is known
+	skipCredentials = "credentials" // the device's credentials open with no key of a node that took the task in time
+	skipLate        = "late"        // too little of the slot was left to tell whether the device is down
+	skipStale       = "stale"       // the journal has a newer slot of the device
+	skipFuture      = "future"      // the samples lie in the journal's future
+	skipRefused     = "refused"     // the journal cannot hold the entry
+	skipICMP        = "icmp"        // the device is asked by ICMP only, which no node that took the task may send
+	skipPanic       = "panic"       // the program failed
 
 	sourceDatabase = "database"
 	sourceCopy     = "copy"
@@ -46,7 +47,7 @@ var (
 		device.OutcomeUp, device.OutcomePartial, device.OutcomeDown, device.OutcomeAuth, device.OutcomeExpired, device.OutcomeSkipped,
 	}
 	skipReasons = [...]string{
-		skipBusy, skipRemoved, skipDisabled, skipMoved, skipDatabase, skipLate, skipStale, skipFuture, skipRefused, skipICMP, skipPanic,
+		skipBusy, skipRemoved, skipDisabled, skipMoved, skipDatabase, skipCredentials, skipLate, skipStale, skipFuture, skipRefused, skipICMP, skipPanic,
 	}
 	requestOps     = [...]string{"get", "getnext", "getbulk"}
 	requestResults = [...]string{"ok", "timeout", "auth", "error"}
@@ -121,7 +122,7 @@ func (m *metrics) exposeFixed() {
 	for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 		m.repeats.WithLabelValues(reason).Add(0)
 	}
-	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoICMP, errNoTarget} {
+	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoICMP, errNoTarget, errNoKey} {
 		m.handBacks.WithLabelValues(back.reason).Add(0)
 	}
 	for _, op := range requestOps {

@@ -94,6 +94,7 @@ var (
 	errDisabled = &ending{device.OutcomeSkipped, skipDisabled}
 	errMoved    = &ending{device.OutcomeSkipped, skipMoved}
 	errUnknown  = &ending{device.OutcomeSkipped, skipDatabase}
+	errSealed   = &ending{device.OutcomeSkipped, skipCredentials}
 	errLate     = &ending{device.OutcomeSkipped, skipLate}
 	errStale    = &ending{device.OutcomeSkipped, skipStale}
 	errFuture   = &ending{device.OutcomeSkipped, skipFuture}
@@ -137,5 +138,6 @@ var (
 	errProbesBusy = &handBackError{"probe", "too many workers ask devices that are down", time.Second}
 	errAgentBusy  = &handBackError{"agent", "too many polls of the device's agent run", time.Second / 2}
 	errNoICMP     = &handBackError{"icmp", "this node may not send ICMP", time.Second}
+	errNoKey      = &handBackError{"credentials", tasks.CredentialsDoNotOpen, time.Second}
 	errNoTarget   = &handBackError{"database", "the database is away and this node has no copy of the device", time.Second}
 )

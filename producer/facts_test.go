@@ -265,6 +265,8 @@ func TestWhyFollowsATask(t *testing.T) {
 		WhyUnfinished: {nil, "ended without a poll"},
 		WhyFailed:     {fmt.Errorf("the disk is full: %w", asynq.SkipRetry), "the disk is full"},
 		WhyHandedBack: {errors.New("handed back: this node stops"), "this node stops"},
+
+		WhyCredentials: {errors.New("handed back: " + tasks.CredentialsDoNotOpen), "credentials do not open"},
 	} {
 		d := s.long(code)
 		entry := cases[d.ID]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pollux/device"
+	"pollux/tasks"
 )
 
 // Why a device is or is not polled: the code of a Verdict.
@@ -33,6 +34,7 @@ const (
 	WhyQueueFull   = "queue_full"   // too many tasks wait, so that its slots are skipped
 	WhyBacklog     = "backlog"      // its task waits behind others
 	WhyHandedBack  = "handed_back"  // its task waits to be taken again
+	WhyCredentials = "credentials"  // its stored credentials do not open
 	WhyFailed      = "failed"       // its task failed
 	WhyUnfinished  = "unfinished"   // its task ended, but its slot was not finished
 	WhyNotOffered  = "not_offered"  // there is no task of its present slot
@@ -52,7 +54,7 @@ type Verdict struct {
 func Explain(f Facts) Verdict {
 	for _, judge := range []func(Facts) *Verdict{
 		whyDisabled, whyRedis, whyGroup, whyLeader, whyNodes, whyPaused, whyMemory, whyJournal, whyLater, whyRecent,
-		whyLease, whyPolling, whyQueueFull, whyWaiting, whyEnded,
+		whyLease, whyPolling, whyCredentials, whyQueueFull, whyWaiting, whyEnded,
 	} {
 		if verdict := judge(f); verdict != nil {
 			return *verdict
@@ -218,6 +220,16 @@ func whyPolling(f Facts) *Verdict {
 		text += " by " + f.Lease.Name
 	}
 	return &Verdict{Code: WhyPolling, Text: text + ", in the slot that began " + f.since(time.Unix(f.Slot, 0)) + " ago; " + f.unpolledText()}
+}
+
+// whyCredentials is for a task that a node took, and could not carry out
+// because the device's credentials are sealed with a key that it does not have.
+func whyCredentials(f Facts) *Verdict {
+	if !strings.Contains(f.Task.LastError, tasks.CredentialsDoNotOpen) {
+		return nil
+	}
+	return f.notPolled(WhyCredentials, "its stored credentials do not open with the key of a node that took its task",
+		"set them anew: pollux device set "+f.Device.Hostname+", or give the nodes the key that they were stored with in APP_PREVIOUS_KEYS; see: pollux doctor")
 }
 
 func whyQueueFull(f Facts) *Verdict {

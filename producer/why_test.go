@@ -14,6 +14,7 @@ import (
 	"pollux/cluster"
 	"pollux/device"
 	"pollux/journal"
+	"pollux/tasks"
 )
 
 // well are the facts of a device of 10 s that was polled 2 s after its present slot began, 3 s ago.
@@ -94,6 +95,14 @@ func TestExplain(t *testing.T) {
 		{"queue full", func(f *Facts) { neglected(f); f.Queue.Pending = 60 }, WhyQueueFull, false, []string{"60 tasks wait for 30 devices", "service_poller_workers"}},
 		{"queue full, but its task is in it", func(f *Facts) { neglected(f); f.Queue.Pending, f.Task.State = 60, "pending" }, WhyBacklog, false, []string{"60 tasks, the oldest for 7s, while 4 tasks of 2 nodes run"}},
 		{"backlog", func(f *Facts) { neglected(f); f.Queue.Pending, f.Task.State = 20, "pending" }, WhyBacklog, false, []string{"behind others"}},
+		{"credentials that do not open", func(f *Facts) {
+			neglected(f)
+			f.Task = TaskFacts{State: "retry", LastError: "handed back: " + tasks.CredentialsDoNotOpen}
+		}, WhyCredentials, false, []string{"credentials do not open", "device set sw1", "APP_PREVIOUS_KEYS"}},
+		{"credentials that did not open until the slot was over", func(f *Facts) {
+			neglected(f)
+			f.Task = TaskFacts{State: "completed", LastError: "handed back: " + tasks.CredentialsDoNotOpen}
+		}, WhyCredentials, false, nil},
 		{"handed back", func(f *Facts) {
 			neglected(f)
 			f.Task = TaskFacts{State: "retry", NextAt: time.Unix(epoch, 0), LastError: "too many workers ask devices that are down"}

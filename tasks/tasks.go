@@ -32,6 +32,11 @@ const (
 // maxPayload is far above what any payload of ours needs; a larger one is not ours.
 const maxPayload = 256
 
+// CredentialsDoNotOpen is what a consumer notes of a task that it hands back
+// because no key of its node opens the device's stored credentials. A producer
+// looks for it to say why a device is not polled.
+const CredentialsDoNotOpen = "the device's credentials do not open with the keys of this node"
+
 // maxRetry is how often a poll may fail, by a lost lease mostly, before it is archived.
 const maxRetry = 10
 
