@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pollux/device"
+	"pollux/ops"
 	"pollux/secret"
 	"pollux/store"
 )
@@ -48,6 +49,9 @@ type inventory struct {
 	ports  int                     // size of all copies
 	retry  time.Time               // before it the database is not asked
 	away   bool
+
+	sealed sealed
+	former ops.Seldom // polls with credentials of a copy, because those in the database do not open
 }
 
 // target is a copy.
@@ -96,17 +100,31 @@ func (i *inventory) read(ctx context.Context, id int64) (target, error) {
 	switch {
 	case err == nil:
 		i.keep(found)
+		i.sealed.forget(id)
 		i.metrics.targets.WithLabelValues(sourceDatabase).Inc()
 		return found, nil
 	case errors.Is(err, store.ErrNotFound):
 		i.forget(id)
+		i.sealed.forget(id)
 		return target{}, err
+	}
+	sealed := errors.Is(err, secret.ErrOpen)
+	if sealed {
+		i.sealed.note(id, time.Now())
 	}
 	found, known := i.copy(id)
-	if !known {
+	switch {
+	case !known:
 		return target{}, err
+	case sealed:
+		i.metrics.targets.WithLabelValues(sourceSealed).Inc()
+		if untold, due := i.former.Note(time.Now()); due {
+			i.log.Error("the stored credentials of a device do not open: it is polled with those that this node read last; "+
+				"give this node the key in APP_PREVIOUS_KEYS, or set them anew with: pollux device set", "device", id, "err", err, "untold_before", untold)
+		}
+	default:
+		i.metrics.targets.WithLabelValues(sourceCopy).Inc()
 	}
-	i.metrics.targets.WithLabelValues(sourceCopy).Inc()
 	return found, nil
 }
 

@@ -1,10 +1,14 @@
 package consumer
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"pollux/device"
 	"pollux/poller"
 	"pollux/poller/definitions"
+	"pollux/secret"
 	"pollux/settings"
 )
 
@@ -152,4 +157,48 @@ func TestModulesOfPollsAreSwitchedOff(t *testing.T) {
 			t.Errorf("%s and %+v: without %v, want %v", c.setting, c.d, got, c.want)
 		}
 	}
+}
+
+// The credentials of a device that do not open any more are not used silently, as long as a copy has them.
+func TestFormerCredentialsAreTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		var log bytes.Buffer
+		r.inventory.log = slog.New(slog.NewTextHandler(&log, nil))
+		poll := func() {
+			t.Helper()
+			if err := r.handle(r.turn(1, 10)); err != nil {
+				t.Fatal(err)
+			}
+			r.clock.offset.Add(int64(10 * time.Second))
+		}
+		poll()
+		if err := r.Credentials(); err != nil {
+			t.Errorf("at first: %v", err)
+		}
+		r.store.err = fmt.Errorf("open the community: %w", secret.ErrOpen)
+		for range 3 {
+			poll()
+		}
+		if n := strings.Count(log.String(), "do not open"); n != 1 {
+			t.Errorf("the log tells it %d times:\n%s", n, log.String())
+		}
+		if r.metric(t, "pollux_poll_targets_total", "source=sealed") != 3 || r.metric(t, "pollux_poll_targets_total", "source=copy") != 0 {
+			t.Error("they are not counted")
+		}
+		if err := r.Credentials(); err == nil || !strings.Contains(err.Error(), "1 devices, such as 1,") {
+			t.Errorf("the check says %v", err)
+		}
+		r.store.err = nil
+		poll()
+		if err := r.Credentials(); err != nil {
+			t.Errorf("at last: %v", err)
+		}
+		r.inventory.sealed.note(7, time.Now())
+		time.Sleep(sealedFor + time.Second)
+		if err := r.Credentials(); err != nil {
+			t.Errorf("of a device that went elsewhere: %v", err)
+		}
+	})
 }

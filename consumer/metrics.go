@@ -36,6 +36,7 @@ const (
 
 	sourceDatabase = "database"
 	sourceCopy     = "copy"
+	sourceSealed   = "sealed" // a copy, because the credentials in the database do not open
 	saveOK         = "ok"
 	saveFailed     = "failed"
 
@@ -130,7 +131,7 @@ func (m *metrics) exposeFixed() {
 			m.requests.WithLabelValues(op, result).Add(0)
 		}
 	}
-	for _, source := range []string{sourceDatabase, sourceCopy} {
+	for _, source := range []string{sourceDatabase, sourceCopy, sourceSealed} {
 		m.targets.WithLabelValues(source).Add(0)
 	}
 	for _, result := range []string{saveOK, saveFailed} {

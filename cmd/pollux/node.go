@@ -44,6 +44,7 @@ type node struct {
 	roles    []func(context.Context) error // run until the process is told to stop
 	members  []*cluster.Member             // one per role
 
+	also    []ops.Check   // of the roles
 	crew    *journal.Crew // of a process that records
 	closers []func() error
 	ops     *ops.Server // from run on
@@ -209,7 +210,7 @@ func (n *node) checks() []ops.Check {
 	if n.crew != nil {
 		all = append(all, ops.Check{Name: "rrd_shards", Degrades: true, Run: func(context.Context) error { return n.reachesShards() }})
 	}
-	return all
+	return append(all, n.also...)
 }
 
 // reachesShards is nil if this process records to every RRDCached of the setting rrd.shards.

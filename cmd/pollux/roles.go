@@ -187,6 +187,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		Served: made.Served, Idle: made.Idle, Stopping: made.Stopping,
 		Work: made.Work,
 	})
+	n.also = append(n.also, ops.Check{Name: "credentials", Degrades: true, Run: func(context.Context) error { return made.Credentials() }})
 	n.roles = append(n.roles, made.Run)
 	for _, target := range n.config.RRDCached {
 		if err := n.sameCluster(ctx, target); err != nil {
