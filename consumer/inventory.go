@@ -48,10 +48,11 @@ type inventory struct {
 	used   *list.List              // most recently used first
 	ports  int                     // size of all copies
 	retry  time.Time               // before it the database is not asked
-	away   bool
+	away   bool                    // as the log told
 
-	sealed sealed
-	former ops.Seldom // polls with credentials of a copy, because those in the database do not open
+	changes ops.Seldom // of away
+	sealed  sealed
+	former  ops.Seldom // polls with credentials of a copy, because those in the database do not open
 }
 
 // target is a copy.
@@ -250,14 +251,26 @@ func (i *inventory) ask(ctx context.Context, limit time.Duration, question func(
 	if failed && time.Since(began) >= slowFailure {
 		i.retry = time.Now().Add(retryAfter)
 	}
+	i.tell(failed, err)
+	return err
+}
+
+// tell logs when the database goes away and comes back. Of one that flaps it
+// tells one change in ten seconds; what was told last is what is so, at most ten seconds later. The caller holds mu.
+func (i *inventory) tell(failed bool, err error) {
+	if failed == i.away {
+		return
+	}
+	untold, due := i.changes.Note(time.Now())
 	switch {
-	case failed && !i.away:
-		i.log.Warn("the database does not answer: polls go on with the last known inventory", "err", err)
-	case !failed && i.away:
-		i.log.Info("the database answers again")
+	case !due:
+		return
+	case failed:
+		i.log.Warn("the database does not answer: polls go on with the last known inventory", "err", err, "untold_before", untold)
+	default:
+		i.log.Info("the database answers again", "untold_before", untold)
 	}
 	i.away = failed
-	return err
 }
 
 func (i *inventory) keep(found target) {

@@ -202,3 +202,35 @@ func TestFormerCredentialsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// A database that flaps is told once in ten seconds, and at last as it is.
+func TestFlappingDatabaseFloodsNoLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10, nil)
+		var log bytes.Buffer
+		r.inventory.log = slog.New(slog.NewTextHandler(&log, nil))
+		for k := range 200 { // 20 s
+			r.store.err = nil
+			if k%2 == 0 {
+				r.store.err = errors.New("the database is away")
+			}
+			_, _ = r.inventory.read(t.Context(), 1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := strings.Count(log.String(), "\n"); n < 1 || n > 3 {
+			t.Errorf("%d lines:\n%s", n, log.String())
+		}
+		time.Sleep(seldomEnough)
+		if _, err := r.inventory.read(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if last := lines[len(lines)-1]; !strings.Contains(last, "the database answers again") {
+			t.Errorf("the last line is %s", last)
+		}
+	})
+}
+
+// seldomEnough is longer than ops.Seldom is silent.
+const seldomEnough = 11 * time.Second
