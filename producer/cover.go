@@ -41,6 +41,7 @@ func (t *term) observe(ctx context.Context) {
 		}
 		t.cover(ctx, s, nodes, looks)
 		t.removeGone(ctx, s, looks)
+		t.removeVoid(s, t.serviceOf(ctx, nodes), looks)
 		t.saveReport(ctx)
 	})
 }

@@ -27,6 +27,7 @@ func (r *rig) look(t *testing.T, leader *term) {
 	}
 	leader.cover(t.Context(), r.schedule.Load(), nodes, looks)
 	leader.removeGone(t.Context(), r.schedule.Load(), looks)
+	leader.removeVoid(r.schedule.Load(), leader.serviceOf(t.Context(), nodes), looks)
 	leader.saveReport(t.Context())
 	if err := r.chronicle.write(t.Context()); err != nil {
 		t.Fatal(err)
@@ -272,7 +273,7 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	if err := r.refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r.store.wantTold(t, "before the group is removed", "warning queue poller:3 holds 3 tasks and no live node serves it")
+	r.store.wantTold(t, "before the group is removed", "warning queue poller:3 holds 1 task and no live node serves it")
 	r.look(t, leader)
 	leader = newTerm(r.Producer)                                                                                             // a new leader goes on where the last one stopped
 	if err := leader.enqueue(ctx, Offer{Poll: tasks.Poll{DeviceID: 6, Slot: epoch, Interval: 3600}, Group: 3}); err != nil { // its client knows the queue
@@ -299,7 +300,7 @@ func TestQueuesOfRemovedGroupsGo(t *testing.T) {
 	if names, err := inspector.Queues(); err != nil || slices.Contains(names, "poller:3") {
 		t.Errorf("queues are %v, %v", names, err)
 	}
-	if told := r.store.told(); !slices.Contains(told, "info queue poller:3 of a removed poller group was removed with 5 tasks") {
+	if told := r.store.told(); !slices.Contains(told, "info queue poller:3 of a removed poller group was removed with 3 tasks") {
 		t.Errorf("told: %q", told)
 	}
 	// The next group of that number begins anew, and its queue is known to asynq again.
