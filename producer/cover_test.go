@@ -98,7 +98,7 @@ func TestCoverageIsToldOnceByAllLeaders(t *testing.T) {
 		}
 	}
 	r.look(t, leader)
-	r.store.wantTold(t, "the second look", "warning device 2: not polled for 16m4", "notice 1 device of poller group 3 (Berlin) were not polled for 1.2 of their intervals", "error 1 device of poller group 3 (Berlin) are not polled: no live node serves the group")
+	r.store.wantTold(t, "the second look", "warning device 2: not polled for 16m4", "notice 1 device of poller group 3 (Berlin) was not polled for 1.2 of its intervals", "error 1 device of poller group 3 (Berlin) is not polled: no live node serves the group")
 	for _, kind := range []string{"unserved", "late"} {
 		if n := r.metric(t, "pollux_coverage_alarms", "kind="+kind); n != 1 {
 			t.Errorf("coverage_alarms of kind %s is %v", kind, n)

@@ -52,7 +52,7 @@ func (a alarm) severity() device.Severity {
 func lateAlarms(late []Unpolled, name func(group int64) string) []alarm {
 	var all []alarm
 	for group, n := range tallyOf(late) {
-		all = append(all, alarm{alarmLate, strconv.FormatInt(group, 10), fmt.Sprintf("%s of %s were not polled for 1.2 of their intervals", count(n.late, "device"), name(group))})
+		all = append(all, alarm{alarmLate, strconv.FormatInt(group, 10), fmt.Sprintf("%s of %s %s not polled for 1.2 of %s", count(n.late, "device"), name(group), either(n.late, "was", "were"), either(n.late, "its intervals", "their intervals"))})
 	}
 	return all
 }
@@ -94,7 +94,7 @@ func (s scene) unserved(group int64, devices int) string {
 	} else if names := s.service.skewed[group]; len(names) > 0 {
 		why = "the clock of every node that serves the group is skewed (" + some(names) + ")"
 	}
-	return fmt.Sprintf("%s of %s are not polled: %s", count(devices, "device"), s.name(group), why)
+	return fmt.Sprintf("%s of %s %s not polled: %s", count(devices, "device"), s.name(group), either(devices, "is", "are"), why)
 }
 
 // orphaned says why nobody will take the tasks of a queue. A group that has
@@ -125,7 +125,7 @@ func (s scene) paused(q queueLook) string {
 	if !q.PausedSince.IsZero() {
 		since = " since " + q.PausedSince.UTC().Format(time.DateTime) + " UTC"
 	}
-	return fmt.Sprintf("queue %s is paused%s: %s of %s are not polled", q.Queue, since, count(devices, "device"), s.name(group))
+	return fmt.Sprintf("queue %s is paused%s: %s of %s %s not polled", q.Queue, since, count(devices, "device"), s.name(group), either(devices, "is", "are"))
 }
 
 func (s scene) name(group int64) string { return groupName(group, s.groups) }
@@ -145,6 +145,14 @@ func count(n int, thing string) string {
 		thing += "s"
 	}
 	return strconv.Itoa(n) + " " + thing
+}
+
+// either is the word for one thing, or that for another number of them.
+func either(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // some are the first few names of a list.

@@ -148,8 +148,8 @@ func (m *memory) groups(l look, news []Unpolled) []device.Event {
 		}
 	}
 	for group, n := range rest {
-		a := alarm{alarmOverdue, strconv.FormatInt(group, 10), fmt.Sprintf("%s of %s, those apart that have an event of their own, were not polled for 3 of their intervals",
-			count(n, "device"), l.name(group))}
+		a := alarm{alarmOverdue, strconv.FormatInt(group, 10), fmt.Sprintf("%s of %s, those apart that have an event of their own, %s not polled for 3 of %s",
+			count(n, "device"), l.name(group), either(n, "was", "were"), either(n, "its intervals", "their intervals"))}
 		now[a.key()] = a
 	}
 	var events []device.Event

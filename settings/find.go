@@ -15,6 +15,8 @@ const (
 	noPing        = "devices are not pinged apart from their polls, which find out whether a device answers; see " + KeyICMPCheck
 	inSets        = "it is confidential: a device has its own (pollux device set HOST), and those that new devices are tried with are named (pollux credential add NAME)"
 	noUpdate      = "Pollux does not update itself: install another binary"
+	ofInterval    = "it is the interval of each device; that of a new one is " + KeyPollerFrequency
+	noBulk        = "it is not chosen by OID: rows per request adapt to what a device answers; the most of them is " + KeySNMPMaxRepeaters + ", and SNMP v1 has none"
 	noMemcached   = "there is no memcached: nodes agree by Redis, REDIS_HOST in each node's .env"
 )
 
@@ -32,7 +34,7 @@ var elsewhere = map[string]string{
 	"distributed_poller_name":           "a node's name is NODE_ID in its .env",
 	"rrdcached":                         "it is RRDCACHED in each node's .env",
 	"rrd.heartbeat":                     "it follows from the interval of each device",
-	"rrd.step":                          "it is the interval of each device; that of a new one is " + KeyPollerFrequency,
+	"rrd.step":                          ofInterval,
 	"service_alerting_enabled":          noAlerting,
 	"service_alerting_frequency":        noAlerting,
 	"service_billing_enabled":           withBills,
@@ -51,6 +53,13 @@ var elsewhere = map[string]string{
 	"service_watchdog_enabled":          "what restarts the process can ask its /healthz",
 	"snmp.community":                    inSets,
 	"snmp.v3":                           inSets,
+	"ping_rrd_step":                     ofInterval,
+	"poller_workers":                    "it is " + KeyPollerWorkers + "; of one node: pollux node set NODE --workers N",
+	"rrd.enable":                        "what is polled is recorded; to have a device not polled: pollux device disable HOST",
+	"rrdtool_tune":                      "the limit of a port's counters follows its speed: a port that gets faster than its files allow gets new ones",
+	"snmp.exec_timeout":                 "no program is run for a request, which waits for " + KeySNMPTimeout + " in each of its 1 + " + KeySNMPRetries + " tries; a poll ends at 0.8 of the device's interval",
+	"snmp.oids.no_bulk":                 noBulk,
+	"snmp.oids.unordered":               "tables are read only as far as their names increase, and the status of a device whose names do not says so",
 }
 
 // maxSlip is how many letters a key that is typed wrong may differ in, at most.

@@ -57,7 +57,7 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 func TestOnlySlipsAreGuessed(t *testing.T) {
 	t.Parallel()
 	for _, typed := range []string{
-		"service_ping_workers", "service_poller_down", "service_syslog_frequency", "distributed_discovery", "snmp.exec_timeout", "snmp.max_sessions", "rrd.dir", "poller", "x", "",
+		"service_ping_workers", "service_poller_down", "service_syslog_frequency", "distributed_discovery", "snmp.max_sessions", "rrd.dir", "poller", "x", "",
 	} {
 		if _, err := settings.Find(typed); err == nil || strings.Contains(err.Error(), "did you mean") || !strings.Contains(err.Error(), "pollux config list") {
 			t.Errorf("%s: %v", typed, err)
@@ -86,6 +86,13 @@ func TestKeysOfLibreNMSNameTheirPlace(t *testing.T) {
 		"pollux device set HOST":               {"snmp.community", "snmp.v3"},
 		"pollux credential add":                {"snmp.community", "snmp.v3"},
 		"always compared":                      {"addhost_alwayscheckip"},
+		"the interval of each device":          {"ping_rrd_step", "rrd.step"},
+		"it is service_poller_workers":         {"poller_workers"},
+		"pollux device disable":                {"rrd.enable"},
+		"follows its speed":                    {"rrdtool_tune"},
+		"snmp.timeout":                         {"snmp.exec_timeout"},
+		"snmp.max_repeaters":                   {"snmp.oids.no_bulk"},
+		"names increase":                       {"snmp.oids.unordered"},
 	} {
 		for _, key := range keys {
 			_, err := settings.Find(key)

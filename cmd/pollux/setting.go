@@ -50,10 +50,14 @@ value that is not in force is listed with the reason.`,
 }
 
 func (p *program) configSetCommand(form string) *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use: form, Short: "Change a setting on all nodes; it takes effect within 10 s", Args: words(2),
 		RunE: do(func(command *cobra.Command, args []string) error { return p.configSet(command, args[0], args[1]) }),
 	}
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return fmt.Errorf("%w; a value that begins with - stands behind --, as in: pollux config set KEY -- -1; what a setting may be says: pollux config get KEY --json", flagError(command, err))
+	})
+	return command
 }
 
 type settingJSON struct {
