@@ -82,6 +82,30 @@ func (c Config) KeyFile(environ []string) string {
 	return c.File
 }
 
+// SameKey refuses an APP_KEY that whoever runs the program named, in the
+// environment or in a file that they named, when the data directory has another one and
+// does not have it as a former one either. Silently to go on with that of the directory
+// would be a surprise at the next rotation or restore. named is the file that was named,
+// "" for one that was found; kept is the key of the directory; environ has the form of os.Environ.
+func (c Config) SameKey(kept secret.Key, named string, environ []string) error {
+	if c.AppKey.ID() == "" || slices.Contains(kept.IDs(), c.AppKey.ID()) {
+		return nil
+	}
+	source := named
+	for _, pair := range environ {
+		if name, value, _ := strings.Cut(pair, "="); name == keyName && value != "" {
+			source = "the environment"
+		} else if name == "POLLUX_ENV_FILE" && source == "" {
+			source = value
+		}
+	}
+	if source == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: APP_KEY of %s is %s, that of %s is %s: leave out the first to use the data directory with its own key, or correct --data-dir",
+		ErrInvalid, source, c.AppKey.ID(), filepath.Join(c.DataDir, identityFile), kept.ID())
+}
+
 // NextKey writes a fresh APP_KEY into a .env file and puts the one that stood
 // there in front of its APP_PREVIOUS_KEYS, at once or not at all. Everything
 // else in the file stays as it is, its mode and owner too. It returns the new

@@ -86,7 +86,7 @@ func (s *Store) GroupDevices(ctx context.Context) (map[int64]int, error) {
 
 // AddGroup adds a poller group, writes an event that names who did it, and
 // returns the group with its id, which is above every one that a group ever had.
-// Errors: ErrInvalid for a name that is empty, longer than 64 bytes, not printable or a number, ErrDuplicate.
+// Errors: ErrInvalid for a name that is empty, longer than 64 bytes, not printable, a number or has a comma, ErrDuplicate.
 func (s *Store) AddGroup(ctx context.Context, g device.Group, actor string) (device.Group, error) {
 	doing := fmt.Sprintf("add the poller group %.80q", g.Name)
 	g, err := describedGroup(g)
@@ -144,7 +144,7 @@ func (s *Store) UpdateGroup(ctx context.Context, id int64, change func(*device.G
 		if id == device.GeneralGroup {
 			return fmt.Errorf("%w change: group 0 is always there and stays as it is", ErrInvalid)
 		}
-		if g, err = describedGroup(g); err != nil {
+		if g, err = redescribedGroup(old, g); err != nil {
 			return err
 		}
 		if err := checkGroupName(ctx, tx, g.Name, id); err != nil {
@@ -180,9 +180,22 @@ func describedGroup(g device.Group) (device.Group, error) {
 	if g.Name == "" || len(g.Name) > maxShort || g.Name != line(g.Name, maxShort) || strings.ContainsFunc(g.Name, hidden) {
 		return g, fmt.Errorf("%w name: want 1 to %d bytes of printable text", ErrInvalid, maxShort)
 	}
+	if strings.Contains(g.Name, ",") {
+		return g, fmt.Errorf("%w name: a comma stands between the groups of a list, such as that of node set --groups", ErrInvalid)
+	}
 	if _, err := strconv.ParseInt(g.Name, 10, 64); err == nil {
 		return g, fmt.Errorf("%w name: %s would be taken for the id of a group", ErrInvalid, g.Name)
 	}
+	return g, nil
+}
+
+// redescribedGroup is describedGroup for a group that is there: a name that an
+// earlier version allowed does not keep it from being described.
+func redescribedGroup(old, g device.Group) (device.Group, error) {
+	if g.Name != old.Name {
+		return describedGroup(g)
+	}
+	g.Description = strings.TrimSpace(line(g.Description, maxMessage))
 	return g, nil
 }
 

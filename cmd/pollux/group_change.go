@@ -44,7 +44,7 @@ func (p *program) groupSetCommand() *cobra.Command {
 			})
 		}),
 	})
-	command.Flags().StringVar(&name, "name", "", "new name, 1 to 64 bytes, not a number")
+	command.Flags().StringVar(&name, "name", "", "new name, 1 to 64 bytes, no comma, not a number")
 	command.Flags().StringVar(&description, "description", "", "what the group is for")
 	return command
 }

@@ -169,6 +169,8 @@ func TestBadGroupsChangeNothing(t *testing.T) {
 		{name: "right to left", args: []string{"group", "create", "a\u202eb"}, code: exitUsage, says: []string{form}},
 		{name: "long", args: []string{"group", "create", strings.Repeat("a", 65)}, code: exitUsage, says: []string{form}},
 		{name: "number", args: []string{"group", "create", "12"}, code: exitUsage, says: []string{"would be taken for the id"}},
+		{name: "comma", args: []string{"group", "create", "a,b"}, code: exitUsage, says: []string{"a comma stands between"}},
+		{name: "renamed with a comma", args: []string{"group", "set", "south", "--name", "a,b"}, code: exitUsage, says: []string{"a comma stands between"}},
 		{name: "taken", args: []string{"group", "create", "south"}, code: exitFailure, says: []string{"there is one already", "south"}},
 		{name: "no name", args: []string{"group", "create"}, code: exitUsage, says: []string{"pollux group create NAME"}},
 		{name: "renamed to another's", args: []string{"group", "set", "south", "--name", "north"}, code: exitFailure, says: []string{"there is one already"}},

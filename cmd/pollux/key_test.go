@@ -265,3 +265,36 @@ func TestDoctorSeesWhoCanReadTheKey(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// A key that was named is not passed over for that of the data directory.
+func TestDataDirectoryRefusesAnotherKey(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "APP_KEY=", "NODE_ID=", "DB_DATABASE=")
+	data := filepath.Join(s.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := config.Identity(data, secret.Key{}, ""); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("--data-dir", data, "migrate", "up")
+	other := anotherKey(t)
+	s.with("APP_KEY="+other).call("--data-dir", data, "device", "list").fails(exitUsage, "APP_KEY of the environment is ", filepath.Join(data, "node.env"))
+	file := filepath.Join(s.dir, "other.env")
+	if err := os.WriteFile(file, []byte("APP_KEY="+other+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	named := newSite(t, "NODE_ID=", "DB_DATABASE=")
+	named.environ = []string{"PATH=" + os.Getenv("PATH")}
+	r := named.call("--env-file", file, "--data-dir", data, "device", "list")
+	r.fails(exitUsage, "APP_KEY of "+file+" is ", filepath.Join(data, "node.env"))
+	if strings.Contains(r.errout, other) {
+		t.Errorf("the error shows the key: %s", r.errout)
+	}
+	s.ok("--data-dir", data, "key", "rotate", "--prepare") // the former key is one of the directory's
+	key, _, err := config.Identity(data, secret.Key{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.with("APP_KEY="+key.Former()[0].Text().Reveal()).ok("--data-dir", data, "device", "list")
+}

@@ -103,7 +103,7 @@ func (p *program) boot() (config.Config, error) {
 		c.RRDCached = []string{place.RRDCached}
 	}
 	if config.HasIdentity(c.DataDir) {
-		return withIdentity(c)
+		return p.withIdentity(c)
 	}
 	return c, nil
 }
@@ -111,12 +111,15 @@ func (p *program) boot() (config.Config, error) {
 // withIdentity takes key and name from the data directory, which keeps those
 // that it was made with: they belong to its database, wherever a command is
 // typed. A new directory takes over those of the environment, or makes its own.
-func withIdentity(c config.Config) (config.Config, error) {
+func (p *program) withIdentity(c config.Config) (config.Config, error) {
 	if _, err := os.Stat(filepath.Join(c.DataDir, "pollux.db")); err == nil && !config.HasIdentity(c.DataDir) && c.AppKey.ID() == "" {
 		return config.Config{}, fmt.Errorf("%w: %s holds a database but no node.env; name the file with the APP_KEY it was made with by --env-file", config.ErrInvalid, c.DataDir)
 	}
-	var err error
-	c.AppKey, c.NodeID, err = config.Identity(c.DataDir, c.AppKey, c.NodeID)
+	key, id, err := config.Identity(c.DataDir, c.AppKey, c.NodeID)
+	if err == nil {
+		err = c.SameKey(key, p.envFile, p.environ)
+	}
+	c.AppKey, c.NodeID = key, id
 	return c, err
 }
 

@@ -67,7 +67,7 @@ func (p *program) onChildren(ctx context.Context, c config.Config, children *sta
 	if err := children.Ready(ctx); err != nil {
 		return orNil(ctx, err)
 	}
-	if c, err = withIdentity(c); err != nil {
+	if c, err = p.withIdentity(c); err != nil {
 		return err
 	}
 	log := p.logger(c.LogLevel)
