@@ -25,9 +25,10 @@ type Config struct {
 
 	Groups []int64 // DISTRIBUTED_POLLER_GROUP; nil when missing
 
-	OpsListen string // POLLUX_OPS_LISTEN; "" means the default of the role
-	WebListen string // POLLUX_WEB_LISTEN; "" means the default
-	DataDir   string // POLLUX_DATA_DIR
+	OpsHosts  []string // POLLUX_OPS_HOSTS: names and addresses under which it may be asked, besides its own
+	OpsListen string   // POLLUX_OPS_LISTEN; "" means the default of the role
+	WebListen string   // POLLUX_WEB_LISTEN; "" means the default
+	DataDir   string   // POLLUX_DATA_DIR
 	// Definitions is the user's own directory of OS definitions (POLLUX_DEFINITIONS_DIR), "" for none.
 	Definitions string
 	LogLevel    string // POLLUX_LOG_LEVEL: debug, info, warn, error

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,6 +47,7 @@ type raw struct {
 	QueueDriver   string   `env:"QUEUE_CONNECTION"`
 	SessionDriver string   `env:"SESSION_DRIVER"`
 	OpsListen     string   `env:"POLLUX_OPS_LISTEN"`
+	OpsHosts      string   `env:"POLLUX_OPS_HOSTS"`
 	WebListen     string   `env:"POLLUX_WEB_LISTEN"`
 	DataDir       string   `env:"POLLUX_DATA_DIR"`
 	Definitions   string   `env:"POLLUX_DEFINITIONS_DIR"`
@@ -97,7 +99,7 @@ func Load(file string, environ []string) (Config, error) {
 // known refuses names that start like ours and are none of ours: a misspelt
 // variable must not pass for a default.
 func known(variables map[string]string) error {
-	ours := []string{"POLLUX_OPS_LISTEN", "POLLUX_WEB_LISTEN", "POLLUX_DATA_DIR", "POLLUX_DEFINITIONS_DIR", "POLLUX_LOG_LEVEL", "POLLUX_ENV_FILE"}
+	ours := []string{"POLLUX_OPS_LISTEN", "POLLUX_OPS_HOSTS", "POLLUX_WEB_LISTEN", "POLLUX_DATA_DIR", "POLLUX_DEFINITIONS_DIR", "POLLUX_LOG_LEVEL", "POLLUX_ENV_FILE"}
 	var unknown []string
 	for name := range variables {
 		if strings.HasPrefix(name, "POLLUX_") && !slices.Contains(ours, name) {
@@ -137,11 +139,37 @@ func (r raw) config() (Config, error) {
 	if c.RRDCached, err = targets(r.RRDCached); err != nil {
 		return Config{}, err
 	}
+	if c.OpsHosts, err = opsHosts(r.OpsHosts); err != nil {
+		return Config{}, err
+	}
 	if c.Groups, err = groups(r.Groups); err != nil {
 		return Config{}, err
 	}
 	return c, r.checkRest()
 }
+
+// opsHost is a name or an address, without a port.
+var opsHost = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$`)
+
+// opsHosts reads the names and addresses under which the operators' listener may be asked.
+func opsHosts(text string) ([]string, error) {
+	var all []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" && strings.TrimSpace(text) == "" {
+			return nil, nil
+		}
+		if _, err := netip.ParseAddr(part); err != nil && !opsHost.MatchString(part) {
+			return nil, fmt.Errorf("POLLUX_OPS_HOSTS: want names or addresses without a port, with commas between them, not %.80q", part)
+		}
+		if all = append(all, part); len(all) > maxOpsHosts {
+			return nil, fmt.Errorf("POLLUX_OPS_HOSTS: more than %d names", maxOpsHosts)
+		}
+	}
+	return all, nil
+}
+
+const maxOpsHosts = 100
 
 func (r raw) checkRest() error {
 	for name, value := range map[string]string{"CACHE_DRIVER": r.CacheDriver, "QUEUE_CONNECTION": r.QueueDriver, "SESSION_DRIVER": r.SessionDriver} {

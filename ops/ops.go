@@ -36,7 +36,8 @@ type Check struct {
 
 // Config says where to listen and what to serve.
 type Config struct {
-	Listen   string // host:port; port 0 takes a free one
+	Listen   string   // host:port; port 0 takes a free one
+	Hosts    []string // names and addresses under which it may be asked, besides its own
 	Gatherer prometheus.Gatherer
 	Checks   []Check
 	Routes   map[string]http.Handler // further patterns, such as "/asynqmon/"
@@ -110,7 +111,7 @@ func (s *Server) handler() http.Handler {
 	for pattern, handler := range s.config.Routes {
 		mux.Handle(pattern, handler)
 	}
-	return guard(mux)
+	return guard(newHosts(s.config.Listen, s.config.Hosts).only(mux))
 }
 
 // loopbackOnly hides profiles, which show memory, from other machines.

@@ -28,7 +28,7 @@ func (p *program) keepTrying(ctx context.Context, r roleParts) error {
 	c, _ := p.boot() // without one that can be read, at the role's own address; the attempt tells of the error
 	log := p.logger(c.LogLevel)
 	server := ops.New(ops.Config{
-		Listen: cmp.Or(c.OpsListen, r.listen), Gatherer: newMetrics(),
+		Listen: cmp.Or(c.OpsListen, r.listen), Hosts: c.OpsHosts, Gatherer: newMetrics(),
 		Checks: []ops.Check{{Name: "start", Run: func(context.Context) error { return *failure.Load() }}},
 	}, slog.New(slog.DiscardHandler)) // the listener that counts is logged later
 	served := make(chan error, 1)

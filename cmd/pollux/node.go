@@ -284,7 +284,7 @@ func (n *node) run(ctx context.Context, listen string, routes ...func(*ops.Confi
 	defer stopServing()
 	services, serving := errgroup.WithContext(serving)
 	roles, working := errgroup.WithContext(ctx)
-	opsConfig := ops.Config{Listen: listen, Gatherer: n.metrics, Checks: n.checks()}
+	opsConfig := ops.Config{Listen: listen, Hosts: n.config.OpsHosts, Gatherer: n.metrics, Checks: n.checks()}
 	for _, add := range routes {
 		add(&opsConfig)
 	}
