@@ -44,7 +44,7 @@ type Copied struct {
 // Errors: ErrSameTarget, ErrNotTree (the directory is not that of the source),
 // ErrInUse (the new one holds files already), journal.ErrTargetBusy,
 // journal.ErrTargetKnown, journal.ErrNoTarget (nothing is recorded to the source),
-// journal.ErrOtherCluster, rrdcached.ErrConnection.
+// journal.ErrOtherCluster, rrdcached.ErrConnection, and ErrLeft beside what made it fail.
 func Copy(ctx context.Context, c CopyConfig, out io.Writer) (copied Copied, err error) {
 	t, err := openTree(c.Tree, c.ClusterID)
 	if err != nil {
@@ -115,8 +115,14 @@ func leave(ctx context.Context, j *journal.Journal, target string, lease journal
 	if forget {
 		err = errors.Join(err, j.ForgetTarget(ctx, target))
 	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLeft, err)
+	}
 	return err
 }
+
+// ErrLeft says that Redis still has the lease of a copy, which lapses by itself, or the cursor of one that failed.
+var ErrLeft = errors.New("clean up after the copy")
 
 // errLeaseLost says that a node may have begun to write to the new target.
 var errLeaseLost = errors.New("the lease of the new RRDCached was lost during the copy")
@@ -136,8 +142,8 @@ func holding(ctx context.Context, lease journal.Lease, work func(ctx context.Con
 		}
 	}()
 	err := work(ctx)
-	if ctx.Err() != nil {
-		err = errors.Join(context.Cause(ctx), err)
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) {
+		err = errors.Join(cause, err)
 	}
 	cancel(nil)
 	<-done

@@ -36,7 +36,7 @@ func (p *program) confirm(yes bool, fact, question string) error {
 
 // isTerminal says whether somebody sees what is written there.
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 

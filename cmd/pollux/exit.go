@@ -28,8 +28,9 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2 // wrong words on the command line, or wrong configuration
 	exitNotFound    = 3
-	exitCredentials = 4 // APP_KEY, community, SNMPv3 keys, passwords
-	exitUnreachable = 5 // a dependency or a device that does not answer
+	exitCredentials = 4   // APP_KEY, community, SNMPv3 keys, passwords
+	exitUnreachable = 5   // a dependency or a device that does not answer
+	exitReaderGone  = 141 // 128 + SIGPIPE, as shells show it
 )
 
 // failure is an error of a command that was understood: everything else is a wrong command line.
@@ -86,6 +87,9 @@ func exitCode(err error) int {
 	var understood *failure
 	if !errors.As(err, &understood) {
 		return exitUsage
+	}
+	if errors.Is(err, errReaderGone) {
+		return exitReaderGone
 	}
 	for _, row := range codes() {
 		for _, sentinel := range row.errors {

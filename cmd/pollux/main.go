@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -25,11 +26,20 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, stop) // a second signal ends a process that takes too long to drain
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
+	code := run(ctx, os.Args[1:], os.Stdin, newStdout(os.Stdout), os.Stderr, os.Environ())
 	stop()
 	os.Exit(code)
+}
+
+// endings are the signals that end a process well. SIGHUP comes when its terminal goes, and nohup has it ignored.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // run carries out one command line and returns its exit code.
@@ -41,7 +51,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errout io.Writer
 	root.SetOut(out)
 	root.SetErr(errout)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, errReaderGone) {
 		p.printError(err)
 	}
 	return exitCode(err)

@@ -39,12 +39,18 @@ type running struct {
 }
 
 // start starts the program; the end of the test kills it.
-func (s *site) start(args ...string) *running {
+func (s *site) start(args ...string) *running { s.t.Helper(); return s.startTo(nil, args...) }
+
+// startTo starts it with another standard output than the buffer.
+func (s *site) startTo(out *os.File, args ...string) *running {
 	s.t.Helper()
 	p := &running{t: s.t, exited: make(chan struct{})}
 	p.command = exec.Command(os.Args[0], append([]string{"-test.run=^TestRunAsTheProgram$", "--"}, args...)...)
 	p.command.Dir, p.command.Env = s.dir, append(append([]string{}, s.environ...), processName+"=1")
 	p.command.Stdout, p.command.Stderr = &p.out, &p.errout
+	if out != nil {
+		p.command.Stdout = out
+	}
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := p.command.Start(); err != nil {
 		s.t.Fatal(err)

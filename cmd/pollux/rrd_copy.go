@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"pollux/cluster"
 	"pollux/device"
@@ -40,7 +39,7 @@ func (p *program) rrdCopy(ctx context.Context, tree, from, to string) error {
 	if tree == "" || from == "" || to == "" {
 		return usagef("--tree, --from and --to are needed")
 	}
-	if file, ok := p.out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if isTerminal(p.out) {
 		return usagef("the output is a tar stream and no text for a terminal; pipe it to: tar -x -C DIRECTORY")
 	}
 	return p.withDesk(ctx, func(n *node, _ *producer.Desk) error {
@@ -52,9 +51,9 @@ func (p *program) rrdCopy(ctx context.Context, tree, from, to string) error {
 			Journal: shard.journal, ClusterID: n.cluster, Tree: tree, From: from, To: to,
 			NewLease: func(key string) journal.Lease { return cluster.NewLease(n.journalRedis, key, "rrd-copy", recorderTTL) },
 			Progress: sometimes(func(c rrd.Copied) { p.note("%d files copied, %s", c.Files, mebibytes(c.Bytes)) }),
-		}, p.out)
+		}, untilDone{ctx, p.out})
 		if err != nil {
-			return rrdAdvice(err)
+			return copyAdvice(ctx, err, to)
 		}
 		p.note("%d files copied, %s, %d skipped that are no RRD files; when they are unpacked, add %s to RRDCACHED on every node and restart them",
 			copied.Files, mebibytes(copied.Bytes), copied.Skipped, to)
@@ -63,4 +62,19 @@ func (p *program) rrdCopy(ctx context.Context, tree, from, to string) error {
 			Message: fmt.Sprintf("RRDCached target %s seeded with %d files of target %s", copied.To, copied.Files, copied.From),
 		})
 	})
+}
+
+// copyAdvice says what is left of a copy that failed, and what to do.
+func copyAdvice(ctx context.Context, err error, to string) error {
+	switch {
+	case errors.Is(err, rrd.ErrLeft):
+		// In words only: the exit code is not that of a list whose reader has gone.
+		return fmt.Errorf("%s; what the journal keeps for %s goes by: pollux journal forget TARGET, see: pollux journal status", err.Error(), to)
+	case errors.Is(err, errReaderGone):
+		return fmt.Errorf("the copy is not complete: whoever reads the stream has ended; nothing is kept for %s: empty its tree, restart it, and copy again", to)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return fmt.Errorf("the copy is not complete: %w; nothing is kept for %s: empty its tree, restart it, and copy again", errInterrupted, to)
+	default:
+		return rrdAdvice(err)
+	}
 }

@@ -244,7 +244,7 @@ func (p *program) move(ctx context.Context, n *node, moves []rrd.Move, places ma
 	})
 	switch {
 	case ctx.Err() != nil:
-		return errors.Join(ctx.Err(), err)
+		return errors.Join(fmt.Errorf("%w: %d devices were not moved; run it again", errInterrupted, len(moves)-done), err)
 	case done < len(moves):
 		return errors.Join(fmt.Errorf("%d devices were not moved; run it again", len(moves)-done), err)
 	}

@@ -141,11 +141,15 @@ func (n *node) comparisons(ctx context.Context, flags verifyFlags) (devices iter
 
 func (p *program) verifyPair(ctx context.Context, n *node, c comparison, devices iter.Seq2[device.Device, error]) (verifyJSON, error) {
 	found := []differenceJSON{}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	result, err := rrd.Verify(ctx, rrd.VerifyConfig{
 		Journal: c.shard.journal, ClusterID: n.cluster, From: c.from, To: c.to, Ports: n.store.Ports, Components: n.store.Components,
 		Report: func(d rrd.Difference) {
 			if !p.asJSON {
-				fmt.Fprintln(p.out, differenceLine(d, c))
+				if _, err := fmt.Fprintln(p.out, differenceLine(d, c)); err != nil {
+					cancel(err)
+				}
 			} else if len(found) < maxDifferences {
 				found = append(found, differenceJSON{d.Device, d.File, string(d.What), d.From, d.To, rfc3339(d.First), d.Rows})
 			}
@@ -154,6 +158,9 @@ func (p *program) verifyPair(ctx context.Context, n *node, c comparison, devices
 			p.note("%d devices, %d files compared, %d differ", v.Devices, v.Files, v.Different)
 		}),
 	}, devices)
+	if err != nil && errors.Is(context.Cause(ctx), errReaderGone) {
+		err = context.Cause(ctx)
+	}
 	shown := verifyJSON{
 		From: c.from, To: c.to, Equal: result.Different+result.Behind == 0, Devices: result.Devices, Files: result.Files, Absent: result.Absent,
 		Different: result.Different, Behind: result.Behind, Rows: result.Rows, Found: found,
