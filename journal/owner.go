@@ -57,16 +57,16 @@ func (s *Shards) Owners(ctx context.Context) (map[string]int, error) {
 // are the shards that devices may be in: when the last target of another one is
 // forgotten, its log goes with it, which nobody will read.
 func (s *Shards) ForgetTarget(ctx context.Context, target string, inForce []int) error {
-	shard, err := s.shardOf(ctx, target, inForce)
+	shard, err := s.ShardOf(ctx, target, inForce)
 	if err != nil {
 		return err
 	}
 	return s.Shard(shard).forget(ctx, target, shard != 0 && !slices.Contains(inForce, shard))
 }
 
-// shardOf is the shard of a target. One that no recorder has reached, such as one that
-// was only seeded, and one of an older program, which knew one shard only, is in the list of its shard.
-func (s *Shards) shardOf(ctx context.Context, target string, inForce []int) (int, error) {
+// ShardOf is the shard of a target. One that no recorder has reached, such as one that
+// was only seeded, and one of an older program, which knew one shard only, is in the list of its shard. inForce is as for ForgetTarget. ErrNoTarget.
+func (s *Shards) ShardOf(ctx context.Context, target string, inForce []int) (int, error) {
 	owners, err := s.Owners(ctx)
 	if err != nil {
 		return 0, err

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"pollux/cluster"
-	"pollux/device"
 	"pollux/journal"
 	"pollux/producer"
 	"pollux/rrdcached"
@@ -238,44 +237,4 @@ func mebibytes(bytes int64) string {
 // seconds is a length of time for people.
 func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-}
-
-func (p *program) journalForgetCommand() *cobra.Command {
-	var yes bool
-	command := &cobra.Command{
-		Use: "forget TARGET", Short: "Stop keeping measurements for an RRDCached that is gone for good", Args: words(1),
-		Long: `Drops the cursor of an RRDCached that was taken out of RRDCACHED on every
-node. As long as it stands the journal keeps for it all that is measured, up to
-its limit. TARGET is the id that "pollux journal status" shows. With the last one
-of a shard that was taken out of rrd.shards goes its log.`,
-		RunE: do(func(command *cobra.Command, args []string) error {
-			return p.withDesk(command.Context(), func(n *node, _ *producer.Desk) error {
-				target := strings.ToLower(args[0])
-				if err := p.confirm(yes, "what was not yet sent to target "+target+" will never be", "forget it"); err != nil {
-					return err
-				}
-				if err := n.shards.ForgetTarget(command.Context(), target, store.ShardNumbers(n.settings.Values().Shards())); err != nil {
-					return forgetAdvice(err)
-				}
-				fmt.Fprintf(p.out, "target %s is forgotten\n", target)
-				return n.store.AddEvent(command.Context(), device.Event{
-					Type: "journal", Severity: device.SeverityNotice, Message: "RRDCached target " + target + " forgotten", Actor: actor(),
-				})
-			})
-		}),
-	}
-	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return command
-}
-
-// forgetAdvice adds what to do to an error of ForgetTarget.
-func forgetAdvice(err error) error {
-	switch {
-	case errors.Is(err, journal.ErrNoTarget):
-		return fmt.Errorf("%w; see: pollux journal status", err)
-	case errors.Is(err, journal.ErrTargetBusy):
-		return fmt.Errorf("%w; take it out of RRDCACHED on every node and restart them first", err)
-	default:
-		return err
-	}
 }

@@ -55,13 +55,16 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", part, page)
 		}
 	}
-	s.spawn("journal", "forget", id, "--yes").fails(exitFailure, "a node records to this target", "take it out of RRDCACHED")
-	consumer.end()
-
+	s.spawn("journal", "forget", id, "--yes").fails(exitFailure, "RRDCached at "+rrd.Address+" is target "+id, "take it out on every node")
 	away := s.with("RRDCACHED=" + polluxtest.RRDCached(t).Address)
 	if page := away.spawn("journal", "status").works(); !strings.Contains(page, "pollux journal forget "+id) {
 		t.Errorf("nothing says what to do:\n%s", page)
 	}
+	away.spawn("journal", "forget", id, "--yes").fails(exitFailure, "a node records to this target", "take it out of RRDCACHED")
+	consumer.end()
+	s.spawn("journal", "forget", id, "--yes").fails(exitFailure, "RRDCached at "+rrd.Address+" is target "+id)
+	rrd.Stop()
+	s.spawn("journal", "forget", id, "--yes").fails(exitUnreachable, "RRDCached at "+rrd.Address+" may be target "+id, "take it out on every node", "must answer again")
 	away.spawn("journal", "forget", id).fails(exitUsage, "--yes")
 	away.spawn("journal", "forget", "nonsense", "--yes").fails(exitNotFound, "pollux journal status")
 	if out := away.spawn("journal", "forget", id, "--yes").works(); out != "target "+id+" is forgotten\n" {
