@@ -174,6 +174,7 @@ func (j *Journal) removed(ctx context.Context, ids []string) ([]bool, error) {
 	pipe := j.client.Pipeline()
 	tombstones := pipe.ZMScore(ctx, j.key("tombstones"), ids...)
 	moves := pipe.HMGet(ctx, common(keyMoves), ids...)
+	clock := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read which of %d devices were removed or moved: %w", len(ids), err)
 	}
@@ -181,10 +182,12 @@ func (j *Journal) removed(ctx context.Context, ids []string) ([]bool, error) {
 		return nil, errors.New("read which devices were removed or moved: another number of answers than questions")
 	}
 	found := make([]bool, len(ids))
+	now := float64(clock.Val().UnixMilli())
 	for i, ends := range tombstones.Val() {
 		value, _ := moves.Val()[i].(string)
 		home, moved := homeOf(value)
-		found[i] = ends > 0 || moved && home != j.number // the time at which a tombstone ends is never 0; a missing member reads as 0
+		// A missing member reads as 0. One that is over may stay until the next comes, and the id be in use again, after a restored database.
+		found[i] = ends > now || moved && home != j.number
 	}
 	return found, nil
 }

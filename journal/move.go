@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,3 +206,37 @@ func homeOf(value string) (shard int, known bool) {
 	shard, err := strconv.Atoi(value[:digits])
 	return shard, err == nil
 }
+
+// ForgetMoves drops where devices belong that were removed, each with the time after which nothing of it can be
+// appended, when no log has an entry as old: until then it holds that a replay makes no files in the shard that a device left.
+func (s *Shards) ForgetMoves(ctx context.Context, removed map[int64]time.Time) error {
+	owners, err := s.Owners(ctx)
+	if err != nil {
+		return err
+	}
+	var oldest time.Time
+	for _, shard := range append(slices.Collect(maps.Values(owners)), 0) {
+		first, err := s.Shard(shard).Oldest(ctx)
+		if err != nil {
+			return err
+		}
+		if !first.IsZero() && (oldest.IsZero() || first.Before(oldest)) {
+			oldest = first
+		}
+	}
+	var ids []string
+	for id, last := range removed {
+		if oldest.IsZero() || last.Before(oldest) {
+			ids = append(ids, strconv.FormatInt(id, 10))
+		}
+	}
+	for chunk := range slices.Chunk(ids, maxForgotten) {
+		if err := s.client.HDel(ctx, common(keyMoves), chunk...).Err(); err != nil {
+			return fmt.Errorf("forget where %d removed devices belong: %w", len(chunk), err)
+		}
+	}
+	return nil
+}
+
+// maxForgotten is how many devices one command forgets.
+const maxForgotten = 1000

@@ -290,3 +290,18 @@ func TestARecorderNamesWhatItMayNotDo(t *testing.T) {
 		t.Error("it counts as up")
 	}
 }
+
+// A tombstone that is over and was not removed yet drops nothing: the id may be that of another device, after a restored database.
+func TestATombstoneThatIsOverDropsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour)
+	if err := w.journal.Tombstone(t.Context(), 2, -time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	w.poll(2, 2)
+	r := w.record()
+	w.drained()
+	if n := r.counter("pollux_rrd_updates_total", "removed"); n != 0 || !w.there("sw2") {
+		t.Errorf("%.0f lines are dropped, there are files: %v", n, w.there("sw2"))
+	}
+}

@@ -32,6 +32,12 @@ type Tombs interface {
 	Oldest(ctx context.Context) (time.Time, error)
 }
 
+// Moves are where devices belong that were moved to other shards.
+type Moves interface {
+	// ForgetMoves drops devices that were removed, each with the time after which nothing of it can be appended, once no log is as old.
+	ForgetMoves(ctx context.Context, removed map[int64]time.Time) error
+}
+
 // bury puts a tombstone for each removed device into the journal, and renews
 // it for as long as the log may hold an entry of the device. Without one, a
 // replay after the files were taken away would make them again. The database knows
@@ -66,6 +72,7 @@ func (t *term) tombstones(ctx context.Context, back time.Duration, marked map[in
 	window := t.deps.Settings().Seconds(settings.KeyRRDFlushWindow) + settled
 	now := t.deps.Clock.Now()
 	oldest := map[int]time.Time{} // entry, by shard
+	over := map[int64]time.Time{} // of which their log holds nothing any more
 	for d, err := range t.removed(ctx, now.Add(-back)) {
 		if err != nil {
 			return err
@@ -85,14 +92,18 @@ func (t *term) tombstones(ctx context.Context, back time.Duration, marked map[in
 			oldest[d.Shard] = first
 		}
 		if d.At.Add(lastAppend).Before(first) {
-			continue // the log holds nothing of it any more
+			over[d.ID] = d.At.Add(lastAppend)
+			continue
 		}
 		if err := log.Tombstone(ctx, d.ID, window); err != nil {
 			return err
 		}
 		marked[d.ID] = true
 	}
-	return nil
+	if t.deps.Moves == nil || len(over) == 0 {
+		return nil
+	}
+	return t.deps.Moves.ForgetMoves(ctx, over)
 }
 
 // removed are all devices that were removed after a time; an error ends them.

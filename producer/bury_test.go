@@ -3,7 +3,9 @@ package producer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +45,7 @@ const tombstonesKey = "pollux:{journal:0}:tombstones"
 // buries gives the rig removed devices and a journal.
 func (r *rig) buries() *morgue {
 	m, log := &morgue{}, journal.New(r.client, 0)
-	r.deps.Removals, r.deps.Tombs = m, func(int) Tombs { return log }
+	r.deps.Removals, r.deps.Tombs, r.deps.Moves = m, func(int) Tombs { return log }, journal.NewShards(r.client)
 	return m
 }
 
@@ -95,6 +97,43 @@ func TestTombstonesOfRemovedDevices(t *testing.T) {
 	if left := time.Until(time.UnixMilli(int64(score))); err != nil || left < 100*time.Minute || left > 103*time.Minute { // 2 x (3000 s + 60 s)
 		t.Errorf("a tombstone lasts for %v, %v", left, err)
 	}
+}
+
+// Where a removed device was moved to is forgotten when no log is as old as its removal: its id may be used again after the database was restored.
+func TestMovesOfRemovedDevicesAreForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, polluxtest.Redis(t), "a")
+	m := r.buries()
+	lead := r.leads(t)
+	const moves = "pollux:{journal:0}:moves"
+	if err := r.client.HSet(t.Context(), moves, "1", "2", "2", "2", "3", "2").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.client.HSet(t.Context(), "pollux:{journal:0}:owners", "aaaaaaaaaaaaaaaaaa", "2").Err(); err != nil {
+		t.Fatal(err)
+	}
+	m.add(1, 0)
+	m.add(2, 24*time.Hour)
+	left := func(want string) {
+		t.Helper()
+		if err := lead.tombstones(t.Context(), farBack, map[int64]bool{}); err != nil {
+			t.Fatal(err)
+		}
+		ids := r.client.HKeys(t.Context(), moves).Val()
+		slices.Sort(ids)
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("noted are the moves of %s, want %s", got, want)
+		}
+	}
+	id := strconv.FormatInt(time.Now().Add(-48*time.Hour).UnixMilli(), 10) + "-0"
+	if err := r.client.XAdd(t.Context(), &redis.XAddArgs{Stream: "pollux:{journal:2}", ID: id, Values: []any{"e", "x"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	left("1 2 3") // another log is as old
+	if err := r.client.Del(t.Context(), "pollux:{journal:2}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	left("1 3")
 }
 
 // However many were removed, each has its tombstone renewed.

@@ -93,7 +93,7 @@ type Config struct {
 	Workers int    // tasks that are enqueued at the same time; 0 means 32
 }
 
-// Deps are what a producer works with. All are needed but Nodes, Draining, Removals, Tombs and Discoverables.
+// Deps are what a producer works with. All are needed but Nodes, Draining, Removals, Tombs, Moves and Discoverables.
 type Deps struct {
 	Store    Store
 	Purger   Purger
@@ -101,6 +101,7 @@ type Deps struct {
 	Draining func() bool           // true while an operator wants this producer to leave the leading to others
 	Removals Removals              // nil: no tombstones are written
 	Tombs    func(shard int) Tombs // of the log of a shard; nil: no tombstones are written
+	Moves    Moves                 // nil: where removed devices belong is not forgotten
 	// Discoverables are the devices that are to be discovered; nil: none is.
 	Discoverables Discoverables
 	Events        EventWriter
