@@ -49,12 +49,12 @@ type journalJSON struct {
 
 // targetJSON is one RRDCached in JSON.
 type targetJSON struct {
-	ID        string  `json:"target"`
-	Address   string  `json:"address"` // "" for one that no RRDCACHED of this node leads to
-	Lag       float64 `json:"lag_seconds"`
-	Unwritten float64 `json:"unwritten_seconds"`
-	Recorder  string  `json:"recorder"` // NODE_ID, "" for none
-	Note      string  `json:"note,omitempty"`
+	ID        string   `json:"target"`
+	Address   string   `json:"address"`     // "" for one that no RRDCACHED of this node leads to
+	Lag       *float64 `json:"lag_seconds"` // null, like the next, for one that has no place in the journal, or does not answer
+	Unwritten *float64 `json:"unwritten_seconds"`
+	Recorder  string   `json:"recorder"` // NODE_ID, "" for none
+	Note      string   `json:"note,omitempty"`
 
 	WriteOut *writeOutJSON `json:"write_out,omitempty"`
 }
@@ -154,7 +154,8 @@ func (n *node) targets(ctx context.Context, status journal.Status, addresses []s
 	}
 	shown := []targetJSON{}
 	for _, t := range status.Targets {
-		one := targetJSON{ID: t.ID, Lag: t.Lag.Seconds(), Unwritten: t.Unwritten.Seconds(), Recorder: cluster.ParseHolder(t.Recorder).Name, WriteOut: newWriteOutJSON(t.WriteOut)}
+		lag, unwritten := t.Lag.Seconds(), t.Unwritten.Seconds()
+		one := targetJSON{ID: t.ID, Lag: &lag, Unwritten: &unwritten, Recorder: cluster.ParseHolder(t.Recorder).Name, WriteOut: newWriteOutJSON(t.WriteOut)}
 		for address, id := range ids {
 			if id == t.ID {
 				one.Address = address
@@ -211,7 +212,7 @@ func (p *program) printJournal(shown journalJSON) error {
 	var rows [][]string
 	for _, t := range shown.Targets {
 		rows = append(rows, []string{
-			t.Address, t.ID, seconds(t.Lag), seconds(t.Unwritten), t.WriteOut.String(), t.Recorder, t.Note,
+			t.Address, t.ID, known(t.Lag), known(t.Unwritten), t.WriteOut.String(), t.Recorder, t.Note,
 		})
 	}
 	return p.printTable([]string{"RRDCACHED", "TARGET", "LAG", "UNWRITTEN", "WRITE-OUT", "RECORDER", "NOTE"}, rows)
@@ -237,4 +238,12 @@ func mebibytes(bytes int64) string {
 // seconds is a length of time for people.
 func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}
+
+// known is seconds, "-" where nothing is known.
+func known(s *float64) string {
+	if s == nil {
+		return "-"
+	}
+	return seconds(*s)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -65,6 +66,13 @@ func TestJournalFromStatusToForgetting(t *testing.T) {
 	s.spawn("journal", "forget", id, "--yes").fails(exitFailure, "RRDCached at "+rrd.Address+" is target "+id)
 	rrd.Stop()
 	s.spawn("journal", "forget", id, "--yes").fails(exitUnreachable, "RRDCached at "+rrd.Address+" may be target "+id, "take it out on every node", "must answer again")
+	all := targetsOf(status())
+	if len(all) != 2 || all[0]["lag_seconds"] == nil || all[1]["address"] != rrd.Address || all[1]["lag_seconds"] != nil || all[1]["unwritten_seconds"] != nil {
+		t.Errorf("of one that does not answer: %v", all)
+	}
+	if page := s.spawn("journal", "status").works(); !regexp.MustCompile(`(?m)^` + rrd.Address + ` +- +- `).MatchString(page) {
+		t.Errorf("of one that does not answer:\n%s", page)
+	}
 	away.spawn("journal", "forget", id).fails(exitUsage, "--yes")
 	away.spawn("journal", "forget", "nonsense", "--yes").fails(exitNotFound, "pollux journal status")
 	if out := away.spawn("journal", "forget", id, "--yes").works(); out != "target "+id+" is forgotten\n" {
