@@ -49,6 +49,12 @@ func (r *Recorder) RememberFiles(n int) { r.files.limit = n }
 // StoreScript is the hash of the script that stores a cursor.
 var StoreScript = storeScript.Hash()
 
+// CutScript is the hash of the script that cuts the log.
+var CutScript = cutScript.Hash()
+
+// CutScriptText is its text.
+const CutScriptText = cutText
+
 // ErrNewer is the error of an entry that a later program wrote.
 var ErrNewer = errNewer
 

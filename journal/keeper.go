@@ -169,10 +169,12 @@ func (k *keeper) cut(ctx context.Context, keep, most int64) error {
 	}
 	durable, acked := reach(states)
 	var lost, atRisk int64
+	var failed error
 	for ctx.Err() == nil {
 		counts, err := cutScript.Run(ctx, k.journal.client, []string{k.journal.stream}, keep, durable.ms, durable.seq, acked.ms, acked.seq, most).Int64Slice()
 		if err != nil {
-			return fmt.Errorf("cut the log: %w", err)
+			failed = fmt.Errorf("cut the log: %w", err) // what was cut by then is noted all the same
+			break
 		}
 		if len(counts) != 3 || counts[0]+counts[1]+counts[2] == 0 {
 			break
@@ -183,9 +185,11 @@ func (k *keeper) cut(ctx context.Context, keep, most int64) error {
 	}
 	if lost+atRisk > 0 {
 		k.log.Error("the journal was cut at its cap", "lost", lost, "acknowledged", atRisk)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
 		if err := k.journal.noteCuts(ctx, lost, atRisk); err != nil {
 			k.log.Debug("pollux journal status lacks these cuts", "err", err) // the metric has them
 		}
 	}
-	return nil
+	return failed
 }

@@ -144,7 +144,9 @@ return ''
 //
 //	KEYS stream
 //	ARGV entries to keep, durable ms, durable seq, acked ms, acked seq, entries a call at most
-var cutScript = redis.NewScript(`
+var cutScript = redis.NewScript(cutText)
+
+const cutText = `
 local length = redis.call('XLEN', KEYS[1])
 local excess = math.min(length - tonumber(ARGV[1]), tonumber(ARGV[6]))
 local counts = {0, 0, 0}
@@ -162,4 +164,4 @@ for _, message in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', excess
 end
 redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', length - excess)
 return counts
-`)
+`
