@@ -87,7 +87,7 @@ func Copy(ctx context.Context, c CopyConfig, out io.Writer) (copied Copied, err 
 func newTarget(ctx context.Context, c CopyConfig, source string) (string, error) {
 	client, err := rrdcached.Dial(ctx, c.To)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("RRDCached at %s: %w", c.To, err)
 	}
 	defer client.Close()
 	target, err := journal.Identify(ctx, client, c.ClusterID)

@@ -26,7 +26,7 @@ type tree struct {
 func openTree(name, clusterID string) (*tree, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
-		return nil, fmt.Errorf("open the RRD tree: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNotTree, err)
 	}
 	t := &tree{root: root, name: name}
 	if err := t.identify(clusterID); err != nil {

@@ -13,7 +13,7 @@ import (
 var (
 	// ErrConnection: the connection is unusable and closed, and nobody knows which part of
 	// the last call the daemon has done. Dial anew. It wraps the cause (os.ErrDeadlineExceeded, ...).
-	ErrConnection = errors.New("connection to rrdcached lost")
+	ErrConnection = errors.New("no connection to rrdcached")
 	// ErrProtocol: the daemon's reply is not of the form that rrdcached(1) gives, or is
 	// larger than this package accepts. Always together with ErrConnection.
 	ErrProtocol = errors.New("not a reply of rrdcached")

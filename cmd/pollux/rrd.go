@@ -15,6 +15,7 @@ import (
 	"pollux/device"
 	"pollux/journal"
 	"pollux/rrd"
+	"pollux/rrdcached"
 	"pollux/store"
 )
 
@@ -43,15 +44,31 @@ func (n *node) rrdShards() []rrdShard {
 // rrdShard is the one that an address belongs to; one that no configuration names belongs to the only shard.
 func (n *node) rrdShard(addresses ...string) (rrdShard, error) {
 	shards := n.rrdShards()
+	var found []rrdShard
 	for _, s := range shards {
 		if slices.ContainsFunc(addresses, func(address string) bool { return slices.Contains(s.addresses, address) }) {
-			return s, nil
+			found = append(found, s)
 		}
 	}
-	if len(shards) == 1 {
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return rrdShard{}, usagef("%.200s are of shards %d and %d, which have different devices", strings.Join(addresses, " and "), found[0].number, found[1].number)
+	case len(shards) == 1:
 		return shards[0], nil
 	}
 	return rrdShard{}, usagef("none of the shards has an RRDCached at %.200q; write an address as it is configured", strings.Join(addresses, " or "))
+}
+
+// checkAddresses refuses what cannot be the address of an RRDCached.
+func checkAddresses(addresses ...string) error {
+	for _, address := range addresses {
+		if _, _, err := rrdcached.ParseAddress(address); err != nil {
+			return usagef("%v", err)
+		}
+	}
+	return nil
 }
 
 // pageOfDevices is how many devices are read at a time.

@@ -39,6 +39,9 @@ func (p *program) rrdCopy(ctx context.Context, tree, from, to string) error {
 	if tree == "" || from == "" || to == "" {
 		return usagef("--tree, --from and --to are needed")
 	}
+	if err := checkAddresses(from, to); err != nil {
+		return err
+	}
 	if isTerminal(p.out) {
 		return usagef("the output is a tar stream and no text for a terminal; pipe it to: tar -x -C DIRECTORY")
 	}

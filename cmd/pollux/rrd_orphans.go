@@ -84,6 +84,9 @@ func (p *program) rrdOrphans(ctx context.Context, flags orphansFlags) error {
 	if flags.tree == "" {
 		return usagef("--tree is needed: the base directory (-b) of an RRDCached")
 	}
+	if (flags.moved || flags.yes) && !flags.remove {
+		return usagef("--moved and --yes go with --delete; without it nothing is removed")
+	}
 	var older time.Duration
 	if flags.older != "" {
 		var ok bool

@@ -103,6 +103,9 @@ func TestRRDVerifyComparesTwoRRDCached(t *testing.T) {
 	p.spawn("rrd", "verify", "--from", p.a.Address, "--to", p.a.Address).fails(exitUsage, "the same RRD tree")
 	p.spawn("rrd", "verify", "--from", p.a.Address, "--to", "unix:/nowhere/rrd.sock").fails(exitUnreachable, "/nowhere/rrd.sock")
 	p.with("RRDCACHED="+p.a.Address).spawn("rrd", "verify").fails(exitUsage, "nothing to compare")
+	p.spawn("rrd", "verify", "--from", p.a.Address, "--to", "nonsense").fails(exitUsage, "nonsense", "host:port")
+	p.spawn("config", "set", "rrd.shards", "1=127.0.0.1:1").works()
+	p.spawn("rrd", "verify", "--from", p.a.Address, "--to", "127.0.0.1:1").fails(exitUsage, "of shards 0 and 1")
 }
 
 // TestRRDCopySeedsANewRRDCached gives a third RRDCached the files of the first one, and lets it record in place of the second one.
@@ -148,7 +151,9 @@ func TestRRDCopySeedsANewRRDCached(t *testing.T) {
 	with(p.a.Base, p.a.Address, p.a.Address).fails(exitUsage, "the same RRD tree")
 	with(p.b.Base, p.a.Address, c.Address).fails(exitUsage, "not the RRD tree", "base (-b)")
 	with(p.a.Base, p.a.Address, "unix:/nowhere/rrd.sock").fails(exitUnreachable, "/nowhere/rrd.sock")
-	with(filepath.Join(p.dir, "nowhere"), p.a.Address, c.Address).fails(exitFailure, "no such file")
+	with(filepath.Join(p.dir, "nowhere"), p.a.Address, c.Address).fails(exitUsage, "no such file", "base (-b)")
+	with(p.a.Base, p.a.Address, "nonsense").fails(exitUsage, "nonsense", "host:port")
+	with(p.a.Base, p.a.Address, "127.0.0.1:1").fails(exitUnreachable, "RRDCached at 127.0.0.1:1", "no connection to rrdcached", "refused")
 }
 
 // TestRRDOrphansAreListedAndRemoved removes a device, and its files once it is long ago.
@@ -193,6 +198,9 @@ func TestRRDOrphansAreListedAndRemoved(t *testing.T) {
 		t.Errorf("the eventlog says %q", told)
 	}
 	p.spawn("rrd", "orphans").fails(exitUsage, "--tree is needed")
+	p.spawn(orphans("--moved")...).fails(exitUsage, "--delete")
+	p.spawn(orphans("--yes")...).fails(exitUsage, "--delete")
+	p.spawn("rrd", "orphans", "--tree", filepath.Join(p.dir, "nowhere")).fails(exitUsage, "no such file", "base (-b)")
 	p.spawn(orphans("--older", "soon")...).fails(exitUsage, "--older is a time")
 	p.spawn("rrd", "orphans", "--tree", p.dir).fails(exitUsage, "not the RRD tree", "_pollux.rrd")
 }

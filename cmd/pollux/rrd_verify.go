@@ -76,6 +76,11 @@ func (p *program) rrdVerify(ctx context.Context, flags verifyFlags) error {
 	if (flags.from == "") != (flags.to == "") {
 		return usagef("--from and --to go together")
 	}
+	if flags.from != "" {
+		if err := checkAddresses(flags.from, flags.to); err != nil {
+			return err
+		}
+	}
 	if flags.sample < 0 || flags.sample > 0 && flags.host != "" {
 		return usagef("--sample is a number of devices, and does not go with --device")
 	}
