@@ -86,7 +86,7 @@ func (w *dataWorld) killTarget(server *polluxtest.Server) {
 			found[filepath.Join(server.Base, name)] = left
 		}
 	}
-	w.kills = append(w.kills, found)
+	w.kills = append(w.kills, kill{server.Base, found})
 }
 
 // instance counts the instances of the only RRDCached that recorders have seen.

@@ -77,7 +77,7 @@ func (f *fleet) filedOf(p sampledPort, all []answered, logged map[slot]tailed) (
 }
 
 // compareFiles is I3 for all ports of a fleet: every row of every file in a tree. The files must be written out.
-// Files that one of the kills tore are left out until after that kill.
+// What one of the kills of its daemon tore in a file is left out.
 func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to time.Time, killed kills) (r filed) {
 	f.t.Helper()
 	torn := map[string]bool{}
@@ -87,17 +87,19 @@ func (f *fleet) compareFiles(ports []sampledPort, logged map[slot]tailed, to tim
 	for i, p := range ports {
 		for _, column := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
 			all := f.filedOf(p, answers[counterOf{p.device, p.port, column}], logged)
-			until := killed.torn(p.file, column, float64(step), all)
-			if until > 0 {
-				torn[p.file] = true
-			}
 			rows := make([]rowOf, 0, len(files[i]))
 			for _, row := range files[i] {
 				rate := row.in
 				if column == simulator.OutOctets {
 					rate = row.out
 				}
-				rows = append(rows, rowOf{float64(row.at), rate, float64(row.at) <= until})
+				rows = append(rows, rowOf{at: float64(row.at), rate: rate})
+			}
+			if tears := killed.torn(p.file, column, float64(step), rows, all); len(tears) > 0 {
+				torn[p.file] = true
+				for i := range rows {
+					rows[i].torn = within(tears, rows[i].at)
+				}
 			}
 			what := fmt.Sprintf("%s (%s)", strings.TrimPrefix(p.file, filepath.Dir(filepath.Dir(p.file))), map[simulator.Column]string{simulator.InOctets: "in", simulator.OutOctets: "out"}[column])
 			r.compareAnswers(what, float64(step), rows, all)

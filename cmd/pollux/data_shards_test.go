@@ -117,7 +117,7 @@ func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxte
 			if found := filesOf(w.t, server); !slices.Equal(slices.Sorted(slices.Values(found)), slices.Sorted(maps.Keys(names))) {
 				w.t.Errorf("shard %d: %s has %d files, its devices have %d", shard, server.Address, len(found), len(names))
 			}
-			r := w.compareFiles(ports, logged, end, w.kills)
+			r := w.compareFiles(ports, logged, end, w.kills.of(server.Base))
 			w.t.Logf("figures: shard %d, %s: %v", shard, server.Address, r)
 			w.report(r.judge())
 		}

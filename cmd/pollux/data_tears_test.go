@@ -25,8 +25,27 @@ type leftBehind struct {
 	row, rest [2]float64
 }
 
-// kills are the files of a tree after each kill of its daemon.
-type kills []map[string]leftBehind
+// kill is what a killed daemon left in the files of its tree.
+type kill struct {
+	base  string
+	files map[string]leftBehind
+}
+
+// kills are in the order in which they happened.
+type kills []kill
+
+// of are the kills of one tree.
+func (k kills) of(base string) (found kills) {
+	for _, one := range k {
+		if one.base == base {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// tear is from one Unix time to another, in seconds; a row belongs to it that ends there.
+type tear struct{ from, to float64 }
 
 // readLeftBehind reads an RRD file as rrd_format.h lays it out on machines of
 // 64 bits; its first archive has a row a step.
@@ -52,9 +71,9 @@ func readLeftBehind(b []byte) (left leftBehind, ok bool) {
 	return left, true
 }
 
-// torn returns until when the rows of a counter cannot be judged, because a kill
-// tore its file: Unix seconds, 0 for a file that no kill tore. The answers are those that the file got.
-func (k kills) torn(file string, column simulator.Column, step float64, all []answered) (until float64) {
+// torn returns which rows of a counter cannot be judged, because a kill tore its file: those since
+// the kill before, and all older ones where they stand a step too early. The kills are of the file's tree, the answers those that it got.
+func (k kills) torn(file string, column simulator.Column, step float64, rows []rowOf, all []answered) (tears []tear) {
 	source := 0
 	if column == simulator.OutOctets {
 		source = 1
@@ -63,19 +82,53 @@ func (k kills) torn(file string, column simulator.Column, step float64, all []an
 	for i := range sent {
 		sent[i].at = sent[i].taken
 	}
-	for _, files := range k {
-		left, ok := files[file]
+	before := 0.0 // last update that the kill before left
+	for _, one := range k {
+		left, ok := one.files[file]
+		if !ok {
+			continue
+		}
+		from := before - 2*step
+		if before == 0 {
+			from = left.last - 2*step
+		}
+		before = left.last
 		end := math.Floor(left.last/step) * step
-		if !ok || len(sent) < 2 || end-step < sent[0].at || left.last > sent[len(sent)-1].at || skipped(sent, step, end-step, end+step) {
+		if len(sent) < 2 || end-step < sent[0].at || left.last > sent[len(sent)-1].at || skipped(sent, step, end-step, end+step) {
 			continue
 		}
 		row := (counted(sent, end) - counted(sent, end-step)) / step
 		rest := counted(sent, left.last) - counted(sent, end)
 		if another(left.row[source], row) || left.last-end > 1 && another(left.rest[source], rest) {
-			until = left.last + 2*step
+			if early(rows, sent, step, from) {
+				from = 0
+			}
+			tears = append(tears, tear{from, left.last + 2*step})
 		}
 	}
-	return until
+	return tears
+}
+
+// early says whether most rows up to a moment are those of the next step.
+func early(rows []rowOf, sent []answered, step, until float64) bool {
+	shifted, judged := 0, 0
+	for _, row := range rows {
+		if row.at-step < sent[0].at || row.at > until || row.at+step > sent[len(sent)-1].at {
+			continue
+		}
+		judged++
+		own := (counted(sent, row.at) - counted(sent, row.at-step)) / step
+		next := (counted(sent, row.at+step) - counted(sent, row.at)) / step
+		if another(row.rate, own) && !another(row.rate, next) {
+			shifted++
+		}
+	}
+	return 2*shifted > judged
+}
+
+// within says whether a row lies in one of them.
+func within(tears []tear, at float64) bool {
+	return slices.ContainsFunc(tears, func(t tear) bool { return at > t.from && at <= t.to })
 }
 
 // another says whether a number is not the expected one.
@@ -126,9 +179,55 @@ func TestTheJudgeKnowsTornFiles(t *testing.T) {
 	} {
 		torn := left
 		c.tear(&torn)
-		k := kills{{file: torn}}
-		if in, out := k.torn(file, simulator.InOctets, step, sent) > 0, k.torn(file, simulator.OutOctets, step, twice) > 0; in != c.in || out != c.out {
+		k := kills{{"a", map[string]leftBehind{file: torn}}}
+		if in, out := len(k.torn(file, simulator.InOctets, step, nil, sent)) > 0, len(k.torn(file, simulator.OutOctets, step, nil, twice)) > 0; in != c.in || out != c.out {
 			t.Errorf("%s: in is taken for torn: %v, out: %v", c.name, in, out)
+		}
+	}
+}
+
+// TestTheJudgeLeavesOutOnlyWhatIsTorn tells rows about a tear from those before, and from rows that stand a step too early.
+func TestTheJudgeLeavesOutOnlyWhatIsTorn(t *testing.T) {
+	t.Parallel()
+	const step, begin, file = 20.0, 1_700_000_000.0, "port.rrd"
+	var sent []answered
+	for i := range 40 {
+		sent = append(sent, answered{at: begin + float64(i)*step, taken: begin + float64(i)*step, count: uint64(i * i * 1000)})
+	}
+	rate := func(i int) float64 { return float64(2*i-1) * 1000 / step } // of the step that ends with sample i
+	var good, shifted []rowOf
+	for i := 1; i < 39; i++ {
+		good = append(good, rowOf{at: begin + float64(i)*step, rate: rate(i)})
+		shifted = append(shifted, rowOf{at: begin + float64(i)*step, rate: rate(i + 1)})
+	}
+	whole := func(i int) leftBehind {
+		return leftBehind{last: begin + float64(i)*step, row: [2]float64{rate(i), rate(i)}}
+	}
+	broken := whole(30)
+	broken.row[0] = 7
+	at := func(i int) float64 { return begin + float64(i)*step }
+	for _, c := range []struct {
+		name    string
+		kills   kills
+		rows    []rowOf
+		out, in []int // rows that are left out, and that are judged
+	}{
+		{"no tear", kills{{"a", map[string]leftBehind{file: whole(30)}}}, good, nil, []int{1, 30}},
+		{"the first kill", kills{{"a", map[string]leftBehind{file: broken}}}, good, []int{29, 30, 32}, []int{1, 28, 33}},
+		{"a later kill", kills{{"a", map[string]leftBehind{file: whole(20)}}, {"a", map[string]leftBehind{file: broken}}}, good, []int{19, 30, 32}, []int{1, 18, 33}},
+		{"older rows a step too early", kills{{"a", map[string]leftBehind{file: broken}}}, shifted, []int{1, 28, 32}, []int{33}},
+		{"another tree", kills{{"b", map[string]leftBehind{file: broken}}}, good, nil, []int{1, 30}},
+	} {
+		tears := c.kills.of("a").torn(file, simulator.InOctets, step, c.rows, sent)
+		for _, i := range c.out {
+			if !within(tears, at(i)) {
+				t.Errorf("%s: row %d is judged (%v)", c.name, i, tears)
+			}
+		}
+		for _, i := range c.in {
+			if within(tears, at(i)) {
+				t.Errorf("%s: row %d is left out (%v)", c.name, i, tears)
+			}
 		}
 	}
 }

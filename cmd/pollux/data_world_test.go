@@ -251,7 +251,7 @@ func (w *dataWorld) judgeTree(target *polluxtest.Server, end time.Time) {
 	w.t.Helper()
 	writeOut(w.t, target)
 	for _, f := range w.fleets() {
-		r := f.compareFiles(w.allPorts(f, target.Base), w.kept(target), end, w.kills)
+		r := f.compareFiles(w.allPorts(f, target.Base), w.kept(target), end, w.kills.of(target.Base))
 		w.t.Logf("figures: %s, %s: %v", target.Address, f.name, r)
 		w.report(r.judge())
 	}
