@@ -20,18 +20,22 @@ import (
 	"pollux/polluxtest"
 )
 
-// damagedEntries are payloads that nobody can read, made of a good one: cut
-// short, with bits turned over, and never right. A changed bit that leaves an
-// entry readable is left out: nothing in an entry tells it from a good one.
-func damagedEntries(good []byte, n int) (damaged []string) {
+// damagedEntry is an entry of the log with the checksum of the good one that it was made of, or "" for none.
+type damagedEntry struct{ payload, sum string }
+
+// damagedEntries are made of a good one: cut short, with bits turned over, and never right.
+// Half of them have its checksum, which tells a changed bit that leaves an entry readable, too. In the others,
+// as a program before the checksums wrote them, nothing tells that from a good one: it is left out.
+func damagedEntries(good []byte, sum string, n int) (entries []damagedEntry) {
 	random := rand.New(rand.NewPCG(23, 29))
+	var damaged []string
 	for len(damaged) < n {
 		switch bad := bytes.Clone(good); len(damaged) % 4 {
 		case 0:
 			damaged = append(damaged, string(bad[:random.IntN(len(bad))]))
 		case 1:
 			bad[1+random.IntN(len(bad)-1)] ^= 1 << random.IntN(8)
-			if _, err := s2.Decode(nil, bad[1:]); err != nil {
+			if _, err := s2.Decode(nil, bad[1:]); err != nil || sumOf(len(damaged), sum) != "" {
 				damaged = append(damaged, string(bad))
 			}
 		case 2:
@@ -41,15 +45,30 @@ func damagedEntries(good []byte, n int) (damaged []string) {
 			damaged = append(damaged, string(binary.AppendUvarint([]byte{bad[0]}, 1<<30))+string(bad[1:]))
 		}
 	}
-	return damaged
+	for i, payload := range damaged {
+		entries = append(entries, damagedEntry{payload, sumOf(i, sum)})
+	}
+	return entries
 }
 
-// put adds payloads to the log, past all guards.
-func (w *dataWorld) put(payloads []string) {
+// sumOf gives every other four the checksum, so that each kind of damage is there with and without one.
+func sumOf(i int, sum string) string {
+	if i/4%2 == 0 {
+		return sum
+	}
+	return ""
+}
+
+// put adds entries to the log, past all guards.
+func (w *dataWorld) put(entries []damagedEntry) {
 	w.t.Helper()
 	_, err := w.client.Pipelined(w.t.Context(), func(pipe redis.Pipeliner) error {
-		for _, payload := range payloads {
-			pipe.XAdd(w.t.Context(), &redis.XAddArgs{Stream: journalStream, Values: []any{"e", payload}})
+		for _, e := range entries {
+			values := []any{"e", e.payload}
+			if e.sum != "" {
+				values = append(values, "c", e.sum)
+			}
+			pipe.XAdd(w.t.Context(), &redis.XAddArgs{Stream: journalStream, Values: values})
 		}
 		return nil
 	})
@@ -62,8 +81,12 @@ func (w *dataWorld) dropsDamaged(n int) {
 	newest, err := w.client.XRevRangeN(w.t.Context(), journalStream, "+", "-", 1).Result()
 	must(w.t, err)
 	good, _ := newest[0].Values["e"].(string)
-	for _, payload := range damagedEntries([]byte(good), n) {
-		w.put([]string{payload})
+	sum, _ := newest[0].Values["c"].(string)
+	if sum == "" {
+		w.t.Errorf("entry %s has no checksum", newest[0].ID)
+	}
+	for _, entry := range damagedEntries([]byte(good), sum, n) {
+		w.put([]damagedEntry{entry})
 		<-time.After(50 * time.Millisecond)
 	}
 	all := float64(n * len(w.targets))
@@ -85,7 +108,7 @@ func (w *dataWorld) fillToTheCap(limit int) (filled int) {
 	const filler = 3900 // bytes: one takes a node of the stream
 	w.redis.Must("CONFIG", "SET", "maxmemory", strconv.Itoa(4*limit))
 	pass(w.t, "the processes know the cap, which they read once a minute", time.Now().Add(2*time.Minute))
-	fill := slices.Repeat([]string{strings.Repeat("x", filler)}, 100)
+	fill := slices.Repeat([]damagedEntry{{payload: strings.Repeat("x", filler)}}, 100)
 	untilEvery(w.t, 250*time.Millisecond, 5*time.Minute, "the journal is cut at its cap", func() bool {
 		if s, err := w.status(); err != nil || s.Lost > 0 {
 			return err == nil

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"slices"
 	"sync"
 	"testing"
@@ -79,7 +81,8 @@ func (l *logTail) read(ctx context.Context) error {
 		l.mu.Lock()
 		for _, message := range messages {
 			payload, _ := message.Values["e"].(string)
-			l.take(message.ID, []byte(payload))
+			sum, _ := message.Values["c"].(string)
+			l.take(message.ID, []byte(payload), sum)
 		}
 		l.mu.Unlock()
 		if len(messages) < count {
@@ -88,10 +91,11 @@ func (l *logTail) read(ctx context.Context) error {
 	}
 }
 
-func (l *logTail) take(id string, payload []byte) {
+func (l *logTail) take(id string, payload []byte, sum string) {
 	l.last = id
 	e, err := readEntry(payload)
-	if err != nil {
+	changed := sum != "" && sum != fmt.Sprint(crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	if err != nil || changed {
 		l.damaged[id]++
 		return
 	}
