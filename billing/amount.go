@@ -56,10 +56,10 @@ func FormatAmount(n uint64, t Type, base int) string {
 	}
 	divisor, prefix := uint64(1), ""
 	for _, letter := range prefixes {
-		if n/divisor < uint64(base) { //nolint:gosec // 1000 or 1024
+		if n/divisor < uint64(base) {
 			break
 		}
-		divisor *= uint64(base) //nolint:gosec // 1000 or 1024
+		divisor *= uint64(base)
 		prefix = string(letter)
 		if base == 1024 {
 			prefix = strings.ToUpper(prefix) + "i"

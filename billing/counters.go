@@ -201,7 +201,7 @@ func (s *Sample) ambiguous(before, now Reading, span time.Duration) {
 // difference is how far a counter of 32 or 64 bits went.
 func difference(before, now uint64, width int) uint64 {
 	if width == 32 {
-		return uint64(uint32(now) - uint32(before)) //nolint:gosec // a Counter32
+		return uint64(uint32(now) - uint32(before))
 	}
 	return now - before
 }
@@ -216,7 +216,7 @@ func fasterSpeed(before, now Reading) uint64 {
 
 // carried are the bytes that a port carries in a time at most.
 func carried(speed uint64, span time.Duration) uint64 {
-	high, low := bits.Mul64(speed, uint64(max(span, 0)/time.Millisecond)) //nolint:gosec // not negative
+	high, low := bits.Mul64(speed, uint64(max(span, 0)/time.Millisecond))
 	if high >= 8000 {
 		return most
 	}
@@ -230,7 +230,7 @@ func (s Sample) Rates() (in, out uint64) {
 }
 
 func rate(bytes uint64, span time.Duration) uint64 {
-	milliseconds := uint64(max(span, 0) / time.Millisecond) //nolint:gosec // not negative
+	milliseconds := uint64(max(span, 0) / time.Millisecond)
 	if milliseconds == 0 {
 		return 0
 	}

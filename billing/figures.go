@@ -40,7 +40,7 @@ type Checksum [32]byte
 func (c *Checksum) add(s Sample) {
 	var text [72]byte
 	for i, n := range [9]uint64{
-		uint64(s.Port), uint64(s.Slot), uint64(s.Width), uint64(s.Slots), uint64(s.Read.UnixMilli()), uint64(s.Span.Milliseconds()), s.In, s.Out, uint64(s.Flags), //nolint:gosec // the bits are hashed
+		uint64(s.Port), uint64(s.Slot), uint64(s.Width), uint64(s.Slots), uint64(s.Read.UnixMilli()), uint64(s.Span.Milliseconds()), s.In, s.Out, uint64(s.Flags),
 	} {
 		binary.BigEndian.PutUint64(text[8*i:], n)
 	}
@@ -104,11 +104,11 @@ func Figure(t Terms, totals Totals, slots []Slot) Figures {
 		f.Peak = max(f.Peak, t.Direction.of(s.In, s.Out))
 		uniform = uniform && s.Width == slots[0].Width
 	}
+	values := make([]uint64, len(slots))
 	rate95 := func(value func(Slot) uint64) uint64 {
 		if !uniform && t.Method != LibreNMS {
 			return weighted95(slots, value)
 		}
-		values := make([]uint64, len(slots))
 		for i, s := range slots {
 			values[i] = value(s)
 		}
@@ -192,14 +192,14 @@ type Standing struct {
 }
 
 // Percent is how much of the allowance is used, in hundredths of a percent; 0 when nothing is allowed.
-func (s Standing) Percent() uint64 { return Percent(s.Used, uint64(max(s.Allowed, 0))) } //nolint:gosec // not negative
+func (s Standing) Percent() uint64 { return Percent(s.Used, uint64(max(s.Allowed, 0))) }
 
 // Coverage is the share of the expected samples that there are, in hundredths of a percent, rounded down.
 func (s Standing) Coverage() uint64 {
 	if s.Expected <= 0 {
 		return 10_000
 	}
-	return scale(uint64(s.Got), 10_000, uint64(s.Expected)) //nolint:gosec // not negative
+	return scale(uint64(s.Got), 10_000, uint64(s.Expected))
 }
 
 // Membership is a port of a bill, from when to when its samples count.

@@ -149,7 +149,7 @@ func TestChecksumKnowsNoOrder(t *testing.T) {
 func TestChunksArePackedWhole(t *testing.T) {
 	t.Parallel()
 	begin := ChunkOf(1_774_733_400)
-	chunk := Chunk{}
+	var chunk Chunk
 	for i := range int64(72) {
 		if i%9 != 4 { // gaps
 			chunk.Add(Slot{Begin: begin + 300*i, Width: 300, In: uint64(i * i * i * 1_000_000), Out: most})
@@ -158,21 +158,18 @@ func TestChunksArePackedWhole(t *testing.T) {
 	chunk.Add(Slot{Begin: begin + 300*4 + 60, Width: 60, In: 1, Out: 2})
 	chunk.Add(Slot{Begin: begin + 300*5, Width: 300, In: 1, Out: 2}) // a second port
 	packed := chunk.Pack(begin)
-	again := Chunk{}
-	if err := Unpack(packed, begin, func(s Slot) { again[s.Begin] = s }); err != nil || len(again) != len(chunk) {
-		t.Fatal(len(again), err)
+	again, err := Unpack(packed, begin)
+	if err != nil || !slices.Equal(again, chunk) {
+		t.Fatalf("%v, %v, want %v", again, err, chunk)
 	}
-	for at, s := range chunk {
-		if again[at] != s {
-			t.Errorf("%d: %+v, want %+v", at, again[at], s)
-		}
+	if i := slices.IndexFunc(again, func(s Slot) bool { return s.Begin == begin+1500 }); i < 0 || again[i].In != 125_000_001 || again[i].Out != most {
+		t.Errorf("%+v", again)
 	}
-	if s := again[begin+1500]; s.In != 125_000_001 || s.Out != most {
-		t.Errorf("%+v", s)
+	if !slices.IsSortedFunc(again, func(a, b Slot) int { return int(a.Begin - b.Begin) }) {
+		t.Errorf("%+v", again)
 	}
 	for n := range packed {
-		err := Unpack(packed[:n], begin, func(Slot) {})
-		if n == 0 && err == nil {
+		if _, err := Unpack(packed[:n], begin); n == 0 && err == nil {
 			t.Error("nothing is taken for a chunk")
 		}
 	}
@@ -180,15 +177,22 @@ func TestChunksArePackedWhole(t *testing.T) {
 
 func FuzzUnpack(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(Chunk{300: {Begin: 300, Width: 300, In: 1, Out: 2}}.Pack(0))
+	f.Add(Chunk{{Begin: 300, Width: 300, In: 1, Out: 2}}.Pack(0))
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		n := 0
-		_ = Unpack(packed, 0, func(s Slot) {
-			if n++; s.Width <= 0 || s.Width > MaxInterval || s.In > most || s.Out > most || n > len(packed) {
-				t.Fatalf("%+v, %d slots of %d bytes", s, n, len(packed))
+		c, err := Unpack(packed, 0)
+		if err != nil {
+			return
+		}
+		for i, s := range c {
+			if s.Width <= 0 || s.Width > MaxInterval || s.In > most || s.Out > most || i > 0 && s.Begin <= c[i-1].Begin || len(c) > len(packed) {
+				t.Fatalf("%+v, %d slots of %d bytes", s, len(c), len(packed))
 			}
-		})
+		}
+		again, err := Unpack(c.Pack(0), 0)
+		if err != nil || !slices.Equal(again, c) {
+			t.Fatalf("%v, %v, want %v", again, err, c)
+		}
 	})
 }
 

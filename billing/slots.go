@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,28 +37,32 @@ func (s Sample) Spread(from int64, add func(Slot)) {
 	}
 }
 
-// Chunk are the slots of a bill within 6 hours, by their begin.
-type Chunk map[int64]Slot
+// Chunk are the slots of a bill within 6 hours, in the order of time, each once.
+type Chunk []Slot
 
 // Add adds the rates of one port.
-func (c Chunk) Add(s Slot) {
-	old := c[s.Begin]
-	c[s.Begin] = Slot{Begin: s.Begin, Width: max(old.Width, s.Width), In: min(old.In+s.In, most), Out: min(old.Out+s.Out, most)}
+func (c *Chunk) Add(s Slot) {
+	i, found := len(*c), false
+	if i > 0 && (*c)[i-1].Begin >= s.Begin {
+		i, found = slices.BinarySearchFunc(*c, s.Begin, func(at Slot, begin int64) int { return cmp.Compare(at.Begin, begin) })
+	}
+	if !found {
+		*c = slices.Insert(*c, i, s)
+		return
+	}
+	old := (*c)[i]
+	(*c)[i] = Slot{Begin: s.Begin, Width: max(old.Width, s.Width), In: min(old.In+s.In, most), Out: min(old.Out+s.Out, most)}
 }
 
 // errChunk says that packed slots are not what Pack makes.
-var errChunk = errors.New("packed slots of a bill are damaged; make them anew: pollux bill recalculate BILL")
+var errChunk = errors.New("packed slots of a bill are damaged; make them again: pollux bill recalculate BILL --anew")
 
 const packing = 1
 
 // Pack writes the slots of a chunk that begins at begin: runs of slots that
 // follow each other, each its length, its offset in seconds, the slots' width, then their rates, as varints.
 func (c Chunk) Pack(begin int64) []byte {
-	all := make([]Slot, 0, len(c))
-	for _, s := range c {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b Slot) int { return int(a.Begin - b.Begin) })
+	all := c
 	packed := append(make([]byte, 0, 8+10*len(all)), packing)
 	for len(all) > 0 {
 		n := 1
@@ -65,8 +70,8 @@ func (c Chunk) Pack(begin int64) []byte {
 			n++
 		}
 		packed = binary.AppendUvarint(packed, uint64(n))
-		packed = binary.AppendUvarint(packed, uint64(all[0].Begin-begin)) //nolint:gosec // not negative
-		packed = binary.AppendUvarint(packed, uint64(all[0].Width))       //nolint:gosec // not negative
+		packed = binary.AppendUvarint(packed, uint64(all[0].Begin-begin))
+		packed = binary.AppendUvarint(packed, uint64(all[0].Width))
 		for _, s := range all[:n] {
 			packed = binary.AppendUvarint(binary.AppendUvarint(packed, s.In), s.Out)
 		}
@@ -75,11 +80,12 @@ func (c Chunk) Pack(begin int64) []byte {
 	return packed
 }
 
-// Unpack calls each for every slot that Pack wrote, in the order of time.
-func Unpack(packed []byte, begin int64, each func(Slot)) error {
+// Unpack reads what Pack wrote of a chunk that begins at begin. It trusts nothing.
+func Unpack(packed []byte, begin int64) (Chunk, error) {
 	if len(packed) == 0 || packed[0] != packing {
-		return fmt.Errorf("%w (version)", errChunk)
+		return nil, fmt.Errorf("%w (version)", errChunk)
 	}
+	c := make(Chunk, 0, ChunkSeconds/300)
 	packed = packed[1:]
 	next := func() uint64 {
 		n, size := binary.Uvarint(packed)
@@ -93,15 +99,19 @@ func Unpack(packed []byte, begin int64, each func(Slot)) error {
 	for len(packed) > 0 {
 		n, offset, width := next(), next(), next()
 		if n == 0 || n > ChunkSeconds || offset >= ChunkSeconds || width == 0 || width > MaxInterval {
-			return errChunk
+			return nil, errChunk
 		}
 		for i := range n {
 			in, out := next(), next()
 			if in > most || out > most {
-				return errChunk
+				return nil, errChunk
 			}
-			each(Slot{Begin: begin + int64(offset+i*width), Width: int(width), In: in, Out: out}) //nolint:gosec // bounded above
+			s := Slot{Begin: begin + int64(offset+i*width), Width: int(width), In: in, Out: out}
+			if len(c) > 0 && s.Begin <= c[len(c)-1].Begin {
+				return nil, errChunk
+			}
+			c = append(c, s)
 		}
 	}
-	return nil
+	return c, nil
 }

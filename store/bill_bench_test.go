@@ -131,7 +131,7 @@ func benchBills(b *testing.B, e engine, n int) (ids, ports []int64) {
 	}
 	for chunk := range int64(30 * 4) {
 		begin := billStart.Unix() + chunk*billing.ChunkSeconds
-		slots := billing.Chunk{}
+		var slots billing.Chunk
 		for i := range int64(72) {
 			if chunk == 30*4-1 && i >= 50 {
 				break

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,14 +35,14 @@ type counterRow struct {
 func counterOf(r billing.Reading, flags billing.Flag) counterRow {
 	return counterRow{
 		PortID: r.Port, Slot: r.Slot, SlotSeconds: r.Interval, ReadAt: millis(r.Read), Uptime: int64(r.Uptime), Discontinuity: int64(r.Discontinuity),
-		In: int64(r.In), Out: int64(r.Out), Bits: r.Bits, IfIndex: r.Index, IfSpeed: bounded(r.Speed), Flags: int(flags), //nolint:gosec // the bits are kept
+		In: int64(r.In), Out: int64(r.Out), Bits: r.Bits, IfIndex: r.Index, IfSpeed: bounded(r.Speed), Flags: int(flags),
 	}
 }
 
 func (r *counterRow) reading() billing.Reading {
 	return billing.Reading{
-		Port: r.PortID, Slot: r.Slot, Interval: r.SlotSeconds, Read: fromMillis(r.ReadAt), Uptime: uint32(r.Uptime), Discontinuity: uint32(r.Discontinuity), //nolint:gosec // written from 32 bits
-		In: uint64(r.In), Out: uint64(r.Out), Bits: r.Bits, Index: r.IfIndex, Speed: unsigned(r.IfSpeed), //nolint:gosec // the bits were kept
+		Port: r.PortID, Slot: r.Slot, Interval: r.SlotSeconds, Read: fromMillis(r.ReadAt), Uptime: uint32(r.Uptime), Discontinuity: uint32(r.Discontinuity),
+		In: uint64(r.In), Out: uint64(r.Out), Bits: r.Bits, Index: r.IfIndex, Speed: unsigned(r.IfSpeed),
 	}
 }
 
@@ -70,7 +71,7 @@ func sampleColumns(s billing.Sample) sampleRow {
 func (r *sampleRow) sample() billing.Sample {
 	return billing.Sample{
 		Port: r.PortID, Slot: r.Slot, Width: r.SlotSeconds, Slots: r.Slots, Read: fromMillis(r.ReadAt), Span: time.Duration(r.SpanMS) * time.Millisecond,
-		In: unsigned(r.In), Out: unsigned(r.Out), Flags: billing.Flag(r.Flags), //nolint:gosec // written from such
+		In: unsigned(r.In), Out: unsigned(r.Out), Flags: billing.Flag(r.Flags),
 	}
 }
 
@@ -91,8 +92,9 @@ const (
 // Refused quietly, since nothing is lost by it: a reading whose slot is not
 // newer than the last of its port (delivered twice, or by a clock that stepped
 // back), one whose slot was over for MaxLate at now, and one of a port that no bill has.
-// On an error the samples of earlier batches are kept; the same readings may
-// be handed in again. Errors: ErrInvalid for a reading that cannot be one, ErrUnavailable.
+// On an error the samples that it returns are kept all the same; the same
+// readings may be handed in again. Errors: ErrInvalid for a reading that cannot
+// be one, and then nothing is kept; ErrUnavailable.
 func (s *Store) Collect(ctx context.Context, readings []billing.Reading, now time.Time) ([]billing.Sample, error) {
 	doing := fmt.Sprintf("keep %d readings of billed ports", len(readings))
 	due := make([]billing.Reading, 0, len(readings))
@@ -109,19 +111,37 @@ func (s *Store) Collect(ctx context.Context, readings []billing.Reading, now tim
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Slot, b.Slot))
 	})
 	var samples []billing.Sample
+	var failed error
 	for len(due) > 0 {
 		batch := due[:min(len(due), collectBatch)]
-		var written []billing.Sample
-		err := s.tx(ctx, doing, func(ctx context.Context, tx bun.Tx) (err error) {
-			written, err = s.collect(ctx, tx, batch)
-			return err
-		})
-		if err != nil {
+		written, err := s.collectBatch(ctx, doing, batch)
+		if samples = append(samples, written...); errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return samples, err
 		}
-		samples, due = append(samples, written...), due[len(batch):]
+		failed, due = errors.Join(failed, err), due[len(batch):]
 	}
-	return samples, nil
+	return samples, failed
+}
+
+// collectBatch writes a batch, and in halves when one of its ports keeps it from being written.
+func (s *Store) collectBatch(ctx context.Context, doing string, batch []billing.Reading) ([]billing.Sample, error) {
+	var written []billing.Sample
+	err := s.tx(ctx, doing, func(ctx context.Context, tx bun.Tx) (err error) {
+		written, err = s.collect(ctx, tx, batch)
+		return err
+	})
+	if err == nil {
+		return written, nil
+	}
+	if errors.Is(err, ErrUnavailable) || ctx.Err() != nil || len(batch) == 1 {
+		return nil, err
+	}
+	first, err := s.collectBatch(ctx, doing, batch[:len(batch)/2])
+	if errors.Is(err, ErrUnavailable) {
+		return first, err
+	}
+	second, also := s.collectBatch(ctx, doing, batch[len(batch)/2:])
+	return append(first, second...), errors.Join(err, also)
 }
 
 // collect takes readings in the order of their ports and slots.
@@ -139,7 +159,7 @@ func (s *Store) collect(ctx context.Context, tx bun.Tx, readings []billing.Readi
 	last, odd := make(map[int64]billing.Reading, len(old)), map[int64]bool{}
 	for i := range old {
 		last[old[i].PortID] = old[i].reading()
-		odd[old[i].PortID] = billing.Flag(old[i].Flags)&billing.Implausible != 0 //nolint:gosec // written from such
+		odd[old[i].PortID] = billing.Flag(old[i].Flags)&billing.Implausible != 0
 	}
 	var strange []billing.Sample // implausible ones of ports whose last sample was not
 	samples := make([]billing.Sample, 0, len(readings))

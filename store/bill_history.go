@@ -143,15 +143,16 @@ func (s *Store) forgetChunks(ctx context.Context, tx bun.Tx, billID, from int64)
 	if _, err := tx.NewDelete().Table("bill_data").Where("bill_id = ?", billID).Where("begin_at >= ?", begin).Exec(ctx); err != nil {
 		return err
 	}
-	kept := billing.Chunk{}
+	var kept billing.Chunk
 	for _, row := range first {
-		err := billing.Unpack(row.Data, begin, func(slot billing.Slot) {
+		chunk, err := billing.Unpack(row.Data, begin)
+		if err != nil {
+			s.log.Warn("the packed rates of a bill were damaged, and its closed period cannot be drawn any more", "bill", billID, "begin", begin)
+		}
+		for _, slot := range chunk {
 			if slot.Begin < from {
 				kept.Add(slot)
 			}
-		})
-		if err != nil {
-			s.log.Warn("the packed rates of a bill were damaged, and its closed period cannot be drawn any more", "bill", billID, "begin", begin)
 		}
 	}
 	if len(kept) == 0 {

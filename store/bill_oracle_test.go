@@ -89,13 +89,13 @@ func (w *wire) pass(read time.Time) {
 	w.carry(290 - late)
 	switch w.random.IntN(4) {
 	case 0: // the device starts
-		if boot := read.Add(-time.Duration(late) * time.Second); boot.Sub(w.boot) > time.Minute { // no device starts faster
+		if boot := read.Add(-time.Duration(late) * time.Second); w.mayStart(boot) {
 			w.boot, w.disc, w.in, w.out = boot, 0, 0, 0
 			w.rebooted = true
 		}
 	case 1: // its agent starts, the counters go on
 		boot := read.Add(-time.Duration(late) * time.Second)
-		if w.bits == 64 && !w.wraps && !w.rebooted && !w.cut && boot.Sub(w.boot) > time.Minute {
+		if w.bits == 64 && !w.wraps && !w.rebooted && !w.cut && w.mayStart(boot) {
 			w.boot, w.rebooted = boot, true
 		}
 	case 2: // the card is pulled
@@ -107,6 +107,13 @@ func (w *wire) pass(read time.Time) {
 		w.reindexed = true
 	}
 	w.carry(late)
+}
+
+// mayStart leaves out what nobody can tell by sysUpTime: a device that starts
+// twice within a minute, or in the minute in which sysUpTime passes 0.
+func (w *wire) mayStart(boot time.Time) bool {
+	up := boot.Sub(w.boot)
+	return up > time.Minute && (up-(1<<32)*10*time.Millisecond).Abs() > time.Minute
 }
 
 func ticksSince(boot, at time.Time) uint32 { return uint32(at.Sub(boot) / (10 * time.Millisecond)) }

@@ -145,4 +145,4 @@ func (r *periodRow) standing() billing.Standing {
 }
 
 // unsigned is what bounded has stored.
-func unsigned(n int64) uint64 { return uint64(max(n, 0)) } //nolint:gosec // not negative
+func unsigned(n int64) uint64 { return uint64(max(n, 0)) }

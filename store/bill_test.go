@@ -24,6 +24,7 @@ var billBehaviours = []behaviour{
 	{"another billing day goes on without gap or overlap", billDay},
 	{"samples that were changed by hand are found", billVerify},
 	{"a sample that came too late for its period counts nowhere", billLate},
+	{"a damaged bill or port keeps no other back", billDamaged},
 	{"a new interval keeps coverage and percentile right", billInterval},
 }
 
@@ -469,6 +470,45 @@ func billInterval(t *testing.T, e engine) {
 		t.Fatal(err)
 	}
 	if s := historyOf(t, e, b)[0]; s.Got != 24 || s.Expected != 24 || s.Coverage() != 10_000 || s.Rate95In != 10_000 || s.MeasuredSeconds != 55*60 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func billDamaged(t *testing.T, e engine) {
+	_, ports := billable(t, e, 3)
+	sick, well := addedBill(t, e, describedAs(billing.Quota, 1), ports[0]), addedBill(t, e, describedAs(billing.Quota, 1), ports[1], ports[2])
+	for n := range 2 {
+		var readings []billing.Reading
+		for _, id := range ports {
+			readings = append(readings, readAt(id, n, uint64(1000*n), 0))
+		}
+		if n == 1 { // a sample that a hand put there
+			row := sampleRow{PortID: ports[1], Slot: readings[0].Slot, SlotSeconds: 300, Slots: 1}
+			if _, err := e.db.NewInsert().Model(&row).Returning("NULL").Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		samples, err := e.Collect(t.Context(), readings, readings[0].Read)
+		if want := 3 - n; len(samples) != want || (err != nil) != (n == 1) {
+			t.Errorf("%d samples, want %d: %v", len(samples), want, err)
+		}
+	}
+	calculated(t, e, billStart.Add(10*time.Minute), sick, well)
+	if _, err := e.db.NewUpdate().Table("bill_data").Set("data = ?", []byte{9, 9}).Where("bill_id = ?", sick.ID).Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	collected(t, e, readAt(ports[0], 2, 5000, 0), readAt(ports[2], 2, 5000, 0))
+	c := billing.Calculation{Now: billStart.Add(15 * time.Minute), Interval: 300, Method: billing.Nearest}
+	if err := e.CalculateBills(t.Context(), []int64{sick.ID, well.ID}, c); err == nil || !strings.Contains(err.Error(), "pollux bill recalculate") || !strings.Contains(err.Error(), fmt.Sprintf("bill %d", sick.ID)) {
+		t.Error(err)
+	}
+	if s := historyOf(t, e, well)[0]; s.In != 5000 {
+		t.Errorf("%+v", s)
+	}
+	if err := e.RecalculateBill(t.Context(), sick.ID, c); err != nil {
+		t.Error(err)
+	}
+	if s := historyOf(t, e, sick)[0]; s.In != 5000 || s.Got != 3 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -53,7 +53,7 @@ func (p *program) printBills(bills []billing.Bill, open map[int64]billing.Standi
 		s := open[b.ID]
 		shown[i] = billToJSON(b, &s)
 		rows[i] = []string{
-			strconv.FormatInt(b.ID, 10), b.Name, b.Customer, string(b.Type), billing.FormatAmount(uint64(b.Allowed), b.Type, base), //nolint:gosec // not negative
+			strconv.FormatInt(b.ID, 10), b.Name, b.Customer, string(b.Type), billing.FormatAmount(uint64(b.Allowed), b.Type, base),
 			billing.FormatAmount(s.Used, s.Type, base), hundredths(s.Percent()), billing.FormatAmount(s.Overuse, s.Type, base), billing.FormatAmount(s.Predicted, s.Type, base),
 			hundredths(s.Coverage()), time.Unix(s.Period.To, 0).UTC().Format(time.RFC3339),
 		}
@@ -85,7 +85,7 @@ func (p *program) billShowCommand() *cobra.Command {
 					fmt.Fprintf(p.out, "%s: %s\n", line[0], plain(line[1]))
 				}
 			}
-			fmt.Fprintf(p.out, "%s of %s, %s; periods begin on day %d, %s\n\n", b.Type, billing.FormatAmount(uint64(b.Allowed), b.Type, base(values)), b.Direction, b.Day, b.Zone) //nolint:gosec // not negative
+			fmt.Fprintf(p.out, "%s of %s, %s; periods begin on day %d, %s\n\n", b.Type, billing.FormatAmount(uint64(b.Allowed), b.Type, base(values)), b.Direction, b.Day, b.Zone)
 			return p.printFigures(b, period, base(values))
 		}),
 	})
@@ -156,7 +156,7 @@ func historyRow(s billing.Standing, base int) []string {
 	state := "open"
 	set(s.Closed, &state, "closed")
 	return []string{
-		*second(s.Period.From), *second(s.Period.To), state, billing.FormatAmount(uint64(s.Allowed), s.Type, base), billing.FormatAmount(s.Used, s.Type, base), //nolint:gosec // not negative
+		*second(s.Period.From), *second(s.Period.To), state, billing.FormatAmount(uint64(s.Allowed), s.Type, base), billing.FormatAmount(s.Used, s.Type, base),
 		hundredths(s.Percent()), billing.FormatAmount(s.Overuse, s.Type, base), billing.FormatAmount(s.Rate95, billing.CDR, base),
 		billing.FormatAmount(s.In, billing.Quota, base), billing.FormatAmount(s.Out, billing.Quota, base), hundredths(s.Coverage()),
 	}

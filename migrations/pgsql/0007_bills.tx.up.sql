@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS bills (
 --bun:split
 CREATE INDEX IF NOT EXISTS bills_calculated_at ON bills (calculated_at);
 --bun:split
+-- Rows that are written anew all the time find room in their page (fillfactor), so that no index changes.
 -- Which samples a bill counts: those of the port whose slots lie in from_slot <= slot < until_slot (0: no end). No foreign key to ports:
 -- a port that is gone keeps its history. done_slot: up to there its samples are in bill_data. The names are those it had when it came.
 CREATE TABLE IF NOT EXISTS bill_ports (
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS bill_ports (
     port_name   VARCHAR(255) NOT NULL,
     PRIMARY KEY (bill_id, port_id, from_slot),
     CONSTRAINT bill_ports_bill FOREIGN KEY (bill_id) REFERENCES bills (id) ON DELETE CASCADE
-);
+) WITH (fillfactor = 70);
 --bun:split
 CREATE INDEX IF NOT EXISTS bill_ports_port ON bill_ports (port_id);
 --bun:split
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS bill_counters (
     if_index      BIGINT NOT NULL,
     if_speed      BIGINT NOT NULL,
     flags         INTEGER NOT NULL
-);
+) WITH (fillfactor = 50);
 --bun:split
 -- What each port carried in each slot. slot_seconds is the slot's length, slots how many the bytes are spread over, span_ms the time since the reading before.
 CREATE TABLE IF NOT EXISTS bill_samples (
@@ -72,7 +73,7 @@ CREATE TABLE IF NOT EXISTS bill_data (
     data     BYTEA NOT NULL,
     PRIMARY KEY (bill_id, begin_at),
     CONSTRAINT bill_data_bill FOREIGN KEY (bill_id) REFERENCES bills (id) ON DELETE CASCADE
-);
+) WITH (fillfactor = 70);
 --bun:split
 -- The periods of bills: one that is open, and closed ones, which nothing changes any more. Times are Unix seconds, calculated_at Unix milliseconds; rates bit/s.
 CREATE TABLE IF NOT EXISTS bill_history (
