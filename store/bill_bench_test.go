@@ -24,7 +24,7 @@ func BenchmarkCollect(b *testing.B) {
 	for _, name := range []string{"mysql", "pgsql"} {
 		b.Run(name, func(b *testing.B) {
 			e := openEngine(b, databases()[name](b))
-			ports := benchPorts(b, e, 10_000)
+			ports := manyPorts(b, e, 10_000)
 			addedBill(b, e, describedAs(billing.CDR, 1), ports...)
 			statements := &statementCount{}
 			e.Store.db = e.db.WithQueryHook(statements)
@@ -103,29 +103,10 @@ func BenchmarkCalculateBills(b *testing.B) {
 	}
 }
 
-func benchPorts(b *testing.B, e engine, n int) []int64 {
-	b.Helper()
-	d := added(b, e)
-	for done := 0; done < n; done += 1000 {
-		rows := make([]portRow, min(1000, n-done))
-		for i := range rows {
-			rows[i] = portRow{DeviceID: d.ID, stateRow: stateRow{IfIndex: int64(done + i + 1), IfName: fmt.Sprintf("xe-%d", done+i+1)}}
-		}
-		if _, err := e.db.NewInsert().Model(&rows).Returning("NULL").Exec(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-	}
-	var ids []int64
-	if err := e.db.NewSelect().Table("ports").Column("id").Where("device_id = ?", d.ID).Order("id").Scan(b.Context(), &ids); err != nil || len(ids) != n {
-		b.Fatal(len(ids), err)
-	}
-	return ids
-}
-
 // benchBills makes bills with a month of rates behind them.
 func benchBills(b *testing.B, e engine, n int) (ids, ports []int64) {
 	b.Helper()
-	ports = benchPorts(b, e, 10*n)
+	ports = manyPorts(b, e, 10*n)
 	for i := range n {
 		ids = append(ids, addedBill(b, e, describedAs(billing.CDR, 1e9), ports[10*i:10*i+10]...).ID)
 	}
