@@ -19,6 +19,8 @@ type Port struct {
 	Index  int64  // ifIndex, where the inventory has the port
 	Name   string // ifName, else ifDescr: what stands at Index must be called so
 	Speed  uint64 // bit/s; 0 when it is not known
+	Last   int64  // slot of its last reading; 0 for none
+	Bits   int    // width of the counters of that reading: 64 or 32; 0 for none
 }
 
 // Device is a device with billed ports: what a producer schedules.
