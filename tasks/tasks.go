@@ -21,13 +21,21 @@ import (
 const (
 	TypePoll     = "poll"
 	TypeDiscover = "discover"
+
+	TypeBillingCollect   = "billing:collect"
+	TypeBillingCalculate = "billing:calculate"
 )
 
 // The kinds of queues: the first part of a queue's name.
 const (
 	KindPoller    = "poller"
 	KindDiscovery = "discovery"
+	KindBilling   = "billing"
 )
+
+// BillingQueue is the queue of those billing tasks that belong to no poller group:
+// only the holder of the lease of billing serves it.
+const BillingQueue = KindBilling
 
 // maxPayload is far above what any payload of ours needs; a larger one is not ours.
 const maxPayload = 256
