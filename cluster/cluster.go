@@ -24,6 +24,9 @@ import (
 // LeaderKey is the key of the lease that the leading producer holds.
 const LeaderKey = "pollux:leader"
 
+// BillingKey is the key of the lease of the consumer that serves the queue billing.
+const BillingKey = "pollux:billing"
+
 const (
 	clusterKey   = "pollux:cluster"
 	nodeKeys     = "pollux:node:"

@@ -86,7 +86,7 @@ type Pinger interface {
 	Echo(ctx context.Context, address netip.Addr, e ping.Echo) (ping.Result, error)
 }
 
-// Deps are what a consumer works with. All are needed but Dial, Resolve, Pinger, JournalID, Discovering and Definitions.
+// Deps are what a consumer works with. All are needed but Dial, Resolve, Pinger, JournalID, Discovering, Definitions and Billing.
 type Deps struct {
 	Store      Store
 	Journal    Journal
@@ -104,6 +104,7 @@ type Deps struct {
 
 	Discovering *Discovering     // nil: this node discovers no devices
 	Definitions *definitions.Set // say which modules of polls an OS goes without, and which rows are no ports; nil: as if there were no OS
+	Billing     *Billing         // nil: this node carries out no tasks of billing
 }
 
 // Consumer runs the polls of one node.
@@ -129,6 +130,10 @@ type Consumer struct {
 
 	discoveryFailures ops.Seldom
 	discovered        *tally // what this node discovered, for lists of nodes
+
+	biller   *biller
+	holding  atomic.Bool // this node serves the queue billing
+	unbilled ops.Seldom  // devices whose billed ports cannot be read from the database
 
 	handling  atomic.Int64 // tasks in the hands of this node
 	retiring  atomic.Int64 // servers that were replaced and still finish
@@ -164,6 +169,7 @@ func New(c Config, d Deps) (*Consumer, error) {
 		workers: &gate{}, probes: &gate{}, shared: &shared{},
 		work: &tally{kind: kindPoller}, discovered: &tally{kind: kindDiscovery},
 	}
+	consumer.biller = newBiller(consumer)
 	consumer.served.Store(&[]int64{})
 	consumer.draining, consumer.drain = context.WithCancel(context.Background())
 	consumer.reading, consumer.interrupt = context.WithCancel(context.Background())

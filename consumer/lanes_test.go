@@ -202,7 +202,9 @@ func TestSharedAgentIsSpared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 60, nil)
 	change(r, func(d *device.Device) { d.Address = "Chassis" })
-	r.deps.Resolve = func(context.Context, string, string) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.1"), nil }
+	r.deps.Resolve = func(context.Context, string, string) (netip.Addr, error) {
+		return netip.MustParseAddr("192.0.2.1"), nil
+	}
 	shared := map[string]bool{"chassis:1": true, "192.0.2.1:1": true}
 	r.shared.agents.Store(&shared)
 	r.agents.places = 1

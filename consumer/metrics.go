@@ -16,6 +16,7 @@ import (
 const (
 	kindPoller    = "poller"
 	kindDiscovery = "discovery"
+	kindBilling   = "billing"
 
 	repeatFinished  = "finished"  // the slot was finished before: a lost acknowledgement, a second offer
 	repeatOvertaken = "overtaken" // another node finished the slot while this one polled
@@ -72,6 +73,15 @@ type metrics struct {
 	discoveries   *prometheus.CounterVec // result
 	refused       prometheus.Counter
 	reappended    *prometheus.CounterVec // result
+
+	collects        *prometheus.CounterVec // result
+	samples         *prometheus.CounterVec // result
+	missing         *prometheus.CounterVec // reason
+	collectLateness prometheus.Histogram
+	collectSeconds  prometheus.Histogram
+	billingHolder   prometheus.Gauge
+	calculations    *prometheus.CounterVec // result
+	calculation     prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -109,10 +119,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		discoveries: counter("discoveries_total", "Discoveries that ended on this node, by result.", "result"),
 		saves:       counter("poll_saves_total", "Polls whose state was handed to the database, by result.", "result"),
 	}
+	m.addBilling(counter)
 	m.exposeFixed()
 	return m, errors.Join(r.Register(m.polls), r.Register(m.skips), r.Register(m.repeats), r.Register(m.handBacks), r.Register(m.lateness),
 		r.Register(m.duration), r.Register(m.flying), r.Register(m.workers), r.Register(m.workerSeconds),
-		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies), r.Register(m.discoveries), r.Register(m.refused))
+		r.Register(m.requests), r.Register(m.targets), r.Register(m.saves), r.Register(m.reappended), r.Register(m.copies), r.Register(m.discoveries), r.Register(m.refused),
+		r.Register(m.collects), r.Register(m.samples), r.Register(m.missing), r.Register(m.collectLateness), r.Register(m.collectSeconds),
+		r.Register(m.billingHolder), r.Register(m.calculations), r.Register(m.calculation))
 }
 
 // exposeFixed makes every counter visible before anything is counted.
@@ -123,7 +136,7 @@ func (m *metrics) exposeFixed() {
 	for _, reason := range []string{repeatFinished, repeatOvertaken, repeatLate} {
 		m.repeats.WithLabelValues(reason).Add(0)
 	}
-	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoICMP, errNoTarget, errNoKey} {
+	for _, back := range []*handBackError{errHandBack, errNoWorker, errProbesBusy, errAgentBusy, errNoICMP, errNoTarget, errNoKey, errCollectBusy, errCollectDatabase, errCollectQueue} {
 		m.handBacks.WithLabelValues(back.reason).Add(0)
 	}
 	for _, op := range requestOps {
@@ -142,6 +155,7 @@ func (m *metrics) exposeFixed() {
 	}
 	m.workerSeconds.WithLabelValues(kindPoller).Add(0)
 	m.workerSeconds.WithLabelValues(kindDiscovery).Add(0)
+	m.exposeBilling()
 	for _, outcome := range outcomes[:4] {
 		m.discoveries.WithLabelValues(string(outcome)).Add(0)
 	}

@@ -89,8 +89,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer stop()
 	guard.Go(func() { c.guardJournal(guarding) })
 	guard.Go(func() { c.followAgents(guarding) })
+	guard.Go(func() { c.biller.writer.run(guarding) })
+	guard.Go(func() { c.competeForBilling(ctx) })
 	var lanes []*lane
-	var discovery *lane
+	var discovery, collecting *lane
 	var served plan
 	tick := time.NewTicker(planEvery)
 	defer tick.Stop()
@@ -107,13 +109,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if discovery, err = c.swapDiscovery(discovery, served, &retiring); err != nil {
 			c.log.Error("the queues of discoveries cannot be served; the next attempt is soon", "err", err)
 		}
+		if collecting, err = c.swapBilling(collecting, served, &retiring); err != nil {
+			c.log.Error("the queues of billing cannot be served; the next attempt is soon", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
-	if discovery != nil {
-		lanes = append(lanes, discovery)
+	for _, further := range []*lane{discovery, collecting} {
+		if further != nil {
+			lanes = append(lanes, further)
+		}
 	}
 	c.finish(lanes, &retiring)
 	return nil

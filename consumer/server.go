@@ -47,6 +47,11 @@ func (c *Consumer) serveKind(kind string, groups []int64, workers int, look time
 	for _, group := range groups {
 		queues[tasks.Queue(kind, group)] = 1
 	}
+	return c.serveQueues(queues, workers, look, handle)
+}
+
+// serveQueues starts a server for queues, at least one.
+func (c *Consumer) serveQueues(queues map[string]int, workers int, look time.Duration, handle func(context.Context, *asynq.Task) error) (*server, error) {
 	s := &server{}
 	s.asynq = asynq.NewServerFromRedisClient(c.deps.Redis, asynq.Config{
 		Concurrency:              workers,
@@ -86,10 +91,10 @@ func (s *server) retire(draining context.Context) {
 	s.asynq.Shutdown()
 }
 
-// isFailure says what uses up one of a task's retries. A task that is handed back keeps them.
+// isFailure says what uses up one of a task's retries. A task that is handed back keeps them, as a rule.
 func isFailure(err error) bool {
 	var back *handBackError
-	return !errors.As(err, &back)
+	return !errors.As(err, &back) || back.uses
 }
 
 // retryDelay is when a task comes again: at once, so that a lost lease or a
@@ -106,7 +111,7 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 // noteError logs what makes asynq run a task again or archive it. When Redis is
 // away every poll that waited for it fails: one line in ten seconds tells of the others by their number.
 func (c *Consumer) noteError(_ context.Context, task *asynq.Task, err error) {
-	if !isFailure(err) {
+	if back := (*handBackError)(nil); errors.As(err, &back) {
 		return
 	}
 	c.complain(&c.failures, slog.LevelWarn, "a task failed", "type", task.Type(), "payload", fmt.Sprintf("%.100s", task.Payload()), "err", fmt.Sprintf("%.300v", err))

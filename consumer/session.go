@@ -43,6 +43,11 @@ func (c *Consumer) ask(ctx context.Context, target poller.Target, answered func(
 }
 
 func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, error) {
+	return c.dialFor(ctx, target, c.deps.Settings().Int(settings.KeySNMPMaxOID))
+}
+
+// dialFor opens a session whose requests name so many objects at most.
+func (c *Consumer) dialFor(ctx context.Context, target poller.Target, objects int) (Session, error) {
 	d := target.Device
 	if err := d.Credentials.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", snmp.ErrAuth, err)
@@ -56,7 +61,7 @@ func (c *Consumer) dial(ctx context.Context, target poller.Target) (Session, err
 	return c.deps.Dial(ctx, snmp.Target{
 		Host: address.String(), Port: d.Port, Transport: d.Transport, Credentials: d.Credentials,
 		Timeout: target.Timeout, Retries: target.Retries,
-		MaxRepetitions: values.Int(settings.KeySNMPMaxRepeaters), MaxObjects: values.Int(settings.KeySNMPMaxOID),
+		MaxRepetitions: values.Int(settings.KeySNMPMaxRepeaters), MaxObjects: objects,
 	})
 }
 

@@ -120,6 +120,7 @@ type handBackError struct {
 	reason string        // label of the metric
 	text   string        // what asynq notes of it
 	after  time.Duration // when it comes again, at the earliest; then within twice as long
+	uses   bool          // it uses up a retry, so that the task can tell how often it came back
 }
 
 // Error implements error.
@@ -133,11 +134,11 @@ func (h *handBackError) Is(target error) bool {
 
 // The reasons to hand a task back.
 var (
-	errHandBack   = &handBackError{"stopping", "this node stops", 0}
-	errNoWorker   = &handBackError{"worker", "all workers of this node are busy", 0}
-	errProbesBusy = &handBackError{"probe", "too many workers ask devices that are down", time.Second}
-	errAgentBusy  = &handBackError{"agent", "too many polls of the device's agent run", time.Second / 2}
-	errNoICMP     = &handBackError{"icmp", "this node may not send ICMP", time.Second}
-	errNoKey      = &handBackError{"credentials", tasks.CredentialsDoNotOpen, time.Second}
-	errNoTarget   = &handBackError{"database", "the database is away and this node has no copy of the device", time.Second}
+	errHandBack   = &handBackError{reason: "stopping", text: "this node stops"}
+	errNoWorker   = &handBackError{reason: "worker", text: "all workers of this node are busy"}
+	errProbesBusy = &handBackError{reason: "probe", text: "too many workers ask devices that are down", after: time.Second}
+	errAgentBusy  = &handBackError{reason: "agent", text: "too many polls of the device's agent run", after: time.Second / 2}
+	errNoICMP     = &handBackError{reason: "icmp", text: "this node may not send ICMP", after: time.Second}
+	errNoTarget   = &handBackError{reason: "database", text: "the database is away and this node has no copy of the device", after: time.Second}
+	errNoKey      = &handBackError{reason: "credentials", text: tasks.CredentialsDoNotOpen, after: time.Second}
 )

@@ -177,7 +177,7 @@ func (c *Consumer) Served() []int64 { return *c.served.Load() }
 
 // Idle says that this node takes no tasks and has none in hand.
 func (c *Consumer) Idle() bool {
-	return len(c.Served()) == 0 && c.retiring.Load() == 0 && c.handling.Load() == 0
+	return len(c.Served()) == 0 && !c.holding.Load() && c.retiring.Load() == 0 && c.handling.Load() == 0
 }
 
 // Stopping says that Run was told to end.

@@ -75,7 +75,7 @@ func (t *term) cover(ctx context.Context, s *Schedule, nodes []cluster.Node, loo
 	if !t.loadReport(ctx) {
 		return
 	}
-	seen := scene{now: now, devices: s.Groups(), shortest: s.Shortest(), groups: t.groupNames(), service: t.serviceOf(ctx, nodes), queues: looks}
+	seen := scene{now: now, devices: s.Groups(), shortest: s.Shortest(), groups: t.groupNames(), service: t.serviceOf(ctx, nodes), queues: looks, collects: t.collects()}
 	events := t.memory.compare(look{now: now, alarms: append(seen.alarms(), lateAlarms(late, seen.name)...), late: late, held: s.holds, name: seen.name})
 	t.metrics.showAlarms(t.memory.report)
 	for _, e := range events {

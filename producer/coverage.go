@@ -65,6 +65,7 @@ type scene struct {
 	groups   map[int64]string // names of the poller groups there are; nil when they are not known
 	service  service
 	queues   []queueLook
+	collects *collects // readings for billing; nil when they are not known
 }
 
 // alarms judges the groups and queues. Devices are judged apart.
@@ -116,16 +117,25 @@ func (s scene) orphaned(q queueLook) string {
 
 func (s scene) paused(q queueLook) string {
 	kind, group := tasks.SplitQueue(q.Queue)
-	devices := s.devices[group]
-	limit := pausedIntervals * time.Duration(s.shortest[group]) * time.Second
-	if !q.Paused || kind != tasks.KindPoller || devices == 0 || s.now.Sub(q.PausedSince) <= limit {
+	var devices, interval int
+	of, done := s.name(group), "polled"
+	switch {
+	case kind == tasks.KindPoller:
+		devices, interval = s.devices[group], s.shortest[group]
+	case s.collects != nil && (kind == tasks.KindBilling) == s.collects.distributed && (kind == tasks.KindBilling || q.Queue == tasks.BillingQueue):
+		devices, interval = s.collects.inQueue(q.Queue), int(s.collects.interval)
+		if done = "read for billing"; kind != tasks.KindBilling {
+			of = "all poller groups"
+		}
+	}
+	if !q.Paused || devices == 0 || s.now.Sub(q.PausedSince) <= pausedIntervals*time.Duration(interval)*time.Second {
 		return ""
 	}
 	since := ""
 	if !q.PausedSince.IsZero() {
 		since = " since " + q.PausedSince.UTC().Format(time.DateTime) + " UTC"
 	}
-	return fmt.Sprintf("queue %s is paused%s: %s of %s %s not polled", q.Queue, since, count(devices, "device"), s.name(group), either(devices, "is", "are"))
+	return fmt.Sprintf("queue %s is paused%s: %s of %s %s not %s", q.Queue, since, count(devices, "device"), of, either(devices, "is", "are"), done)
 }
 
 func (s scene) name(group int64) string { return groupName(group, s.groups) }

@@ -29,13 +29,14 @@ func TestAlarms(t *testing.T) {
 	}
 	names := map[int64]string{0: "General", 3: "Berlin"}
 	for _, c := range []struct {
-		name    string
-		devices map[int64]int
-		groups  map[int64]string
-		nodes   []cluster.Node
-		rows    []device.Node
-		queues  []queueLook
-		want    []string // key, and a part of the text
+		name     string
+		devices  map[int64]int
+		groups   map[int64]string
+		nodes    []cluster.Node
+		rows     []device.Node
+		queues   []queueLook
+		collects *collects
+		want     []string // key, and a part of the text
 	}{
 		{name: "all well", devices: map[int64]int{0: 2, 3: 5}, nodes: []cluster.Node{consumer("c1", "", 0, 3)}, queues: []queueLook{queue("poller:0", 2, 1), queue("poller:3", 0, 5)}},
 		{
@@ -71,8 +72,23 @@ func TestAlarms(t *testing.T) {
 			name: "groups that are not known", groups: map[int64]string{}, nodes: []cluster.Node{consumer("c1", "", 9)}, queues: []queueLook{queue("poller:9", 1, 0)},
 		},
 		{
-			name: "nobody serves that kind", nodes: []cluster.Node{consumer("c1", "", 0)}, queues: []queueLook{queue("billing:0", 1, 0)},
-			want: []string{"orphaned:billing:0", "no live node serves it"},
+			name: "readings that nobody takes", nodes: []cluster.Node{consumer("c1", "", 0)}, queues: []queueLook{queue("billing:0", 1, 0), queue("billing:3", 1, 0), queue("billing", 1, 0)},
+			want: []string{"orphaned:billing:3", "no live node serves it"},
+		},
+		{
+			name: "no node for billing", nodes: []cluster.Node{consumer("c1", "drained", 0)}, queues: []queueLook{queue("billing", 1, 0)},
+			want: []string{"orphaned:billing", "no live node serves it"},
+		},
+		{
+			name: "billing is paused", nodes: []cluster.Node{consumer("c1", "", 3)}, queues: []queueLook{paused("billing", 601*time.Second), paused("billing:3", time.Hour)},
+			collects: newCollects(billed(4), 300, false), want: []string{"paused:billing", "4 devices of all poller groups are not read for billing"},
+		},
+		{
+			name: "distributed billing is paused", nodes: []cluster.Node{consumer("c1", "", 0, 1)}, queues: []queueLook{paused("billing", time.Hour), paused("billing:0", 601*time.Second)},
+			collects: newCollects(billed(4), 300, true), want: []string{"paused:billing:0", "2 devices of poller group 0 (General) are not read for billing"},
+		},
+		{
+			name: "billing is paused for a moment", nodes: []cluster.Node{consumer("c1", "", 0)}, queues: []queueLook{paused("billing", 599*time.Second)}, collects: newCollects(billed(4), 300, false),
 		},
 		{
 			name: "paused", devices: map[int64]int{3: 5}, nodes: []cluster.Node{consumer("c1", "", 3)}, queues: []queueLook{paused("poller:3", 21*time.Second)},
@@ -90,7 +106,7 @@ func TestAlarms(t *testing.T) {
 			known = nil
 		}
 		s := scene{
-			now: now, devices: c.devices, shortest: map[int64]int{0: 300, 3: 10}, groups: known, service: serviceOf(c.nodes, c.rows, nil), queues: c.queues,
+			now: now, devices: c.devices, shortest: map[int64]int{0: 300, 3: 10}, groups: known, service: serviceOf(c.nodes, c.rows, nil), queues: c.queues, collects: c.collects,
 		}
 		found := s.alarms()
 		if len(found) != len(c.want)/2 {

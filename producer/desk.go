@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"pollux/billing"
 	"pollux/cluster"
 	"pollux/device"
 	"pollux/store"
@@ -27,7 +28,14 @@ type Eventlog interface {
 	Events(ctx context.Context, f store.EventFilter) ([]device.Event, error)
 }
 
-// DeskDeps are what a desk works with. All are needed.
+// BilledPorts tell what of devices is billed.
+type BilledPorts interface {
+	BilledDevices
+	// BilledPorts lists the ports of a device that are in bills.
+	BilledPorts(ctx context.Context, deviceID int64) ([]billing.Port, error)
+}
+
+// DeskDeps are what a desk works with. All are needed but Billed.
 type DeskDeps struct {
 	Store   Store
 	Events  Eventlog
@@ -35,6 +43,10 @@ type DeskDeps struct {
 	Redis   redis.UniversalClient // of the queues
 
 	Distributed bool // the setting distributed_poller
+
+	Billed             BilledPorts // nil: it says nothing of billing
+	DistributedBilling bool        // the setting distributed_billing
+	CollectInterval    int         // the setting service_billing_frequency, in seconds
 }
 
 // Desk is where people ask about queues and coverage, and pause queues. It
@@ -78,6 +90,8 @@ type view struct {
 	groups   []device.Group
 	names    map[int64]string
 	service  service
+	collects *collects
+	billing  cluster.Holder // of the lease of billing
 }
 
 func (d *Desk) view(ctx context.Context) (view, error) {
@@ -98,6 +112,13 @@ func (d *Desk) inventory(ctx context.Context) (v view, err error) {
 		return v, err
 	}
 	v.schedule, v.names = NewSchedule(devices), namesOf(v.groups)
+	var billed []billing.Device
+	if d.deps.Billed != nil {
+		if billed, err = listBilled(ctx, d.deps.Billed); err != nil {
+			return v, err
+		}
+	}
+	v.collects = newCollects(billed, max(d.deps.CollectInterval, 1), d.deps.DistributedBilling)
 	return v, nil
 }
 
@@ -121,7 +142,9 @@ func (d *Desk) look(ctx context.Context, v *view) (err error) {
 		all = slices.Collect(maps.Keys(v.names))
 	}
 	v.service = serviceOf(nodes, rows, all)
-	return nil
+	holder, err := cluster.NewLease(d.deps.Redis, cluster.BillingKey, "", 0).Holder(ctx)
+	v.billing = cluster.ParseHolder(holder)
+	return err
 }
 
 // Queues lists the queues that exist and those of the poller groups, in the order of their names.
@@ -130,7 +153,7 @@ func (d *Desk) Queues(ctx context.Context) ([]QueueState, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := d.queueNames(v.groups)
+	names, err := d.queueNames(v)
 	if err != nil {
 		return nil, err
 	}
@@ -145,15 +168,18 @@ func (d *Desk) Queues(ctx context.Context) ([]QueueState, error) {
 	return list, nil
 }
 
-// queueNames are the queues in Redis that are ours and those of the poller groups.
-func (d *Desk) queueNames(groups []device.Group) ([]string, error) {
+// queueNames are the queues in Redis that are ours, those of the poller groups, and those of devices with billed ports.
+func (d *Desk) queueNames(v view) ([]string, error) {
 	there, err := d.inspector.Queues()
 	if err != nil {
 		return nil, fmt.Errorf("list the queues: %w", err)
 	}
 	names := slices.DeleteFunc(there, func(name string) bool { return !tasks.ValidQueue(name) })
-	for _, g := range groups {
+	for _, g := range v.groups {
 		names = append(names, tasks.Queue(tasks.KindPoller, g.ID))
+	}
+	for group := range v.collects.sizes {
+		names = append(names, tasks.CollectQueue(v.collects.distributed, group))
 	}
 	slices.SortFunc(names, compareQueues)
 	names = slices.Compact(names)
@@ -201,8 +227,26 @@ func (v view) state(q queueLook) QueueState {
 	if kind == tasks.KindPoller || kind == tasks.KindDiscovery {
 		s.Devices, s.Drained, s.Skewed = v.schedule.Groups()[group], v.service.drained[group], v.service.skewed[group]
 	}
+	if kind == tasks.KindBilling || q.Queue == tasks.BillingQueue {
+		v.ofBilling(&s, kind)
+	}
 	s.Note = v.note(s, kind)
 	return s
+}
+
+// ofBilling fills in whose readings come through a queue of billing, and who takes them.
+func (v view) ofBilling(s *QueueState, kind string) {
+	if (kind == tasks.KindBilling) == v.collects.distributed {
+		s.Devices = v.collects.inQueue(s.Name)
+	}
+	if kind == tasks.KindBilling {
+		s.Drained, s.Skewed = v.service.drained[s.Group], v.service.skewed[s.Group]
+		return
+	}
+	s.Nodes = nil
+	if v.billing.Token != "" {
+		s.Nodes = []string{v.billing.Name}
+	}
 }
 
 // note is the first thing that is wrong with a queue.
@@ -223,6 +267,8 @@ func (v view) note(s QueueState, kind string) string {
 		return "tasks failed; see the log of the consumers"
 	case kind == tasks.KindPoller && s.Pending >= limit:
 		return "full: its slots are skipped until nodes take tasks"
+	case s.Devices > 0 && kind != tasks.KindPoller && kind != tasks.KindDiscovery && s.Pending >= limit:
+		return "full: its readings are skipped until nodes take tasks"
 	}
 	return ""
 }
@@ -264,11 +310,11 @@ func (d *Desk) Resume(ctx context.Context, name, actor string) ([]Switched, erro
 
 // each does one thing with the queue of that name, or with all.
 func (d *Desk) each(ctx context.Context, name string, work func(name string) (changed bool, err error)) ([]Switched, error) {
-	groups, err := d.deps.Store.Groups(ctx)
+	v, err := d.inventory(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names, err := d.queueNames(groups)
+	names, err := d.queueNames(v)
 	if err != nil {
 		return nil, err
 	}

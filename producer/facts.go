@@ -61,10 +61,13 @@ type Facts struct {
 	Leader      cluster.Holder // who leads; the zero Holder for nobody
 	LeaderSince time.Time      // zero when it is not known
 
-	Last  journal.Last   // finished slots
-	Slot  int64          // Unix second, the present slot; 0 when none has begun yet
-	Next  int64          // Unix second, the one after it
-	Task  TaskFacts      // of the present slot
+	Last journal.Last // finished slots
+	Slot int64        // Unix second, the present slot; 0 when none has begun yet
+	Next int64        // Unix second, the one after it
+	Task TaskFacts    // of the present slot
+
+	Billing *BillingFacts // nil when none of its ports is billed
+
 	Lease cluster.Holder // of the device: who polls it now
 	Lapse time.Duration  // of that lease, unless it is renewed
 
@@ -100,6 +103,9 @@ func (d *Desk) Facts(ctx context.Context, of device.Device, o Outside) (Facts, e
 	}
 	if f.Journal != nil { // the inventory's copy may lack the last poll, but it is better than nothing
 		f.Last = journal.Last{Slot: of.PolledSlot, Outcome: of.LastOutcome, SampleAt: of.PolledAt}
+	}
+	if err := d.askBilling(ctx, &v, &f); err != nil {
+		return f, err
 	}
 	f.Unpolled = unpolled(scheduled(of), f.Last, 0, 0, f.Now.Unix())
 	return f, d.askSince(ctx, &f)
@@ -166,32 +172,39 @@ func (d *Desk) askForTask(_ context.Context, f *Facts) error {
 		return nil
 	}
 	id := tasks.Poll{DeviceID: f.Device.ID, Slot: f.Slot, Interval: f.Device.Interval}.ID()
-	info, err := d.inspector.GetTaskInfo(tasks.Queue(tasks.KindPoller, f.Device.Group), id)
+	var err error
+	f.Task, err = d.taskIn(tasks.Queue(tasks.KindPoller, f.Device.Group), id)
+	return err
+}
+
+// taskIn looks for a task in a queue. The zero TaskFacts says that there is none.
+func (d *Desk) taskIn(queue, id string) (TaskFacts, error) {
+	info, err := d.inspector.GetTaskInfo(queue, id)
 	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-		return nil
+		return TaskFacts{}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the task %s: %w", id, err)
+		return TaskFacts{}, fmt.Errorf("read the task %s: %w", id, err)
 	}
-	f.Task = TaskFacts{State: info.State.String(), Retried: info.Retried, LastError: fmt.Sprintf("%.300s", info.LastErr)}
+	task := TaskFacts{State: info.State.String(), Retried: info.Retried, LastError: fmt.Sprintf("%.300s", info.LastErr)}
 	if info.State == asynq.TaskStateRetry || info.State == asynq.TaskStateScheduled {
-		f.Task.NextAt = info.NextProcessAt
+		task.NextAt = info.NextProcessAt
 	}
 	if info.State != asynq.TaskStateActive {
-		return nil
+		return task, nil
 	}
 	servers, err := d.inspector.Servers()
 	if err != nil {
-		return fmt.Errorf("list who carries out tasks: %w", err)
+		return task, fmt.Errorf("list who carries out tasks: %w", err)
 	}
 	for _, server := range servers {
 		for _, worker := range server.ActiveWorkers {
 			if worker.TaskID == id {
-				f.Task.Place = server.Host + ":" + strconv.Itoa(server.PID)
+				task.Place = server.Host + ":" + strconv.Itoa(server.PID)
 			}
 		}
 	}
-	return nil
+	return task, nil
 }
 
 // askSince finds since when a device is down: its last event of that kind.

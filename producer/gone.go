@@ -64,6 +64,7 @@ func (t *term) removeQueue(ctx context.Context, q queueLook, now time.Time) bool
 	}
 	t.renewClient.Store(true)
 	t.renewDiscoveries.Store(true)
+	t.renewBills.Store(true)
 	held := q.Pending + q.Active + q.Retry + q.Scheduled + q.Archived
 	t.log.Info("the queue of a removed poller group was removed", "queue", q.Queue, "tasks", held)
 	t.chronicle.add(device.Event{

@@ -10,6 +10,8 @@ import (
 
 	"pollux/cluster"
 	"pollux/device"
+	"pollux/store"
+	"pollux/tasks"
 )
 
 // The results of an offer.
@@ -36,6 +38,9 @@ type metrics struct {
 	queuePaused  *prometheus.GaugeVec   // queue
 	overdue      *prometheus.GaugeVec   // group, intervals
 	alarms       *prometheus.GaugeVec   // kind
+	billing      *prometheus.CounterVec // kind, result
+	billed       *prometheus.GaugeVec   // group
+	bills        *prometheus.GaugeVec   // state
 	eventsLost   prometheus.Counter
 }
 
@@ -58,12 +63,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		queuePaused:  gauge("queue_paused", "1 for a queue that is paused, else 0 (leader only).", "queue"),
 		overdue:      gauge("devices_overdue", "Devices without a finished slot for more than so many of their intervals, by poller group (leader only).", "group", "intervals"),
 		alarms:       gauge("coverage_alarms", "What keeps devices from being polled and stands in the eventlog, by kind (leader only).", "kind"),
+		billing:      counter("billing_offers_total", "Tasks of billing that the leader offered to the queues, by kind and result.", "kind", "result"),
+		billed:       gauge("billed_devices", "Devices with billed ports, by poller group (leader only).", "group"),
+		bills:        gauge("bills", "Bills by what their open period says: all, near (more than 80 % of the allowance), over (more than all of it), incomplete (less than 99 % of the samples); leader only.", "state"),
 		eventsLost: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "pollux", Name: "events_dropped_total", Help: "Events of the producer that were lost because the database was away for too long.",
 		}),
 	}
 	err := errors.Join(r.Register(m.leader), r.Register(m.devices), r.Register(m.offers), r.Register(m.missed), r.Register(m.groupNodes), r.Register(m.nodes),
-		r.Register(m.queueTasks), r.Register(m.queueLatency), r.Register(m.queuePaused), r.Register(m.overdue), r.Register(m.alarms), r.Register(m.eventsLost))
+		r.Register(m.queueTasks), r.Register(m.queueLatency), r.Register(m.queuePaused), r.Register(m.overdue), r.Register(m.alarms), r.Register(m.eventsLost),
+		r.Register(m.billing), r.Register(m.billed), r.Register(m.bills))
+	m.exposeBilling()
 	return m, err
 }
 
@@ -91,6 +101,8 @@ func (m *metrics) resign() {
 	m.queuePaused.Reset()
 	m.overdue.Reset()
 	m.alarms.Reset()
+	m.billed.Reset()
+	m.bills.Reset()
 }
 
 // nodeStates are the states that a node can be seen in.
@@ -190,4 +202,30 @@ func (m *metrics) forgetQueue(name string) {
 	m.queueTasks.DeletePartialMatch(prometheus.Labels{"queue": name})
 	m.queueLatency.DeletePartialMatch(prometheus.Labels{"queue": name})
 	m.queuePaused.DeletePartialMatch(prometheus.Labels{"queue": name})
+}
+
+// exposeBilling makes the counters of billing visible before anything is counted.
+func (m *metrics) exposeBilling() {
+	for _, kind := range []string{tasks.TypeBillingCollect, tasks.TypeBillingCalculate} {
+		for _, result := range offerResults {
+			m.billing.WithLabelValues(kind, result).Add(0)
+		}
+	}
+}
+
+func (m *metrics) countBilling(kind, result string) { m.billing.WithLabelValues(kind, result).Inc() }
+
+// showBilled exports how many devices of each group have billed ports.
+func (m *metrics) showBilled(groups map[int64]int) {
+	m.billed.Reset()
+	for group, n := range groups {
+		m.billed.WithLabelValues(strconv.FormatInt(group, 10)).Set(float64(n))
+	}
+}
+
+// showBills exports what the bills' open periods say.
+func (m *metrics) showBills(t store.BillTally) {
+	for state, n := range map[string]int64{"all": t.Bills, "near": t.Near, "over": t.Over, "incomplete": t.Incomplete} {
+		m.bills.WithLabelValues(state).Set(float64(n))
+	}
 }

@@ -93,7 +93,7 @@ type Config struct {
 	Workers int    // tasks that are enqueued at the same time; 0 means 32
 }
 
-// Deps are what a producer works with. All are needed but Nodes, Draining, Removals, Tombs, Moves and Discoverables.
+// Deps are what a producer works with. All are needed but Nodes, Draining, Removals, Tombs, Moves, Discoverables and Billed.
 type Deps struct {
 	Store    Store
 	Purger   Purger
@@ -104,6 +104,7 @@ type Deps struct {
 	Moves    Moves                 // nil: where removed devices belong is not forgotten
 	// Discoverables are the devices that are to be discovered; nil: none is.
 	Discoverables Discoverables
+	Billed        Billed // nil: no tasks of billing are offered
 	Events        EventWriter
 	Journal       Journal
 	Lease         *cluster.Lease // of cluster.LeaderKey, with LeaderTTL
@@ -182,7 +183,7 @@ func (p *Producer) lead(ctx context.Context) error {
 	}
 	t := newTerm(p)
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observe, t.watchNodes, t.purge, t.sweep, t.bury, t.discover} {
+	for _, work := range []func(context.Context){t.offerEverySecond, t.watchRedis, t.countMissed, t.observe, t.watchNodes, t.purge, t.sweep, t.bury, t.discover, t.keepBilled, t.bill} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

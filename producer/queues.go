@@ -54,7 +54,11 @@ func newQueues(client redis.UniversalClient, m *metrics, log *slog.Logger) *queu
 // hasRoom says whether the queue of a group with that many devices takes one
 // more task. Before it says no it reads the queue, at most every 5 s.
 func (q *queues) hasRoom(group int64, devices int) bool {
-	name := tasks.Queue(tasks.KindPoller, group)
+	return q.room(tasks.Queue(tasks.KindPoller, group), devices)
+}
+
+// room says it of a queue by its name.
+func (q *queues) room(name string, devices int) bool {
 	q.mu.Lock()
 	d := q.depths[name]
 	q.mu.Unlock()
@@ -80,8 +84,10 @@ func (q *queues) hasRoom(group int64, devices int) bool {
 }
 
 // added counts one task that was put into the queue of a group.
-func (q *queues) added(group int64) {
-	name := tasks.Queue(tasks.KindPoller, group)
+func (q *queues) added(group int64) { q.addedTo(tasks.Queue(tasks.KindPoller, group)) }
+
+// addedTo counts one that was put into a queue by its name.
+func (q *queues) addedTo(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	d := q.depths[name]

@@ -54,13 +54,24 @@ func wouldServe(node cluster.Node, rows []device.Node, all []int64) []int64 {
 	return rows[at].Groups
 }
 
-// of is who serves a queue: nodes serve those of polls and discoveries.
+// of is who takes the tasks of a queue, or of the queue billing: who would.
+// Of those one at a time does; it takes no more than a few seconds until there is another one.
 func (s service) of(queue string) []string {
-	kind, group := tasks.SplitQueue(queue)
-	if kind != tasks.KindPoller && kind != tasks.KindDiscovery {
-		return nil
+	if queue == tasks.BillingQueue {
+		return s.any()
 	}
+	_, group := tasks.SplitQueue(queue)
 	return s.live[group]
+}
+
+// any are the live nodes that serve any poller group.
+func (s service) any() []string {
+	var names []string
+	for _, live := range s.live {
+		names = append(names, live...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // idle says whether a live consumer takes no tasks, so that rows are needed to say which it would.

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 
+	"pollux/billing"
 	"pollux/settings"
 )
 
@@ -25,6 +26,10 @@ type term struct {
 
 	discoveries      *asynq.Client // only discover uses it
 	renewDiscoveries atomic.Bool   // a queue was removed that it takes for known, or Redis lost them
+
+	billed     atomic.Pointer[[]billing.Device] // devices with billed ports; nil until they were read
+	arranged   atomic.Pointer[arrangement]      // what collects made last
+	renewBills atomic.Bool                      // as renewDiscoveries, of the queues of billing
 
 	runID   string       // of Redis, as watchRedis saw it last
 	full    atomic.Bool  // Redis has too little memory left
@@ -78,6 +83,7 @@ func (t *term) tick(ctx context.Context, now int64) {
 		t.offered = 0
 		t.renewClient.Store(true)
 		t.renewDiscoveries.Store(true)
+		t.renewBills.Store(true)
 	}
 	if t.renewClient.Swap(false) {
 		t.client = asynq.NewClientFromRedisClient(t.deps.Redis)
@@ -159,21 +165,37 @@ func (t *term) enqueue(ctx context.Context, o Offer) error {
 	}
 }
 
-// purge removes old events, outages, histories and what vanished from devices long ago, at once and then every hour.
+// old is something that is removed at an age.
+type old struct {
+	what, key string
+	days      int // that the setting counts in
+	purge     func(context.Context, time.Time) (int64, error)
+}
+
+// oldest is what is removed at an age.
+func (t *term) oldest() []old {
+	all := []old{
+		{"events", settings.KeyEventlogPurge, 1, t.deps.Purger.PurgeEvents},
+		{"outages", settings.KeyOutagesPurge, 1, t.deps.Purger.PurgeOutages},
+		{"history of nodes", settings.KeyNodeHistoryPurge, 1, t.deps.Purger.PurgeNodeHistory},
+		{"what vanished from devices", settings.KeyVanishedPurge, 1, t.deps.Purger.PurgeVanished},
+	}
+	if t.deps.Billed != nil {
+		all = append(all, old{"samples of billed ports", settings.KeyBillingPurge, daysOfMonth, t.deps.Billed.PurgeBilling})
+	}
+	return all
+}
+
+// daysOfMonth is how long a month of samples is.
+const daysOfMonth = 31
+
+// purge removes old events, outages, histories, samples, and what vanished from devices long ago, at once and then every hour.
 func (t *term) purge(ctx context.Context) {
 	every(ctx, purgeEvery, func() {
 		ctx, cancel := context.WithTimeout(ctx, purgeLimit)
 		defer cancel()
-		for _, old := range []struct {
-			what, key string
-			purge     func(context.Context, time.Time) (int64, error)
-		}{
-			{"events", settings.KeyEventlogPurge, t.deps.Purger.PurgeEvents},
-			{"outages", settings.KeyOutagesPurge, t.deps.Purger.PurgeOutages},
-			{"history of nodes", settings.KeyNodeHistoryPurge, t.deps.Purger.PurgeNodeHistory},
-			{"what vanished from devices", settings.KeyVanishedPurge, t.deps.Purger.PurgeVanished},
-		} {
-			days := t.deps.Settings().Int(old.key)
+		for _, old := range t.oldest() {
+			days := t.deps.Settings().Int(old.key) * old.days
 			removed, err := old.purge(ctx, t.deps.Clock.Now().AddDate(0, 0, -days))
 			switch {
 			case err != nil && ctx.Err() == nil:

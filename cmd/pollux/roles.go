@@ -147,7 +147,7 @@ func (n *node) addProducer(ctx context.Context) error {
 	}
 	made, err := producer.New(producer.Config{NodeID: member.NodeID()}, producer.Deps{
 		Store: n.store, Purger: n.store, Events: n.store, Nodes: n.store, Draining: member.Draining, Journal: n.journal,
-		Discoverables: n.store, Removals: n.store, Tombs: func(shard int) producer.Tombs { return n.shards.Shard(shard) }, Moves: n.shards,
+		Discoverables: n.store, Billed: n.store, Removals: n.store, Tombs: func(shard int) producer.Tombs { return n.shards.Shard(shard) }, Moves: n.shards,
 		Lease: cluster.NewLease(n.redis, cluster.LeaderKey, member.NodeID(), producer.LeaderTTL),
 		Clock: n.clock, Janitor: cluster.NewJanitor(n.redis, n.log, n.metrics), Redis: n.redis,
 		Settings: n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "producer"),
@@ -179,6 +179,7 @@ func (n *node) addConsumer(ctx context.Context) error {
 		JournalID: func(ctx context.Context) (string, error) { return cluster.RunID(ctx, n.journalRedis) },
 		Settings:  n.settings.Values, Registerer: n.metrics, Log: n.log.With("role", "consumer"),
 		Discovering: &consumer.Discovering{Store: n.store}, Definitions: set,
+		Billing: &consumer.Billing{Store: n.store, Calculator: n.store, Lease: cluster.NewLease(n.redis, cluster.BillingKey, nodeID, consumer.BillingTTL)},
 	})
 	if err != nil {
 		return err
