@@ -45,7 +45,10 @@ func (p *program) deviceWhy(ctx context.Context, spec string) error {
 		}
 		w := &witness{config: c, store: s, cluster: id, log: p.logger(orDefault(c.LogLevel, "error"))}
 		defer w.close()
-		deps := producer.DeskDeps{Store: s, Events: s, Distributed: values.Bool(settings.KeyDistributedPoller)}
+		deps := producer.DeskDeps{
+			Store: s, Events: s, Distributed: values.Bool(settings.KeyDistributedPoller),
+			Billed: s, DistributedBilling: values.Bool(settings.KeyDistributedBilling), CollectInterval: values.Int(settings.KeyBillingFrequency),
+		}
 		outside := w.ask(ctx, &deps, shardTargets(found.Shard, c, values))
 		facts, err := producer.NewDesk(deps).Facts(ctx, found, outside)
 		if err != nil {
@@ -132,7 +135,7 @@ func (p *program) printWhy(f producer.Facts, v producer.Verdict) error {
 		first += ". What to do: " + v.Advice
 	}
 	fmt.Fprintf(p.out, "%s\n\n", oneLine(first))
-	for _, line := range slices.Concat(deviceLines(f), slotLines(f), clusterLines(f)) {
+	for _, line := range slices.Concat(deviceLines(f), slotLines(f), clusterLines(f), billingLines(f)) {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-14s %s\n", line[0], oneLine(line[1]))
 		}

@@ -26,6 +26,7 @@ type whyJSON struct {
 	Intervals float64         `json:"unpolled_intervals"`
 	DownSince *string         `json:"down_since"`
 	Redis     *redisFactsJSON `json:"redis"`
+	Billing   *billingJSON    `json:"billing"` // null when none of its ports is billed
 	Missing   []missingJSON   `json:"unavailable"`
 	Events    []eventJSON     `json:"events"`
 }
@@ -99,6 +100,7 @@ func shownWhy(f producer.Facts, v producer.Verdict) whyJSON {
 	if f.Redis == nil {
 		shown.Redis = shownRedis(f)
 	}
+	shown.Billing = shownBilling(f)
 	missing := outsideErrors(f)
 	for _, server := range slices.Sorted(maps.Keys(missing)) {
 		shown.Missing = append(shown.Missing, missingJSON{server, oneLine(missing[server].Error())})

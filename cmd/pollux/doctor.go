@@ -76,6 +76,7 @@ type examination struct {
 	cluster  string // id of the cluster in the database
 	lived    bool   // a node has run for this cluster
 	values   settings.Values
+	bills    int64
 	findings []finding
 }
 
@@ -137,6 +138,9 @@ func (x *examination) database(ctx context.Context) {
 	}
 	if stored, err := s.LoadSettings(ctx); err == nil {
 		x.values = settings.NewValues(stored)
+	}
+	if tally, err := s.TallyBills(ctx); err == nil {
+		x.bills = tally.Bills
 	}
 	x.fine("db", "%s, schema up to date, cluster %s", x.config.Database.Connection, x.cluster)
 	x.key(ctx, s)

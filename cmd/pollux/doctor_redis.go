@@ -51,8 +51,27 @@ func (x *examination) redis(ctx context.Context, name string, c config.Redis) {
 		x.warn(name, "it asks for no password: whoever reaches it can change what is polled and measured; use the ACL user of docs/how-to/redis.md")
 	}
 	x.clock(ctx, client)
+	if name != journalRedis {
+		x.billing(ctx, client)
+	}
 	if (name == journalRedis) == x.config.JournalOwn {
 		x.journal(ctx, client)
+	}
+}
+
+// billing looks whether somebody reads and calculates what is billed.
+func (x *examination) billing(ctx context.Context, client cluster.Client) {
+	if x.bills == 0 {
+		return
+	}
+	holder, err := cluster.NewLease(client, cluster.BillingKey, "", 0).Holder(ctx)
+	switch {
+	case err != nil:
+		x.fail("billing", err)
+	case holder == "":
+		x.warn("billing", "%d bills, and no consumer serves the queue billing: start: pollux consumer; one that runs says in its log why it does not", x.bills)
+	default:
+		x.fine("billing", "%d bills, the queue billing is served by %s", x.bills, cluster.ParseHolder(holder).Name)
 	}
 }
 

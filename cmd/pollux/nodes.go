@@ -34,6 +34,7 @@ type nodesView struct {
 	values    settings.Values
 	processes []cluster.Process
 	pending   map[string]map[int64]int64 // tasks that wait, by kind and poller group
+	billing   string                     // NODE_ID of the consumer that serves the queue billing; "" for nobody
 	away      error                      // why nothing is known of live nodes; nil when it is
 }
 
@@ -57,40 +58,45 @@ func (p *program) withNodes(ctx context.Context, work func(v *nodesView) error) 
 			return err
 		}
 		v := &nodesView{store: s, values: values}
-		live, pending, err := p.liveNodes(ctx, s, c.Redis, id)
-		v.away, v.pending, v.processes = err, pending, cluster.Roster(rows, live)
+		live, err := p.liveNodes(ctx, c.Redis, id, v)
+		v.away, v.processes = err, cluster.Roster(rows, live)
 		return work(v)
 	})
 }
 
-// liveNodes asks Redis, and does not wait for one that is away.
-func (p *program) liveNodes(ctx context.Context, s *store.Store, c config.Redis, clusterID string) ([]cluster.Node, map[string]map[int64]int64, error) {
+// liveNodes asks Redis, and does not wait for one that is away. It fills in what else Redis knows.
+func (p *program) liveNodes(ctx context.Context, c config.Redis, clusterID string, v *nodesView) ([]cluster.Node, error) {
 	c.Timeout = 0
 	client, err := cluster.Connect(ctx, c, p.logger("error"), cluster.Name("pollux-cli"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer client.Close()
-	if err := knowRedis(ctx, s, client, clusterID); err != nil {
-		return nil, nil, err
+	if err := knowRedis(ctx, v.store, client, clusterID); err != nil {
+		return nil, err
 	}
 	live, err := cluster.List(ctx, client)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	holder, err := cluster.NewLease(client, cluster.BillingKey, "", 0).Holder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.billing = cluster.ParseHolder(holder).Name
 	var groups []int64
 	for i := range live {
 		groups = append(groups, live[i].Groups...)
 	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	pending := map[string]map[int64]int64{}
+	v.pending = map[string]map[int64]int64{}
 	for _, kind := range []string{tasks.KindPoller, tasks.KindDiscovery} {
-		if pending[kind], err = cluster.Pending(ctx, client, kind, groups); err != nil {
-			return nil, nil, err
+		if v.pending[kind], err = cluster.Pending(ctx, client, kind, groups); err != nil {
+			return nil, err
 		}
 	}
-	return live, pending, nil
+	return live, nil
 }
 
 // note prints one line beside the output, for people.

@@ -41,7 +41,8 @@ type nodeJSON struct {
 	States   map[string]string `json:"states"` // by role
 	Draining bool              `json:"draining"`
 	Leader   bool              `json:"leader"`
-	Groups   []int64           `json:"groups"` // served now
+	Billing  bool              `json:"billing"` // it serves the queue billing
+	Groups   []int64           `json:"groups"`  // served now
 	Kinds    []kindJSON        `json:"kinds"`
 	Host     string            `json:"host"`
 	PID      int               `json:"pid"`
@@ -98,6 +99,7 @@ func shownNode(v *nodesView, process cluster.Process) nodeJSON {
 			continue
 		}
 		n.Leader = n.Leader || s.Live.Leader
+		n.Billing = n.Billing || s.Row.Role == cluster.RoleConsumer && v.billing == process.NodeID
 		if s.Live.Groups != nil {
 			n.Groups = s.Live.Groups
 		}

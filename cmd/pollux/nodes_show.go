@@ -154,6 +154,9 @@ func (p *program) printNode(v *nodesView, n nodeDetailJSON) error {
 	if n.WorkersFrom != "" {
 		lines = append(lines, [2]string{"workers", fmt.Sprintf("%d (from the %s)", n.WorkersWanted, n.WorkersFrom)})
 	}
+	if n.Billing {
+		lines = append(lines, [2]string{"billing", "serves the queue billing"})
+	}
 	if n.Draining {
 		lines = append(lines, [2]string{"drain", "ordered; to have it work again: pollux node undrain " + n.NodeID})
 	}

@@ -46,8 +46,10 @@ func (p *program) withDesk(ctx context.Context, work func(n *node, desk *produce
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	values := n.settings.Values()
 	return work(n, producer.NewDesk(producer.DeskDeps{
-		Store: n.store, Events: n.store, Journal: n.journal, Redis: n.redis, Distributed: n.settings.Values().Bool(settings.KeyDistributedPoller),
+		Store: n.store, Events: n.store, Journal: n.journal, Redis: n.redis, Distributed: values.Bool(settings.KeyDistributedPoller),
+		Billed: n.store, DistributedBilling: values.Bool(settings.KeyDistributedBilling), CollectInterval: values.Int(settings.KeyBillingFrequency),
 	}))
 }
 
