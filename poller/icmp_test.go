@@ -33,7 +33,7 @@ func (p pinger) Echo(ctx context.Context) (ping.Result, error) {
 }
 
 var (
-	answered = ping.Result{Sent: 3, Received: 2, Min: time.Millisecond, Avg: 1500 * time.Microsecond, Max: 2 * time.Millisecond}
+	fromICMP = ping.Result{Sent: 3, Received: 2, Min: time.Millisecond, Avg: 1500 * time.Microsecond, Max: 2 * time.Millisecond}
 	silence  = fmt.Errorf("%w from 192.0.2.7", ping.ErrSilent)
 )
 
@@ -93,15 +93,15 @@ func TestICMPBesideSNMP(t *testing.T) {
 		icmp    []string
 		took    time.Duration
 	}{
-		"both answer":                   {pinger{time.Second, answered, nil}, quiet{after: 3 * time.Second}, nil, device.OutcomeUp, "", some, 3 * time.Second},
-		"ICMP takes longer":             {pinger{4 * time.Second, answered, nil}, quiet{after: time.Second}, nil, device.OutcomeUp, "", some, 4 * time.Second},
+		"both answer":                   {pinger{time.Second, fromICMP, nil}, quiet{after: 3 * time.Second}, nil, device.OutcomeUp, "", some, 3 * time.Second},
+		"ICMP takes longer":             {pinger{4 * time.Second, fromICMP, nil}, quiet{after: time.Second}, nil, device.OutcomeUp, "", some, 4 * time.Second},
 		"SNMP only":                     {pinger{time.Second, ping.Result{Sent: 3}, silence}, quiet{}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, time.Second},
-		"ICMP only":                     {pinger{0, answered, nil}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, snmp.ErrTimeout.Error(), some, 2 * time.Second},
+		"ICMP only":                     {pinger{0, fromICMP, nil}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, snmp.ErrTimeout.Error(), some, 2 * time.Second},
 		"neither":                       {pinger{time.Second, ping.Result{Sent: 3}, silence}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, 2 * time.Second},
-		"wrong credentials":             {pinger{0, answered, nil}, quiet{err: snmp.ErrAuth}, nil, device.OutcomeAuth, snmp.ErrAuth.Error(), some, 0},
+		"wrong credentials":             {pinger{0, fromICMP, nil}, quiet{err: snmp.ErrAuth}, nil, device.OutcomeAuth, snmp.ErrAuth.Error(), some, 0},
 		"ICMP cannot be sent":           {pinger{0, ping.Result{}, ping.ErrBusy}, quiet{}, nil, device.OutcomePartial, "module icmp: " + ping.ErrBusy.Error(), nil, 0},
-		"cut short":                     {pinger{time.Hour, answered, nil}, quiet{}, nil, device.OutcomePartial, "module icmp: the device is too slow for its interval", nil, time.Minute},
-		"cut short before SNMP answers": {pinger{time.Hour, answered, nil}, quiet{after: time.Hour}, nil, device.OutcomeDown, context.DeadlineExceeded.Error(), nil, time.Minute},
+		"cut short":                     {pinger{time.Hour, fromICMP, nil}, quiet{}, nil, device.OutcomePartial, "module icmp: the device is too slow for its interval", nil, time.Minute},
+		"cut short before SNMP answers": {pinger{time.Hour, fromICMP, nil}, quiet{after: time.Hour}, nil, device.OutcomeDown, context.DeadlineExceeded.Error(), nil, time.Minute},
 		"it panics":                     {panicking{}, quiet{}, nil, device.OutcomePartial, "module icmp: panic: oh", nil, 0},
 		"switched off":                  {pinger{time.Hour, ping.Result{}, silence}, quiet{}, []string{"icmp"}, device.OutcomeUp, "", nil, 0},
 		"nobody to ask":                 {nil, quiet{}, nil, device.OutcomeUp, "", nil, 0},
@@ -152,13 +152,13 @@ func TestPollPing(t *testing.T) {
 		modules int
 		filed   bool
 	}{
-		"an answer":                         {pinger{time.Second, answered, nil}, time.Minute, device.OutcomeUp, "", 1, true},
+		"an answer":                         {pinger{time.Second, fromICMP, nil}, time.Minute, device.OutcomeUp, "", 1, true},
 		"no answer":                         {pinger{time.Second, ping.Result{Sent: 3}, silence}, time.Minute, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", 0, true},
 		"an unknown name":                   {pinger{time.Second, ping.Result{}, errors.New("no such\nhost" + strings.Repeat("!", 300))}, time.Minute, device.OutcomeDown, "icmp: no such host!!!", 0, false},
 		"too many wait":                     {pinger{0, ping.Result{}, ping.ErrBusy}, time.Minute, device.OutcomeSkipped, "icmp: " + ping.ErrBusy.Error(), 0, false},
-		"cut short after 2 s":               {pinger{time.Hour, answered, nil}, 2 * time.Second, device.OutcomeDown, "icmp: context deadline exceeded", 0, false},
-		"cut short before that":             {pinger{time.Hour, answered, nil}, 1900 * time.Millisecond, device.OutcomeSkipped, "icmp: context deadline exceeded", 0, false},
-		"an answer at the very last moment": {pinger{2 * time.Second, answered, nil}, 2100 * time.Millisecond, device.OutcomeUp, "", 1, true},
+		"cut short after 2 s":               {pinger{time.Hour, fromICMP, nil}, 2 * time.Second, device.OutcomeDown, "icmp: context deadline exceeded", 0, false},
+		"cut short before that":             {pinger{time.Hour, fromICMP, nil}, 1900 * time.Millisecond, device.OutcomeSkipped, "icmp: context deadline exceeded", 0, false},
+		"an answer at the very last moment": {pinger{2 * time.Second, fromICMP, nil}, 2100 * time.Millisecond, device.OutcomeUp, "", 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

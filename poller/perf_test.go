@@ -39,7 +39,7 @@ func TestPollerPerfIsFiledByModule(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			session := quiet{after: time.Second, err: err}
 			target := Target{
-				Device: device.Device{ID: 7, Generation: 4, CreatedAt: time.Now()}, Pinger: pinger{5 * time.Second, answered, nil}, ModulesOff: []string{"availability"},
+				Device: device.Device{ID: 7, Generation: 4, CreatedAt: time.Now()}, Pinger: pinger{5 * time.Second, fromICMP, nil}, ModulesOff: []string{"availability"},
 				Components: []device.Component{{ID: 1, Kind: device.KindSensor}, {ID: 2, Kind: device.KindProcessor, Vanished: true}},
 			}
 			got := ownFiles(t, Poll(t.Context(), session, target))
@@ -114,7 +114,7 @@ func TestModulesOfPollsAreSwitchedOff(t *testing.T) {
 		t.Errorf("the modules %v, want %v", names, device.PollModules())
 	}
 	s := &scripted{Session: serveOne(t, mib{}.system(100).row(1, ethernet("a")))}
-	r := Poll(t.Context(), s, Target{ModulesOff: append(device.PollModules(), "core"), Pinger: pinger{0, answered, nil}, Components: []device.Component{{Kind: device.KindSensor}}})
+	r := Poll(t.Context(), s, Target{ModulesOff: append(device.PollModules(), "core"), Pinger: pinger{0, fromICMP, nil}, Components: []device.Component{{Kind: device.KindSensor}}})
 	if len(r.Modules) != 1 || r.Modules[0].Name != "core" || len(s.tables) != 0 || r.Poll.PortsComplete || r.Poll.Outcome != device.OutcomeUp {
 		t.Errorf("%+v", r)
 	}

@@ -29,7 +29,7 @@ func ruled() mib {
 	return objects
 }
 
-func names(ports []device.PortReading) (found []string) {
+func namesOf(ports []device.PortReading) (found []string) {
 	for _, p := range ports {
 		found = append(found, p.State.IfName)
 	}
@@ -50,12 +50,12 @@ func TestRulesOfTheOSHoldInPolls(t *testing.T) {
 		"generic": "[a npi0 s b d o]", "removed": "[a npi0 s b d o]",
 	} {
 		target := Target{Definitions: set, Device: device.Device{Facts: device.Facts{OS: os}}}
-		if r := Poll(t.Context(), session, target); !r.Poll.PortsComplete || fmt.Sprint(names(r.Poll.Ports)) != want {
-			t.Errorf("a poll of OS %q finds %v (%s), want %s", os, names(r.Poll.Ports), r.Poll.Reason, want)
+		if r := Poll(t.Context(), session, target); !r.Poll.PortsComplete || fmt.Sprint(namesOf(r.Poll.Ports)) != want {
+			t.Errorf("a poll of OS %q finds %v (%s), want %s", os, namesOf(r.Poll.Ports), r.Poll.Reason, want)
 		}
 	}
 	if r := Poll(t.Context(), session, Target{}); len(r.Poll.Ports) != 6 {
-		t.Errorf("without definitions: %v", names(r.Poll.Ports))
+		t.Errorf("without definitions: %v", namesOf(r.Poll.Ports))
 	}
 }
 
@@ -68,8 +68,8 @@ func TestRulesOfTheOSTakeKnownPortsAway(t *testing.T) {
 	for _, outcome := range []device.Outcome{device.OutcomeUp, device.OutcomePartial, device.OutcomeDown} {
 		target.Device.LastOutcome, s.tables = outcome, nil
 		r := Poll(t.Context(), s, target)
-		if r.Poll.Outcome != device.OutcomeUp || !r.Poll.PortsComplete || !slices.Equal(names(r.Poll.Ports), []string{"a", "b"}) {
-			t.Errorf("after %s: %v, %s %s", outcome, names(r.Poll.Ports), r.Poll.Outcome, r.Poll.Reason)
+		if r.Poll.Outcome != device.OutcomeUp || !r.Poll.PortsComplete || !slices.Equal(namesOf(r.Poll.Ports), []string{"a", "b"}) {
+			t.Errorf("after %s: %v, %s %s", outcome, namesOf(r.Poll.Ports), r.Poll.Outcome, r.Poll.Reason)
 		}
 		if recalled := s.askedFixed() != "all"; recalled != (outcome == device.OutcomeUp) {
 			t.Errorf("after %s ifDescr was asked for: %s", outcome, s.askedFixed())
