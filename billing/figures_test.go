@@ -175,6 +175,24 @@ func TestChunksArePackedWhole(t *testing.T) {
 	}
 }
 
+func TestSpreadGoesBackToTheBegin(t *testing.T) {
+	t.Parallel()
+	s := Sample{Slot: 3000, Width: 300, Slots: 4, Span: 1200 * time.Second, In: 1501, Out: 3000}
+	for from, want := range map[int64]int{0: 4, 2100: 4, 2101: 3, 2400: 3, 3000: 1, 3001: 0} {
+		n := 0
+		s.Spread(from, func(slot Slot) {
+			if want := (Slot{Begin: 3000 - int64(300*n), Width: 300, In: 10, Out: 20}); slot != want {
+				t.Errorf("from %d: %+v, want %+v", from, slot, want)
+			}
+			n++
+		})
+		if n != want {
+			t.Errorf("from %d: %d slots, want %d", from, n, want)
+		}
+	}
+	Sample{Slot: 3000, Width: 300, Slots: 1, Flags: First}.Spread(0, func(slot Slot) { t.Errorf("of a first sample: %+v", slot) })
+}
+
 func FuzzUnpack(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(Chunk{{Begin: 300, Width: 300, In: 1, Out: 2}}.Pack(0))

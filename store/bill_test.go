@@ -19,6 +19,7 @@ var billBehaviours = []behaviour{
 	{"the billed ports of devices", billedPorts},
 	{"readings that are refused", billReadings},
 	{"a port that is gone keeps its history", billGone},
+	{"a port counts in a bill from when it came", billJoined},
 	{"warnings and implausible samples are told once", billWarnings},
 	{"a closed period is frozen", billFrozen},
 	{"another billing day goes on without gap or overlap", billDay},
@@ -315,6 +316,22 @@ func billGone(t *testing.T, e engine) {
 	}
 	if billed, err := e.BilledPorts(t.Context(), d.ID); err != nil || len(billed) != 0 {
 		t.Errorf("%+v, %v", billed, err)
+	}
+}
+
+func billJoined(t *testing.T, e engine) {
+	_, ports := billable(t, e, 1)
+	addedBill(t, e, describedAs(billing.Quota, 1), ports[0])
+	b := addedBill(t, e, describedAs(billing.Quota, 1))
+	collected(t, e, readAt(ports[0], 0, 0, 0), readAt(ports[0], 1, 9000, 0))
+	if err := e.AddBillPorts(t.Context(), b.ID, ports, billStart.Add(25*time.Minute), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	collected(t, e, readAt(ports[0], 6, 159_000, 0)) // 800 bit/s since the second slot
+	calculated(t, e, billStart.Add(35*time.Minute), b)
+	// The sample's bytes are whole in the slot that it ends; its rate counts since the port is there.
+	if s := historyOf(t, e, b)[0]; s.In != 150_000 || s.Got != 1 || s.Expected != 2 || s.MeasuredSeconds != 600 || s.Rate95In != 800 {
+		t.Errorf("%+v", s)
 	}
 }
 
