@@ -267,7 +267,7 @@ func TestDoctorSeesWhoCanReadTheKey(t *testing.T) {
 }
 
 // A key that was named is not passed over for that of the data directory.
-func TestDataDirectoryRefusesAnotherKey(t *testing.T) {
+func TestADirectoryRefusesAnotherKey(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "APP_KEY=", "NODE_ID=", "DB_DATABASE=")
 	data := filepath.Join(s.dir, "data")
