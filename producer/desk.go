@@ -108,18 +108,25 @@ func (d *Desk) inventory(ctx context.Context) (v view, err error) {
 	if err != nil {
 		return v, err
 	}
+	v.schedule = NewSchedule(devices)
+	err = d.groupsOf(ctx, &v)
+	return v, err
+}
+
+// groupsOf reads the poller groups, and which devices have billed ports: what the names of the queues are made of.
+func (d *Desk) groupsOf(ctx context.Context, v *view) (err error) {
 	if v.groups, err = d.deps.Store.Groups(ctx); err != nil {
-		return v, err
+		return err
 	}
-	v.schedule, v.names = NewSchedule(devices), namesOf(v.groups)
+	v.names = namesOf(v.groups)
 	var billed []billing.Device
 	if d.deps.Billed != nil {
 		if billed, err = listBilled(ctx, d.deps.Billed); err != nil {
-			return v, err
+			return err
 		}
 	}
 	v.collects = newCollects(billed, max(d.deps.CollectInterval, 1), d.deps.DistributedBilling)
-	return v, nil
+	return nil
 }
 
 // look reads the part of a view that Redis holds.
@@ -310,8 +317,8 @@ func (d *Desk) Resume(ctx context.Context, name, actor string) ([]Switched, erro
 
 // each does one thing with the queue of that name, or with all.
 func (d *Desk) each(ctx context.Context, name string, work func(name string) (changed bool, err error)) ([]Switched, error) {
-	v, err := d.inventory(ctx)
-	if err != nil {
+	var v view
+	if err := d.groupsOf(ctx, &v); err != nil {
 		return nil, err
 	}
 	names, err := d.queueNames(v)
