@@ -234,7 +234,7 @@ func TestAgentIsSharedByNameAndAddress(t *testing.T) {
 	r := newRig(t, 60, nil)
 	change(r, func(d *device.Device) { d.Address = "Chassis" })
 	twin := r.store.devices[2]
-	twin.Port = 1
+	twin.Address, twin.Port = "192.0.2.1", 1
 	r.store.devices[2] = twin
 	r.deps.Resolve = func(context.Context, string, string) (netip.Addr, error) {
 		return netip.MustParseAddr("::ffff:192.0.2.1"), nil

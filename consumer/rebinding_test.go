@@ -61,6 +61,7 @@ func TestANameMayNotLeadToAnExcludedAddressLater(t *testing.T) {
 	r.set("nets.allow", "")
 	answer = netip.MustParseAddr("127.0.0.1")
 	pingOnly(r, nil)
+	r.pinger.asked = nil
 	if p := r.ask(t.Context(), r.apply(poller.Target{Device: r.store.devices[1]}), func() {}).Poll; p.Outcome != device.OutcomeDown || len(r.pinger.asked) != 0 || !strings.Contains(p.Reason, "nets.allow would") {
 		t.Errorf("by ICMP: %s %s, asked %v", p.Outcome, p.Reason, r.pinger.asked)
 	}
