@@ -198,6 +198,7 @@ type Discovery struct {
 	Components []Component
 	Complete   map[ComponentKind]bool // all tables of the kind were read to their ends: components absent from them count as missed
 	Refused    int                    // values that cannot be: no number, over 100 percent, a negative size
+	Lacks      []string               // what polls need not ask for, as Device.Lacks; nil when that was not found out
 	Node       string
 	Inventory
 }

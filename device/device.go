@@ -62,6 +62,8 @@ type Device struct {
 	DiscoveryDuration time.Duration
 	DiscoveryOutcome  Outcome
 	DiscoveryReason   string
+	// Lacks are the columns and objects, by their MIB names, that the device did not have at its last discovery: polls do not ask for them.
+	Lacks []string
 
 	Facts Facts
 }

@@ -9,7 +9,7 @@ import (
 // DiscoveryModules are the modules of a discovery that can be switched off,
 // by name; core and os always run.
 func DiscoveryModules() []string {
-	return []string{ModuleAddresses, ModuleEntities, "host", "mempools", ModuleNeighbours, "processors", "sensors", "storage", ModuleVLANs}
+	return []string{ModuleAddresses, ModuleEntities, "host", "mempools", ModuleNeighbours, "ports", "processors", "sensors", "storage", ModuleVLANs}
 }
 
 // The modules of a discovery that read what is no component.

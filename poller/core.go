@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"pollux/device"
@@ -30,7 +31,11 @@ func (coreModule) Name() string { return "core" }
 // read (operating system, hardware, version, serial) is kept. A failed GET
 // leaves no facts, but the uptime of the first request is filed all the same.
 func (coreModule) Run(ctx context.Context, c *Context) error {
-	vars, err := c.Session.Get(ctx, oidSysDescr, oidSysObjectID, oidSysContact, oidSysName, oidSysLocation, oidSnmpEngineTime)
+	oids := []snmp.OID{oidSysDescr, oidSysObjectID, oidSysContact, oidSysName, oidSysLocation}
+	if !slices.Contains(c.Target.Device.Lacks, nameEngineTime) {
+		oids = append(oids, oidSnmpEngineTime)
+	}
+	vars, err := c.Session.Get(ctx, oids...)
 	answers := make(map[snmp.OID]snmp.Variable, len(vars))
 	for _, v := range vars {
 		answers[v.OID] = v

@@ -16,7 +16,7 @@ import (
 // and corrects the clock of At.
 func Discover(ctx context.Context, s Session, t Target, set *definitions.Set) (device.Discovery, []device.ModuleResult) {
 	f := newFinder(s, set)
-	report, _ := poll(ctx, s, t, f, slices.Concat([]Module{coreModule{}, osModule{}}, discoveryModules(), inventoryModules()))
+	report, _ := poll(ctx, s, t, f, slices.Concat([]Module{coreModule{}, osModule{}, columnsModule{}}, discoveryModules(), inventoryModules()))
 	found := f.found
 	found.DeviceID, found.At, found.Duration = t.Device.ID, report.Poll.At, report.Poll.Duration
 	found.Host, found.Port = t.Device.Host(), t.Device.Port

@@ -91,7 +91,7 @@ func TestModulesAreSwitchedOff(t *testing.T) {
 	for _, m := range modules {
 		ran = append(ran, m.Name)
 	}
-	if want := []string{"core", "os", "processors", "storage", "host", "entity-physical"}; !slices.Equal(ran, want) {
+	if want := []string{"core", "os", "ports", "processors", "storage", "host", "entity-physical"}; !slices.Equal(ran, want) {
 		t.Errorf("%v ran, want %v", ran, want)
 	}
 	whole(t, d, device.ModuleEntities)
@@ -113,7 +113,7 @@ func TestTheSettingNamesTheModules(t *testing.T) {
 		t.Errorf("%v: %+v", err, setting)
 	}
 	var names []string
-	for _, m := range slices.Concat(discoveryModules(), inventoryModules()) {
+	for _, m := range slices.Concat([]Module{columnsModule{}}, discoveryModules(), inventoryModules()) {
 		names = append(names, m.Name())
 	}
 	slices.Sort(names)

@@ -27,7 +27,7 @@ func (portsModule) Name() string { return "ports" }
 // rows that are complete by then are still reported and measured. Ports that the
 // tables lack are asked for, before the read counts as complete.
 func (portsModule) Run(ctx context.Context, c *Context) error {
-	r := newReader(c.Session, present(c.Target.Ports))
+	r := newReader(c.Session, present(c.Target.Ports), c.lacking())
 	recall := c.mayRecall() || c.late()
 	err := r.describe(ctx, recall)
 	if err != nil && hopeless(ctx, err) {
@@ -43,7 +43,9 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	}
 	rows, narrow := c.portRows(r), false
 	if counted == nil {
-		narrow, counted = r.standIn(ctx, rows)
+		if counted = c.greet(ctx, r, rows); counted == nil {
+			narrow, counted = r.standIn(ctx, rows)
+		}
 		err = first(err, counted)
 	}
 	if c.late() && (err == nil || !hopeless(ctx, err)) {
@@ -182,12 +184,13 @@ func (c *Context) confirmAbsent(ctx context.Context, r *reader, found []int) err
 //   - when its last poll was not complete (then after the counters), or this one does not know its facts;
 //   - when it restarted since;
 //   - once an hour, at a minute that the device's id decides;
-//   - and for each row that the inventory does not know by ifIndex and ifName.
+//   - and for each row that the inventory does not know by ifIndex and ifName;
+//   - at each poll of a device that has no other column to find its ports by.
 //
 // So a change of ifMtu that comes without a restart is noticed within the hour.
 func (c *Context) mayRecall() bool {
 	d := &c.Target.Device
-	return d.LastOutcome == device.OutcomeUp && c.Report.Poll.Facts != nil && !c.rebooted &&
+	return d.LastOutcome == device.OutcomeUp && len(without(liveFields, c.lacking())) > 0 && c.Report.Poll.Facts != nil && !c.rebooted &&
 		window(d.ID, d.PolledAt) == window(d.ID, c.Report.Poll.At)
 }
 

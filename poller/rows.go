@@ -89,14 +89,15 @@ type reader struct {
 	rows     []row
 	byIndex  map[int64]int
 	failed   uint64 // a bit for each field whose column was not read to its end
+	lacks    uint64 // a bit for each field that the device is known not to have
 }
 
 // likely is how many rows a table may have of which so many are known.
 func likely(known int) int { return min(maxRows, 2*known+likelyRows) }
 
-func newReader(s Session, expected int) *reader {
+func newReader(s Session, expected int, lacks uint64) *reader {
 	return &reader{
-		session: s, expected: expected, most: likely(expected),
+		session: s, expected: expected, most: likely(expected), lacks: lacks,
 		rows: make([]row, 0, expected+expected/8+4), byIndex: make(map[int64]int, expected+4),
 	}
 }
@@ -105,8 +106,11 @@ func newReader(s Session, expected int) *reader {
 // than silence or size, each column is read alone, so that an agent that loops
 // in one column loses that one only; the error is returned all the same. What
 // was read before an error stays. Only a walk that describes ports makes rows:
-// what has no name is no port.
+// what has no name is no port. Columns that the device lacks are not asked for.
 func (r *reader) walk(ctx context.Context, fields []field, describes bool) error {
+	if fields = without(fields, r.lacks); len(fields) == 0 {
+		return nil
+	}
 	err := r.read(ctx, fields, describes)
 	if describes && errors.Is(err, snmp.ErrTooLarge) && r.most < maxRows {
 		err = r.recount(ctx, fields, err)
@@ -194,7 +198,7 @@ func (r *reader) row(index string, make bool) (int, bool) {
 // fetch reads some fields of some rows: one GET when they are few, else a walk
 // of the columns, as also when the agent refuses the GET.
 func (r *reader) fetch(ctx context.Context, fields []field, rows []int) error {
-	if len(rows) == 0 {
+	if fields = without(fields, r.lacks); len(rows) == 0 || len(fields) == 0 {
 		return nil
 	}
 	if len(rows)*len(fields) > maxAsked {

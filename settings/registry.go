@@ -84,7 +84,7 @@ const (
 const defaultArchives = "AVERAGE:1x2016 6x1440 24x1440 288x1440 MAX:6x1440 24x1440 288x1440"
 
 // discoveryModules are the modules of a discovery that can be switched off, as package device names them.
-const discoveryModules = "addresses,entity-physical,host,mempools,neighbours,processors,sensors,storage,vlans"
+const discoveryModules = "addresses,entity-physical,host,mempools,neighbours,ports,processors,sensors,storage,vlans"
 
 // pollerModules are the modules of a poll that can be switched off, as package device names them.
 const pollerModules = "availability,host,icmp,mempools,ports,processors,sensors,storage"

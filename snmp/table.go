@@ -21,8 +21,10 @@ type TableRequest struct {
 	Columns []OID // for instance 1.3.6.1.2.1.2.2.1.10, without a row
 	// ExpectedRows, when known from an earlier read, saves requests. It need not be right.
 	ExpectedRows int
-	MaxRows      int // rows of a column; 0: 100,000
-	MaxBytes     int // of all replies together; 0: 16 MiB
+	// FirstRows, when above 0, ends each column after so many rows, which is no error: to learn whether an agent has a column.
+	FirstRows int
+	MaxRows   int // rows of a column; 0: 100,000
+	MaxBytes  int // of all replies together; 0: 16 MiB
 }
 
 // Cell is one value of a table.
@@ -77,7 +79,7 @@ func (s *Session) Table(ctx context.Context, r TableRequest, each func(Cell)) er
 	defer s.conn.watch(ctx)()
 	t := reader{s: s, request: r, each: each}
 	for len(columns) > 0 {
-		n := min(s.bulk.batch(len(columns), r.ExpectedRows, s.onlyNext()), s.target.MaxObjects)
+		n := min(t.batch(len(columns)), s.target.MaxObjects)
 		t.open, t.ramp = t.open[:0], firstRows
 		for i := range columns[:n] {
 			t.open = append(t.open, &columns[i])
@@ -88,6 +90,14 @@ func (s *Session) Table(ctx context.Context, r TableRequest, each func(Cell)) er
 		columns = columns[n:]
 	}
 	return nil
+}
+
+// batch says how many of the columns to read together.
+func (t *reader) batch(columns int) int {
+	if t.request.FirstRows > 0 {
+		return min(columns, t.s.bulk.variables())
+	}
+	return t.s.bulk.batch(columns, t.request.ExpectedRows, t.s.onlyNext())
 }
 
 // readGroup reads the open columns to their ends.
@@ -173,6 +183,9 @@ func (s *Session) onlyNext() bool { return s.isV1() || s.bulk.broken() }
 // missing is how many rows are still to come, with one more to show the end; 0
 // when that is not known or already passed.
 func (t *reader) missing(columns []*column) int {
+	if t.request.FirstRows > 0 {
+		return t.request.FirstRows - columns[0].rows // all of them are as far, or an agent cut its reply
+	}
 	if t.request.ExpectedRows <= 0 {
 		return 0
 	}
@@ -233,7 +246,7 @@ func (t *reader) takeOne(c *column, v *gosnmp.SnmpPDU, at time.Time) error {
 	if c.rows++; c.rows > t.request.MaxRows {
 		return fmt.Errorf("%w: more than %d rows", ErrTooLarge, t.request.MaxRows)
 	}
-	c.next = v.Name
+	c.next, c.done = v.Name, c.rows == t.request.FirstRows
 	if value.Exists() {
 		t.each(Cell{Column: c.number, Index: v.Name[len(c.prefix):], Value: value, At: at})
 	}

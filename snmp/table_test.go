@@ -192,3 +192,29 @@ func TestTooManyArcs(t *testing.T) {
 	a := answer{variables: []gosnmp.SnmpPDU{number(".1.3"+strings.Repeat(".400", 127), 1)}}
 	checkError(t, r.take(&a, []*column{c}, 1), ErrUnexpected)
 }
+
+// The first row of each column is all that is asked for.
+func TestFirstRows(t *testing.T) {
+	t.Parallel()
+	for name, most := range map[string]int64{"whole replies": 1, "one variable a reply": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := interfaces(5, 2, 8, 20)
+			agent, target := startScripted(t, func(r request) [][]byte {
+				answer := m.answer(r)
+				if most > 1 {
+					answer = answer[:1]
+				}
+				return [][]byte{reply(t, r, answer)}
+			})
+			got, err := read(t, dial(t, target), TableRequest{Columns: ifColumns(2, 8, 20), FirstRows: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantInterfaces(t, got, 1, 2, 8, 20)
+			if n := agent.requests.Load(); n != most {
+				t.Errorf("%d requests, want %d", n, most)
+			}
+		})
+	}
+}

@@ -56,6 +56,7 @@ type deviceRow struct {
 	DiscoveryMS      int64  `bun:"discovery_ms"`
 	DiscoveryOutcome string `bun:"discovery_outcome"`
 	DiscoveryReason  string `bun:"discovery_reason"`
+	Lacks            string `bun:"lacks"` // names with commas between them
 	factsRow
 }
 
@@ -107,12 +108,12 @@ func (r *deviceRow) device() device.Device {
 			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
 		},
 		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
-		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: modules(r.DiscoveryOff), PollerOff: modules(r.PollerOff), PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: names(r.DiscoveryOff), PollerOff: names(r.PollerOff), PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
 		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt), OutagesChanged: fromMillis(r.OutagesChanged),
 		DiscoveredAt: fromMillis(r.DiscoveredAt), DiscoveryOutcome: device.Outcome(r.DiscoveryOutcome), DiscoveryReason: r.DiscoveryReason,
-		DiscoveryDuration: fromMillisDuration(r.DiscoveryMS),
+		DiscoveryDuration: fromMillisDuration(r.DiscoveryMS), Lacks: names(r.Lacks),
 		Facts: device.Facts{
 			SysName: r.SysName, SysDescr: r.SysDescr, SysObjectID: r.SysObjectID, SysLocation: r.SysLocation,
 			SysContact: r.SysContact, OS: r.OS, Hardware: r.Hardware, Version: r.Version, Serial: r.Serial, Features: r.Features,
@@ -121,12 +122,12 @@ func (r *deviceRow) device() device.Device {
 	}
 }
 
-// modules are the names of a column that holds them with commas between.
-func modules(text string) []string {
-	if text == "" {
+// names takes a list apart that has commas between its names; nil for an empty one.
+func names(list string) []string {
+	if list == "" {
 		return nil
 	}
-	return strings.Split(text, ",")
+	return strings.Split(list, ",")
 }
 
 // host is Device.Host of the row.

@@ -85,9 +85,15 @@ func updateDiscovered(ctx context.Context, tx bun.Tx, d device.Discovery) error 
 		query = query.Set("os = ?", f.OS).Set("hardware = ?", f.Hardware).Set("version = ?", f.Version).
 			Set("serial = ?", f.Serial).Set("features = ?", f.Features)
 	}
+	if d.Lacks != nil {
+		query = query.Set("lacks = ?", line(strings.Join(d.Lacks, ","), maxLacks))
+	}
 	_, err := query.Where("id = ?", d.DeviceID).Exec(ctx)
 	return err
 }
+
+// maxLacks is the length of the column lacks; the names of all columns that the program knows take less.
+const maxLacks = 1024
 
 // changedFacts are the events of what a device says of itself otherwise than at its last discovery.
 func changedFacts(old discoveredRow, d device.Discovery) []device.Event {

@@ -22,6 +22,7 @@ var discoveryBehaviours = []behaviour{
 	{"a limit that is crossed is told once", componentStatuses},
 	{"a limit that was crossed before is told, too", componentsBeyondLimits},
 	{"an incomplete discovery blanks nothing of a component", incompleteComponents},
+	{"what a device lacks is kept until a discovery finds out anew", keptLacks},
 }
 
 func number(n float64) *float64 { return &n }
@@ -343,5 +344,23 @@ func TestNamesOfManyComponents(t *testing.T) {
 	}
 	if len(names) != maxComponentRows || !names["storage-hr-disk"] || !names["storage-hr-disk~2"] || !names[fmt.Sprintf("storage-hr-disk~%d", maxComponentRows)] {
 		t.Errorf("%d names of %d components", len(names), len(rows))
+	}
+}
+
+func keptLacks(t *testing.T, e engine) {
+	d := added(t, e)
+	for n, c := range []struct{ found, want []string }{
+		{nil, nil},
+		{[]string{"ifHCInOctets", "snmpEngineTime"}, []string{"ifHCInOctets", "snmpEngineTime"}},
+		{nil, []string{"ifHCInOctets", "snmpEngineTime"}}, // it was not found out
+		{[]string{}, nil},
+	} {
+		read := discoveryOf(d, n+1)
+		read.Lacks = c.found
+		discovered(t, e, read)
+		target, _, err := e.PollTarget(t.Context(), d.ID)
+		if err != nil || !slices.Equal(target.Lacks, c.want) {
+			t.Errorf("after discovery %d polls know that it lacks %q, %v; want %q", n+1, target.Lacks, err, c.want)
+		}
 	}
 }

@@ -144,7 +144,7 @@ func TestDeviceGoesWithoutModulesOfDiscoveries(t *testing.T) {
 	if out := s.ok("device", "show", "sw1"); !strings.Contains(out, "without neighbours, vlans") {
 		t.Errorf("device show:\n%s", out)
 	}
-	s.call("device", "set", "sw1", "--discovery-off", "ports").fails(exitUsage, "entity-physical")
+	s.call("device", "set", "sw1", "--discovery-off", "wireless").fails(exitUsage, "entity-physical")
 	s.ok("device", "set", "sw1", "--discovery-off", "none")
 	if off() != nil {
 		t.Errorf("off: %v", off())

@@ -83,7 +83,7 @@ func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 		`"nothing" is no column of this table`:         good + "    descr: \"CPU {nothing}\"\n",
 		`line 4: mapping values are not allowed`:       strings.Replace(good, "type: network", "type: net: work", 1),
 		`field colour not found`:                       good + "colour: red\n",
-		`line 1: modules: "ports" is none of`:          good + "modules: {ports: false}\n",
+		`line 1: modules: "wireless" is none of`:       good + "modules: {wireless: false}\n",
 		`line 1: poller_modules: "vlans" is none of`:   good + "poller_modules: {vlans: false}\n",
 		"icmp: only false means something":             good + "poller_modules: {icmp: true, ports: false}\n",
 		"vlans: only false means something":            good + "modules: {vlans: true, neighbours: false}\n",
