@@ -243,6 +243,10 @@ func (s fakeSession) Probe(ctx context.Context, oid snmp.OID, _ int, _ time.Dura
 	return v, s.probe(ctx)
 }
 
+func (s fakeSession) Greet(context.Context, int, time.Duration, ...snmp.OID) ([]snmp.Variable, error) {
+	return nil, snmp.ErrUnexpected // the first request is that of Probe
+}
+
 func (s fakeSession) Get(ctx context.Context, _ ...snmp.OID) ([]snmp.Variable, error) {
 	if s.get == nil {
 		return nil, nil

@@ -191,7 +191,7 @@ func (c *Consumer) target(t *turn) (poller.Target, error) {
 		c.complain(&c.blind, slog.LevelWarn, "a device is asked by ICMP only, which this node may not send; see: pollux doctor", "device", t.DeviceID)
 		return poller.Target{}, t.elsewhere(c.deps.Clock.Now(), errNoICMP, errBlind) // another node of the group may
 	default:
-		return c.recall(t, c.apply(poller.Target{Device: d, Ports: found.ports, Components: found.components, Outages: found.outages})), nil
+		return c.recall(t, c.apply(poller.Target{Device: d, Ports: found.ports, Components: found.components, Outages: found.outages, Memory: found.memory})), nil
 	}
 }
 
@@ -219,6 +219,7 @@ func (c *Consumer) read(t *turn, target poller.Target) (poller.Report, error) {
 	inFlight.Inc()
 	defer inFlight.Dec()
 	report := c.ask(ctx, target, leave)
+	c.inventory.remember(t.DeviceID, report.Memory)
 	c.date(t, &report)
 	switch {
 	case c.reading.Err() != nil && report.Poll.Outcome != device.OutcomeUp:

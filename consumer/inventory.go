@@ -11,6 +11,7 @@ import (
 
 	"pollux/device"
 	"pollux/ops"
+	"pollux/poller"
 	"pollux/secret"
 	"pollux/store"
 )
@@ -61,6 +62,7 @@ type target struct {
 	ports      []device.Port
 	components []device.Component // shared, they do not change
 	outages    []device.Outage    // shared, they do not change
+	memory     *poller.Memory     // of the last poll by this node; it does not change
 
 	// The device's before its components were read: they may be newer, never older.
 	discovered time.Time
@@ -75,7 +77,7 @@ const outagesPerPort = 6
 
 // size is what a copy counts for, in ports.
 func (t target) size() int {
-	return len(t.ports) + componentSize*len(t.components) + len(t.outages)/outagesPerPort
+	return len(t.ports) + componentSize*len(t.components) + len(t.outages)/outagesPerPort + t.memory.Size()/3
 }
 
 func newInventory(s Store, m *metrics, log *slog.Logger) *inventory {
@@ -100,6 +102,9 @@ func (i *inventory) read(ctx context.Context, id int64) (target, error) {
 	}
 	switch {
 	case err == nil:
+		if former, known := i.copy(id); known && former.discovered.Equal(found.discovered) {
+			found.memory = former.memory // a discovery finds out anew what it is about
+		}
 		i.keep(found)
 		i.sealed.forget(id)
 		i.metrics.targets.WithLabelValues(sourceDatabase).Inc()
@@ -204,6 +209,21 @@ func (i *inventory) save(ctx context.Context, poll device.Poll) {
 	default:
 		changed.device.Status = device.StatusUp
 	}
+	element.Value = changed
+}
+
+// remember keeps what a poll leaves for the next one of its device by this node.
+func (i *inventory) remember(id int64, memory *poller.Memory) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	element, known := i.copies[id]
+	if !known || memory == nil {
+		return
+	}
+	changed := element.Value.(target)
+	i.ports -= changed.size()
+	changed.memory = memory
+	i.ports += changed.size()
 	element.Value = changed
 }
 

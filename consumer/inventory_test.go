@@ -42,6 +42,27 @@ func TestDatabaseAwayCostsNoMeasurement(t *testing.T) {
 	}
 }
 
+// What a poll leaves is there for the next one of its device by this node, and leaves with its copy.
+func TestPollsLeaveAMemory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10, nil)
+	if err := r.handle(r.turn(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if found, err := r.inventory.read(t.Context(), 1); err != nil || found.memory == nil {
+			t.Errorf("reading %d: %v, memory %v", n, err, found.memory)
+		}
+	}
+	if found, err := r.inventory.read(t.Context(), 2); err != nil || found.memory != nil {
+		t.Errorf("a device that was not polled: %v, memory %v", err, found.memory)
+	}
+	if r.inventory.forget(1); r.inventory.ports < 0 {
+		t.Errorf("the copies hold %d ports", r.inventory.ports)
+	}
+	r.inventory.remember(1, nil)
+}
+
 // TestHangingDatabaseHoldsNoWorkers: one poll finds out, the others use their copies at once.
 func TestHangingDatabaseHoldsNoWorkers(t *testing.T) {
 	t.Parallel()

@@ -162,6 +162,15 @@ func (s *firstAnswer) Probe(ctx context.Context, oid snmp.OID, tries int, timeou
 	return s.Session.Probe(ctx, oid, tries, timeout)
 }
 
+// Greet implements poller.Session. One in vain is followed by a Probe.
+func (s *firstAnswer) Greet(ctx context.Context, tries int, timeout time.Duration, oids ...snmp.OID) ([]snmp.Variable, error) {
+	vars, err := s.Session.Greet(ctx, tries, timeout, oids...)
+	if err == nil {
+		s.answered()
+	}
+	return vars, err
+}
+
 // closed is a session that could not be opened: every request fails with the reason.
 type closed struct{ reason error }
 
@@ -171,6 +180,11 @@ func (s closed) Get(context.Context, ...snmp.OID) ([]snmp.Variable, error) { ret
 // Probe implements poller.Session.
 func (s closed) Probe(context.Context, snmp.OID, int, time.Duration) (snmp.Variable, error) {
 	return snmp.Variable{}, s.reason
+}
+
+// Greet implements poller.Session.
+func (s closed) Greet(context.Context, int, time.Duration, ...snmp.OID) ([]snmp.Variable, error) {
+	return nil, s.reason
 }
 
 // Table implements poller.Session.

@@ -4,6 +4,8 @@
 #
 #   corpus.sh DIR
 #
+# Then it measures what polling costs a device that was discovered ("pollux inspect --cost").
+#
 # DIR (or DIR/dev) holds
 #   snmprec/NAME.snmprec   the recordings: the simulator plays each to the community NAME
 #   expected/NAME.json     what is expected of each
@@ -12,13 +14,18 @@
 # and DIR holds score.py OURS EXPECTED --modules --only --worst --json, which compares.
 #
 # Exit code 0: recall and precision of every module are at least what FLOORS
-# says, and every odd recording was read without an error.
+# says, every odd recording was read without an error, and polling the average
+# device asks for at most MOST_ASKED percent of the objects that its discovery
+# asked for, and takes at most MOST_REPLIES times the fewest replies of one Ethernet
+# frame that could hold what it asks for. No poll finds less than one that reads everything.
 set -eu
 
 BINARY=${BINARY:-./bin/pollux}
 # Percent of the expected rows that must be found and right, by module. At
 # least 97 percent of the rows that are found must be right.
 FLOORS="os 95 ports 99 processors 92 mempools 92 storage 97 sensors 60"
+MOST_ASKED=60
+MOST_REPLIES=1.3
 AT_ONCE=4  # devices asked at the same time
 
 if [ $# -ne 1 ] || ! [ -d "$1" ]; then
@@ -50,7 +57,7 @@ trap cleanup EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-mkdir "$work/ours"
+mkdir "$work/ours" "$work/costs"
 
 "$BINARY" simulate --listen 127.0.0.1:0 --recordings "$data/snmprec" >"$work/simulator.out" 2>"$work/simulator.err" &
 simulator=$!
@@ -76,6 +83,9 @@ xargs -n 1 -P "$AT_ONCE" sh -c '
 	"$1" inspect "$2" -2 -c "$4" --json >"$3/ours/$4.json" 2>"$3/$4.err" &
 	echo $! >"$3/$4.pid"
 	wait $! || code=$?
+	"$1" inspect "$2" -2 -c "$4" --cost --json >"$3/costs/$4.json" 2>"$3/$4.cost.err" &
+	echo $! >"$3/$4.pid"
+	wait $! || [ -s "$3/$4.err" ] || cp "$3/$4.cost.err" "$3/$4.err"
 	rm "$3/$4.pid"
 	[ -s "$3/ours/$4.json" ] || rm -f "$3/ours/$4.json"
 	echo "$4 $code" >"$3/$4.code"
@@ -115,6 +125,35 @@ for name, floor in floors.items():
     good = recall >= floor and precision >= 97
     failed = failed or not good
     print("%-11s %7.2f%% %9.2f%% %7g%%  %s" % (name, recall, precision, floor, "yes" if good else "NO"))
+sys.exit(failed)
+END
+
+echo
+python3 - "$work/costs" "$MOST_ASKED" "$MOST_REPLIES" <<'END' || failed=1
+import glob, json, os, sys
+most_asked, most_replies = float(sys.argv[2]), float(sys.argv[3])
+costs, failed = {}, False
+for file in sorted(glob.glob(sys.argv[1] + "/*.json")):
+    name = os.path.basename(file)[:-5]
+    try:
+        costs[name] = json.load(open(file))
+    except ValueError:
+        print("  %s: its costs could not be measured" % name)
+        failed = True
+for name, c in costs.items():
+    if c["ports"] < c["first_ports"] or c["measurements"] < c["first_measurements"]:
+        print("  %s: %d ports and %d measurements, of %d and %d" % (name, c["ports"], c["measurements"], c["first_ports"], c["first_measurements"]))
+        failed = True
+n = max(1, len(costs))
+total = lambda part, field: sum(c[part][field] for c in costs.values())
+asked, all = total("poll", "asked"), total("discovery", "asked")
+replies, fewest = total("poll", "replies"), total("poll", "fewest")
+print("the average of %d devices      objects    replies     fewest" % len(costs))
+print("  its discovery            %11.1f %10.1f %10.1f" % (all / n, total("discovery", "replies") / n, total("discovery", "fewest") / n))
+print("  a poll after it          %11.1f %10.1f %10.1f" % (asked / n, replies / n, fewest / n))
+for what, value, most in (("objects of a poll, in percent of its discovery's", 100 * asked / max(1, all), most_asked), ("replies of a poll, in terms of the fewest", replies / max(1, fewest), most_replies)):
+    print("%-52s %6.2f, at most %g  %s" % (what, value, most, "yes" if value <= most else "NO"))
+    failed = failed or value > most
 sys.exit(failed)
 END
 exit "$failed"

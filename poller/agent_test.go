@@ -126,6 +126,9 @@ type scripted struct {
 	get   func(ctx context.Context, oids []snmp.OID) ([]snmp.Variable, error)
 	table func(ctx context.Context, r snmp.TableRequest, each func(snmp.Cell)) error
 
+	greet func(ctx context.Context, oids []snmp.OID) ([]snmp.Variable, error)
+
+	greets [][]snmp.OID
 	gets   [][]snmp.OID
 	tables [][]snmp.OID
 }
@@ -135,6 +138,14 @@ func (s *scripted) Probe(ctx context.Context, oid snmp.OID, tries int, timeout t
 		return s.probe(oid, tries, timeout)
 	}
 	return s.Session.Probe(ctx, oid, tries, timeout)
+}
+
+func (s *scripted) Greet(ctx context.Context, tries int, timeout time.Duration, oids ...snmp.OID) ([]snmp.Variable, error) {
+	s.greets = append(s.greets, oids)
+	if s.greet != nil {
+		return s.greet(ctx, oids)
+	}
+	return s.Session.Greet(ctx, tries, timeout, oids...)
 }
 
 func (s *scripted) Get(ctx context.Context, oids ...snmp.OID) ([]snmp.Variable, error) {

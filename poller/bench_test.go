@@ -42,6 +42,10 @@ func (t *tape) Probe(_ context.Context, oid snmp.OID, _ int, _ time.Duration) (s
 	return t.vars[oid], nil
 }
 
+func (t *tape) Greet(ctx context.Context, _ int, _ time.Duration, oids ...snmp.OID) ([]snmp.Variable, error) {
+	return t.Get(ctx, oids...)
+}
+
 func (t *tape) Get(_ context.Context, oids ...snmp.OID) ([]snmp.Variable, error) {
 	vars := make([]snmp.Variable, len(oids))
 	for i, oid := range oids {

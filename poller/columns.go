@@ -1,6 +1,10 @@
 package poller
 
-import "pollux/snmp"
+import (
+	"slices"
+
+	"pollux/snmp"
+)
 
 // field is a column of the IF-MIB (RFC 2863) that is read: a text, a number of
 // the inventory, or a counter.
@@ -117,11 +121,8 @@ var (
 	}
 )
 
-// families pair the wide counters with the narrow ones that stand in for them.
-var families = []struct {
-	wide   []field
-	narrow []field
-}{
+// families pair the wide counters with the narrow ones that stand in for them, in the same order.
+var families = []family{
 	{[]field{wideInOctets, wideOutOctets}, []field{narrowInOctets, narrowOutOctets}},
 	{[]field{wideInUcast, wideOutUcast}, []field{narrowInUcast, narrowOutUcast}},
 	// Who has neither width of multicasts and broadcasts counts them together (ifInNUcastPkts, deprecated).
@@ -133,4 +134,49 @@ var families = []struct {
 		},
 	},
 	{[]field{fieldHighSpeed}, []field{fieldSpeed}}, // an agent without ifXTable
+}
+
+type family struct{ wide, narrow []field }
+
+// standIns are the narrow fields to read of a device that lacks some fields.
+func (f family) standIns(lacks uint64) (fields []field) {
+	for i, wide := range f.wide {
+		if lacks&(1<<wide) != 0 {
+			fields = append(fields, f.narrow[i])
+		}
+	}
+	if len(f.narrow) > len(f.wide) {
+		if maskOf(f.wide[:2])&^lacks == 0 && maskOf(f.narrow[:2])&^lacks == 0 {
+			fields = append(fields, narrowInNUcast)
+		}
+		if maskOf(f.wide[2:])&^lacks == 0 && maskOf(f.narrow[2:4])&^lacks == 0 {
+			fields = append(fields, narrowOutNUcast)
+		}
+	}
+	return fields
+}
+
+// misses says whether a row has neither a wide field nor what stands in for it,
+// unless that is known not to be there.
+func (f family) misses(r *row, walked uint64) bool {
+	for i, wide := range f.wide {
+		if !r.has(wide) && walked&(1<<f.narrow[i]) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// counters are the fields that are counted at each poll of a device that lacks
+// some fields: first the octets, the 32-bit ones where there are no others, then the name that says whose they are.
+func counters(lacks uint64) []field {
+	fields := make([]field, 0, len(counterFields)+6)
+	for _, f := range families[:3] {
+		fields = append(fields, f.standIns(lacks)...)
+	}
+	if lacks&(1<<fieldName) != 0 {
+		fields = append(fields, fieldDescr) // the only name
+	}
+	octets := without([]field{narrowInOctets, narrowOutOctets}, ^maskOf(fields))
+	return slices.Concat(octets, without(counterFields, lacks), without(fields, maskOf(octets)))
 }

@@ -51,33 +51,14 @@ func (m componentsModule) idle(c *Context) bool {
 // Run asks for the objects of all components of the kind. One that the device
 // does not answer any more is filed as nothing: whether it is gone is a discovery's to say.
 func (m componentsModule) Run(ctx context.Context, c *Context) error {
-	var wanted []*device.Component
-	var oids []snmp.OID
-	asked := make(map[string]bool)
-	for i := range c.Target.Components {
-		component := &c.Target.Components[i]
-		if !m.wants(component) {
-			continue
-		}
-		wanted = append(wanted, component)
-		for _, oid := range component.Reading.OIDs() {
-			if !asked[oid] {
-				asked[oid] = true
-				oids = append(oids, snmp.OID(oid))
-			}
-		}
-	}
-	if len(wanted) == 0 {
+	oids := m.objects(c)
+	if len(oids) == 0 {
 		return nil
 	}
-	vars, err := getEach(ctx, c.Session, oids)
-	answers := make(map[string]snmp.Variable, len(vars))
-	for _, v := range vars {
-		answers[string(v.OID)] = v
-	}
+	err := c.gather(ctx, m.name, oids)
 	refused := 0
-	for _, component := range wanted {
-		if !c.measure(component, m.file, answers) {
+	for i := range c.Target.Components {
+		if component := &c.Target.Components[i]; m.wants(component) && !c.measure(component, m.file, c.answers.got) {
 			refused++
 		}
 	}
@@ -86,6 +67,24 @@ func (m componentsModule) Run(ctx context.Context, c *Context) error {
 		return fmt.Errorf("get %d objects: %w", len(oids), err)
 	}
 	return nil
+}
+
+// objects are those of the components that the module measures, each once.
+func (m componentsModule) objects(c *Context) (oids []string) {
+	seen := make(map[string]bool)
+	for i := range c.Target.Components {
+		component := &c.Target.Components[i]
+		if !m.wants(component) {
+			continue
+		}
+		for _, oid := range component.Reading.OIDs() {
+			if !seen[oid] {
+				seen[oid] = true
+				oids = append(oids, oid)
+			}
+		}
+	}
+	return oids
 }
 
 // errRefused says that a value cannot be.

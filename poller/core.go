@@ -19,6 +19,7 @@ const (
 	oidSysContact     snmp.OID = "1.3.6.1.2.1.1.4.0"
 	oidSysName        snmp.OID = "1.3.6.1.2.1.1.5.0"
 	oidSysLocation    snmp.OID = "1.3.6.1.2.1.1.6.0"
+	oidIfNumber       snmp.OID = "1.3.6.1.2.1.2.1.0" // IF-MIB (RFC 2863)
 	oidSnmpEngineTime snmp.OID = "1.3.6.1.6.3.10.2.1.3.0"
 )
 
@@ -31,19 +32,25 @@ func (coreModule) Name() string { return "core" }
 // read (operating system, hardware, version, serial) is kept. A failed GET
 // leaves no facts, but the uptime of the first request is filed all the same.
 func (coreModule) Run(ctx context.Context, c *Context) error {
-	oids := []snmp.OID{oidSysDescr, oidSysObjectID, oidSysContact, oidSysName, oidSysLocation}
-	if !slices.Contains(c.Target.Device.Lacks, nameEngineTime) {
-		oids = append(oids, oidSnmpEngineTime)
+	old := c.Target.Device.Facts
+	vars, err := c.greeting, error(nil)
+	if vars == nil {
+		vars, err = c.open(ctx, c.system(false))
 	}
-	vars, err := c.Session.Get(ctx, oids...)
 	answers := make(map[snmp.OID]snmp.Variable, len(vars))
 	for _, v := range vars {
 		answers[v.OID] = v
 	}
+	c.ifNumber = answers[oidIfNumber]
 	uptime, at, known := uptimeOf(c.Uptime, answers[oidSnmpEngineTime])
-	old := c.Target.Device.Facts
 	if known {
 		c.noteRestart(uptime, at)
+	}
+	if c.rebooted && c.greeting != nil { // it may have become another device
+		vars, err = c.Session.Get(ctx, c.system(false)...)
+		for _, v := range vars {
+			answers[v.OID] = v
+		}
 	}
 	if known {
 		c.Report.Measurements = append(c.Report.Measurements, measurement.Measurement{
@@ -59,12 +66,20 @@ func (coreModule) Run(ctx context.Context, c *Context) error {
 			fmt.Sprintf("Device rebooted after %s: uptime is %s", old.Uptime.Round(time.Second), uptime.Round(time.Second)))
 	}
 	facts := old
-	facts.SysDescr = textOf(answers[oidSysDescr], maxDescr)
-	facts.SysName = textOf(answers[oidSysName], maxText)
-	facts.SysLocation = textOf(answers[oidSysLocation], maxText)
-	facts.SysContact = textOf(answers[oidSysContact], maxText)
-	facts.SysObjectID = ""
-	if oid, ok := answers[oidSysObjectID].Value.OID(); ok {
+	for _, text := range []struct {
+		fact  *string
+		oid   snmp.OID
+		limit int
+	}{
+		{&facts.SysDescr, oidSysDescr, maxDescr}, {&facts.SysName, oidSysName, maxText},
+		{&facts.SysLocation, oidSysLocation, maxText}, {&facts.SysContact, oidSysContact, maxText},
+	} {
+		if v, asked := answers[text.oid]; asked {
+			*text.fact = textOf(v, text.limit)
+		}
+	}
+	if v, asked := answers[oidSysObjectID]; asked {
+		oid, _ := v.Value.OID()
 		facts.SysObjectID = cut(string(oid), maxText)
 	}
 	if known {
@@ -73,6 +88,28 @@ func (coreModule) Run(ctx context.Context, c *Context) error {
 	c.Report.Poll.Facts = &facts
 	c.noteChanges(old, facts)
 	return nil
+}
+
+// system are the objects that the core module asks for; brief leaves out what
+// hardly ever changes. A device that had no ports at its last poll is asked how many it has.
+func (c *Context) system(brief bool) []snmp.OID {
+	oids := []snmp.OID{oidSysName}
+	if !brief {
+		oids = []snmp.OID{oidSysDescr, oidSysObjectID, oidSysContact, oidSysName, oidSysLocation}
+	}
+	if !slices.Contains(c.Target.Device.Lacks, nameEngineTime) {
+		oids = append(oids, oidSnmpEngineTime)
+	}
+	if c.finder == nil && c.Target.Memory.portless() {
+		oids = append(oids, oidIfNumber)
+	}
+	return oids
+}
+
+// textSize is what the texts of the system group are likely to take: what they took last.
+func (c *Context) textSize() int {
+	f := &c.Target.Device.Facts
+	return len(f.SysDescr) + len(f.SysObjectID) + len(f.SysContact) + len(f.SysName) + len(f.SysLocation)
 }
 
 func textOf(v snmp.Variable, limit int) string { return clean(v.Value.Bytes(), limit, " ") }

@@ -31,7 +31,7 @@ var (
 // the row is, when its texts were not read again: it has passed the usual filters
 // before, but perhaps not the rules of the OS, which may be known since. They are nil for none.
 func (r *row) isPort(known *device.PortState, rules *definitions.Ports) bool {
-	if r.number(fieldOperStatus) == operNotPresent {
+	if r.number(fieldOperStatus) == operNotPresent || r.hidden {
 		return false
 	}
 	if known != nil {

@@ -117,9 +117,9 @@ func without(fields []field, mask uint64) []field {
 	return kept
 }
 
-// greet asks the rows that the inventory does not know for the counters that the
+// welcome asks the rows that the inventory does not know for the counters that the
 // device lacked when it was discovered: a new module may count what the others do not.
-func (c *Context) greet(ctx context.Context, r *reader, rows []int) error {
+func (c *Context) welcome(ctx context.Context, r *reader, rows []int) error {
 	if r.lacks == 0 || len(c.Target.Ports) == 0 {
 		return nil
 	}

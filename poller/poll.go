@@ -17,6 +17,7 @@ import (
 type Session interface {
 	Get(ctx context.Context, oids ...snmp.OID) ([]snmp.Variable, error)
 	Probe(ctx context.Context, oid snmp.OID, tries int, timeout time.Duration) (snmp.Variable, error)
+	Greet(ctx context.Context, tries int, timeout time.Duration, oids ...snmp.OID) ([]snmp.Variable, error)
 	Table(ctx context.Context, request snmp.TableRequest, each func(snmp.Cell)) error
 }
 
@@ -39,6 +40,8 @@ type Target struct {
 	Since time.Time
 	// Outages are those of the device before this poll, in local times, ordered by their begin.
 	Outages []device.Outage
+	// Memory is that of the device's last Report, nil when it is not known.
+	Memory *Memory
 	// Sampled is the local time of the device's latest sample, zero when there was none.
 	Sampled time.Time
 }
@@ -52,6 +55,8 @@ type Report struct {
 	Measurements []measurement.Measurement
 	// Modules are the modules that ran, in their order; at most ICMP when the device did not answer.
 	Modules []device.ModuleResult
+	// Memory is for the target of the device's next poll; nil when it was not polled to that point.
+	Memory *Memory
 	// FirstRequest is the local time just before the first request.
 	FirstRequest time.Time
 }
@@ -71,12 +76,17 @@ type Context struct {
 	Report  *Report
 	Uptime  snmp.Variable // sysUpTime.0 as the first request brought it; it need not exist
 
-	rebooted  bool    // the agent started anew since the last poll that the inventory knows
-	restarted bool    // it did so since the last samples
-	standing  bool    // its uptime does not go on: it says nothing about what restarted
-	unbounded int     // ports whose octets say nothing, see bound
-	ports     []port  // every port of the device that passed the filters, with what was read of it
-	finder    *finder // of a discovery; nil in a poll
+	rebooted  bool            // the agent started anew since the last poll that the inventory knows
+	restarted bool            // it did so since the last samples
+	standing  bool            // its uptime does not go on: it says nothing about what restarted
+	unbounded int             // ports whose octets say nothing, see bound
+	ports     []port          // every port of the device that passed the filters, with what was read of it
+	finder    *finder         // of a discovery; nil in a poll
+	answers   answers         // of components
+	greeting  []snmp.Variable // what the first request brought when it asked for more than sysUpTime.0
+	greeted   time.Duration   // what that took
+	unheard   bool            // the agent was silent about such a request
+	ifNumber  snmp.Variable   // of a device without ports
 }
 
 // Poll polls one device: the first request, then the modules core and ports, and those of the components that it has. ICMP runs beside them.
@@ -100,6 +110,8 @@ func poll(ctx context.Context, s Session, t Target, f *finder, modules []Module)
 				c.runModule(ctx, module)
 			}
 		}
+		c.shareOut()
+		c.settle(ctx)
 	}
 	c.joinICMP(icmp)
 	c.finish(start)

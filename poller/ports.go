@@ -27,14 +27,16 @@ func (portsModule) Name() string { return "ports" }
 // rows that are complete by then are still reported and measured. Ports that the
 // tables lack are asked for, before the read counts as complete.
 func (portsModule) Run(ctx context.Context, c *Context) error {
-	r := newReader(c.Session, present(c.Target.Ports), c.lacking())
+	r := newReader(c.Session, present(c.Target.Ports), c.expects(), c.lacking())
 	recall := c.mayRecall() || c.late()
-	err := r.describe(ctx, recall)
-	if err != nil && hopeless(ctx, err) {
+	memory := c.Target.Memory
+	if !recall {
+		memory = nil
+	}
+	err, counted := c.readTables(ctx, r, recall)
+	if err != nil && hopeless(ctx, err) && len(r.rows) == 0 {
 		return err
 	}
-	counted := r.count(ctx)
-	err = first(err, counted)
 	if recall {
 		strangers := c.recall(r)
 		if counted == nil || !hopeless(ctx, counted) {
@@ -43,8 +45,8 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	}
 	rows, narrow := c.portRows(r), false
 	if counted == nil {
-		if counted = c.greet(ctx, r, rows); counted == nil {
-			narrow, counted = r.standIn(ctx, rows)
+		if counted = c.welcome(ctx, r, rows); counted == nil {
+			narrow, counted = r.standIn(ctx, rows, memory)
 		}
 		err = first(err, counted)
 	}
@@ -57,7 +59,42 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	}
 	err = first(err, c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil))
 	c.Report.Poll.PortsComplete = err == nil
+	c.remember(r, rows, memory)
 	return err
+}
+
+// readTables reads what each poll reads of all ports. counted is why the counters
+// may be incomplete, err why any of it may be. Of a device whose last poll was
+// complete all columns are read side by side, which takes the fewest replies; else
+// those that tell of the ports come first, since there may not be time for all.
+func (c *Context) readTables(ctx context.Context, r *reader, recall bool) (err, counted error) {
+	if recall && len(c.Target.Ports) == 0 {
+		if n, _ := c.ifNumber.Value.Uint(); n == 0 && c.Target.Memory.portless() {
+			return nil, nil // once an hour it is looked at all the same
+		}
+		// Most likely it has none: the others are not asked for.
+		if err = r.walk(ctx, []field{fieldOperStatus, fieldName}, true); err != nil || len(r.rows) == 0 {
+			return err, err
+		}
+	}
+	if recall && !c.late() {
+		counted := counters(r.lacks)
+		err = r.walk(ctx, slices.Concat(counted, liveFields, families[3].standIns(r.lacks)), true)
+		r.dropStateless()
+		if err == nil {
+			return nil, nil
+		}
+		err = fmt.Errorf("read states and counters: %w", err)
+		if r.failed&maskOf(counted) == 0 {
+			return err, nil
+		}
+		return err, err
+	}
+	if err = r.describe(ctx, recall); err != nil && hopeless(ctx, err) {
+		return err, err
+	}
+	counted = r.count(ctx)
+	return first(err, counted), counted
 }
 
 // first is the first of two errors that is one.
@@ -209,12 +246,13 @@ func (c *Context) recall(r *reader) (strangers []int) {
 		port := &c.Target.Ports[k]
 		i, ok := r.byIndex[port.State.IfIndex]
 		if ok && !port.Vanished && port.State.IfName != "" && port.State.IfType != "" &&
-			port.State.IfName == r.rows[i].text(fieldName) {
+			port.State.IfName == r.rows[i].identity() {
 			r.rows[i].known = k
 		}
 	}
 	for i := range r.rows {
-		if r.rows[i].known < 0 && r.rows[i].number(fieldOperStatus) != operNotPresent {
+		r.rows[i].hidden = r.rows[i].known < 0 && c.Target.Memory.hides(&r.rows[i])
+		if !r.rows[i].hidden && r.rows[i].known < 0 && r.rows[i].number(fieldOperStatus) != operNotPresent {
 			strangers = append(strangers, i)
 		}
 	}
@@ -238,67 +276,6 @@ func (c *Context) portRows(r *reader) []int {
 	slices.SortFunc(ports, func(a, b int) int { return cmp.Compare(r.rows[a].index, r.rows[b].index) })
 	return ports
 }
-
-// count reads the counters that every port should have, with its name; those of
-// 32 bits that stand in for missing ones of 64 follow, see standIn. Only a column that was read
-// to its end says that a counter is missing: a port must not change its width
-// because a packet was lost.
-func (r *reader) count(ctx context.Context) error {
-	if len(r.rows) == 0 {
-		return nil
-	}
-	if err := r.walk(ctx, counterFields, false); err != nil {
-		return fmt.Errorf("read counters: %w", err)
-	}
-	return nil
-}
-
-// standIn reads 32-bit columns for the ports that lack the 64-bit ones. When
-// the 64-bit octets of all ports are zero although one of them is up, the agent
-// only pretends to have them: the 32-bit ones are read for all ports, and
-// returned true.
-func (r *reader) standIn(ctx context.Context, rows []int) (narrow bool, err error) {
-	if len(rows) == 0 {
-		return false, nil
-	}
-	narrow = r.pretends(rows)
-	for _, family := range families {
-		var need []int
-		for _, i := range rows {
-			if r.rows[i].lacks(family.wide) || narrow && family.wide[0] != fieldHighSpeed {
-				need = append(need, i)
-			}
-		}
-		fields := family.narrow
-		if fields[0] == narrowInOctets && r.named(need) {
-			fields = []field{narrowInOctets, narrowOutOctets, fieldName} // whose they are, see counterFields
-		}
-		if err := r.fetch(ctx, fields, need); err != nil {
-			return narrow, fmt.Errorf("read 32-bit counters: %w", err)
-		}
-	}
-	return narrow, nil
-}
-
-// named says whether one of the rows has an ifName.
-func (r *reader) named(rows []int) bool {
-	return slices.ContainsFunc(rows, func(i int) bool { return r.rows[i].has(fieldName) })
-}
-
-func (r *reader) pretends(rows []int) bool {
-	up := false
-	for _, i := range rows {
-		row := &r.rows[i]
-		if row.number(wideInOctets) > 0 || row.number(wideOutOctets) > 0 {
-			return false
-		}
-		up = up || row.has(wideInOctets) && row.number(fieldOperStatus) == operUp
-	}
-	return up
-}
-
-// operUp is the ifOperStatus of a port that works (RFC 2863).
-const operUp = 1
 
 // portRules are the OS's own rules of what is a port, nil when it has none or is
 // not known. A device that was not discovered yet is known by what it says of

@@ -39,6 +39,14 @@ func (t Target) tries() (int, time.Duration) {
 func (c *Context) alive(ctx context.Context) bool {
 	p := &c.Report.Poll
 	tries, timeout := c.Target.tries()
+	if c.greets(tries) {
+		if c.greet(ctx, timeout) {
+			return true
+		}
+		if c.unheard {
+			tries-- // a device that is down must not be waited for any longer
+		}
+	}
 	v, err := c.Session.Probe(ctx, oidSysUpTime, tries, timeout)
 	if !v.At.IsZero() {
 		p.At = v.At
@@ -70,4 +78,40 @@ func interrupted(ctx context.Context, waited time.Duration, tries int, timeout t
 		return device.OutcomeDown
 	}
 	return device.OutcomeSkipped
+}
+
+// greets says whether the first request is to bring the facts, too, and with them
+// what components there is room for: of a device that answered at once last time.
+// Should it not answer this, it is asked for sysUpTime.0 alone.
+func (c *Context) greets(tries int) bool {
+	d := &c.Target.Device
+	return c.finder == nil && tries > 1 && d.Status == device.StatusUp && d.LastOutcome == device.OutcomeUp && c.Target.Memory.quickly()
+}
+
+// greet asks once for all of that.
+func (c *Context) greet(ctx context.Context, timeout time.Duration) bool {
+	d := &c.Target.Device
+	brief := window(d.ID, d.PolledAt) == window(d.ID, c.Report.FirstRequest)
+	texts := len(d.Facts.SysName)
+	if !brief {
+		texts = c.textSize()
+	}
+	oids := append([]snmp.OID{oidSysUpTime}, c.system(brief)...)
+	began := time.Now()
+	vars, err := c.Session.Greet(ctx, 1, timeout, c.withComponents(oids, texts)...)
+	if err != nil {
+		c.unheard = errors.Is(err, snmp.ErrTimeout)
+		return false
+	}
+	c.Uptime, c.Report.Poll.At, c.greeting, c.greeted = vars[0], vars[0].At, vars, time.Since(began)
+	c.answers.take(vars, oidsOf(vars[len(oids):]))
+	return true
+}
+
+func oidsOf(vars []snmp.Variable) []snmp.OID {
+	oids := make([]snmp.OID, len(vars))
+	for i, v := range vars {
+		oids[i] = v.OID
+	}
+	return oids
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,6 +34,8 @@ type row struct {
 	narrowAt time.Time // when its 32-bit octets were read
 	sharedAt time.Time // when its other counters were read
 	known    int       // index of the inventory's port whose fixed fields stand for the row's; -1 for none
+	hidden   bool      // it was no port when it was judged last
+	absent   uint64    // a bit for each field that was asked for and is not there
 	torn     bool      // its name changed while it was read: what was read belongs to two ports
 }
 
@@ -90,14 +93,15 @@ type reader struct {
 	byIndex  map[int64]int
 	failed   uint64 // a bit for each field whose column was not read to its end
 	lacks    uint64 // a bit for each field that the device is known not to have
+	walked   uint64 // a bit for each field whose column was read to its end
 }
 
 // likely is how many rows a table may have of which so many are known.
 func likely(known int) int { return min(maxRows, 2*known+likelyRows) }
 
-func newReader(s Session, expected int, lacks uint64) *reader {
+func newReader(s Session, known, expected int, lacks uint64) *reader {
 	return &reader{
-		session: s, expected: expected, most: likely(expected), lacks: lacks,
+		session: s, expected: expected, most: likely(max(known, expected)), lacks: lacks,
 		rows: make([]row, 0, expected+expected/8+4), byIndex: make(map[int64]int, expected+4),
 	}
 }
@@ -116,6 +120,7 @@ func (r *reader) walk(ctx context.Context, fields []field, describes bool) error
 		err = r.recount(ctx, fields, err)
 	}
 	if err == nil {
+		r.walked |= maskOf(fields)
 		return nil
 	}
 	r.failed |= maskOf(fields)
@@ -128,6 +133,7 @@ func (r *reader) walk(ctx context.Context, fields []field, describes bool) error
 		switch {
 		case alone == nil:
 			r.failed &^= 1 << f
+			r.walked |= 1 << f
 		case hopeless(ctx, alone):
 			return alone
 		case err == nil:
@@ -193,6 +199,16 @@ func (r *reader) row(index string, make bool) (int, bool) {
 		r.byIndex[int64(n)] = i
 	}
 	return i, ok
+}
+
+// dropStateless takes away rows of which no state was read: what has none is no port.
+func (r *reader) dropStateless() {
+	states := maskOf(liveFields) | maskOf(fixedFields)
+	r.rows = slices.DeleteFunc(r.rows, func(row row) bool { return row.seen&states == 0 })
+	clear(r.byIndex)
+	for i := range r.rows {
+		r.byIndex[r.rows[i].index] = i
+	}
 }
 
 // fetch reads some fields of some rows: one GET when they are few, else a walk

@@ -65,6 +65,14 @@ func (d dated) Probe(ctx context.Context, oid snmp.OID, tries int, timeout time.
 	return v, err
 }
 
+func (d dated) Greet(ctx context.Context, tries int, timeout time.Duration, oids ...snmp.OID) ([]snmp.Variable, error) {
+	vars, err := d.Session.Greet(ctx, tries, timeout, oids...)
+	for i := range vars {
+		vars[i].At = vars[i].At.Add(d.ahead)
+	}
+	return vars, err
+}
+
 func (d dated) Get(ctx context.Context, oids ...snmp.OID) ([]snmp.Variable, error) {
 	vars, err := d.Session.Get(ctx, oids...)
 	for i := range vars {

@@ -138,7 +138,7 @@ func snmpSettings() []Setting {
 		{Key: KeySNMPTimeout, Scope: ScopeDevice, Form: FormInt, Default: "1", Min: 1, Max: 30, Unit: "s", Help: "How long one try of an SNMP request waits for its answer."},
 		{Key: KeySNMPRetries, Scope: ScopeDevice, Form: FormInt, Default: "5", Min: 0, Max: 20, Help: "Further tries of an SNMP request after the first."},
 		{Key: KeySNMPMaxRepeaters, Scope: ScopeCluster, Form: FormInt, Default: "0", Min: 0, Max: 255, Help: "max-repetitions of GETBULK; 0 adapts it to the device."},
-		{Key: KeySNMPMaxOID, Scope: ScopeCluster, Form: FormInt, Default: "50", Min: 2, Max: 100, Help: "Objects that one SNMP request names at most. Lower it for agents that do not answer large requests."},
+		{Key: KeySNMPMaxOID, Scope: ScopeCluster, Form: FormInt, Default: "60", Min: 2, Max: 100, Help: "Objects that one SNMP request names at most. Lower it for agents that do not answer large requests."},
 		{Key: KeySNMPVersion, Scope: ScopeCluster, Form: FormList, Default: "v2c,v3,v1", Words: []string{"v1", "v2c", "v3"},
 			Help: "SNMP versions that device add tries when none is named, in this order; v3 only with a v3 user."},
 		{Key: KeySNMPPort, Scope: ScopeDevice, Form: FormInt, Default: "161", Min: 1, Max: 65_535, Help: "Port of the SNMP agent of a new device."},

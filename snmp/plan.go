@@ -8,13 +8,16 @@ const (
 	udpReply = 1472
 	// Over TCP there are no fragments; below net-snmp's own buffers.
 	tcpReply = 8192
-	// About 60 variables of a usual interface table fill a datagram.
-	udpVariables = 60
+	// About 70 variables of a usual interface table fill a datagram; short ones are not asked for without end.
+	udpVariables = 90
 	tcpVariables = 300
 	// What a reply holds besides its variables, and what a variable usually takes.
-	replyOverhead, usualVariable = 45, 23.5
+	replyOverhead, usualVariable = 45, 21
+	// What a value takes that GET asks for, before a reply has told.
+	usualValue = 4
 
-	maxColumns     = 12 // columns of a large table in one request
+	maxColumns     = 24 // columns of a large table in one request
+	leastColumns   = 3  // the same: what belongs together, such as octets and the name of a port, is read at one time
 	unknownColumns = 10 // the same while the number of rows is not known
 	nextColumns    = 20 // the same with GETNEXT, which brings one row of each
 	firstRows      = 6  // rows of the first request while the number of rows is not known; doubled from there
@@ -24,6 +27,7 @@ const (
 type bulk struct {
 	limit     int     // variables in a reply: halved at each tooBig, never raised
 	replySize int     // bytes of a reply: lowered to what a cut reply had
+	largest   int     // bytes of the largest reply
 	variable  float64 // bytes of one variable, of the last reply
 	answered  bool    // a GETBULK has been answered
 	failures  int     // GETBULKs that failed where GETNEXT did not
@@ -51,8 +55,9 @@ func (b *bulk) learn(size, variables int, cut bool) {
 		return
 	}
 	b.variable = math.Max(8, float64(size-replyOverhead)/float64(variables))
-	if cut {
-		b.replySize = max(min(b.replySize, size), 2*replyOverhead)
+	b.largest = max(b.largest, size)
+	if cut { // before a variable that was too long, which need not be the usual one: larger replies have fitted
+		b.replySize = max(min(b.replySize, b.largest), 2*replyOverhead)
 	}
 }
 
@@ -82,7 +87,7 @@ func (b *bulk) batch(columns, expected int, next bool) int {
 		return columns
 	}
 	best, fewest := 1, math.MaxInt
-	for n := 1; n <= min(columns, maxColumns); n++ {
+	for n := min(columns, leastColumns); n <= min(columns, maxColumns); n++ {
 		groups := ceil(columns, split(columns, n))
 		if requests := groups * ceil(expected+1, max(1, size/split(columns, n))); requests < fewest {
 			best, fewest = split(columns, n), requests

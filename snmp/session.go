@@ -34,7 +34,7 @@ type Target struct {
 	Retries int
 	// MaxRepetitions bounds the rows that one table request asks for. 0: only by the size of the replies.
 	MaxRepetitions int
-	// MaxObjects bounds the objects that one request names. 0: 50.
+	// MaxObjects bounds the objects that one request names. 0: 60.
 	MaxObjects int
 	// Keys is shared by many sessions to save computing v3 keys; nil computes them for each session.
 	Keys *KeyCache
@@ -68,6 +68,7 @@ type Session struct {
 	sent      []try
 	stats     Stats
 	bulk      bulk
+	value     float64 // bytes of a value that GET asks for
 }
 
 // Dial resolves the host and opens the socket. For UDP no packet is sent, so it
@@ -106,7 +107,7 @@ func newSession(t Target, observe Observe, c *conn) *Session {
 		t.MaxObjects = maxGet
 	}
 	version := t.Credentials.version()
-	s := &Session{target: t, observe: observe, conn: c, bulk: newBulk(c.stream())}
+	s := &Session{target: t, observe: observe, conn: c, bulk: newBulk(c.stream()), value: usualValue}
 	s.decoder.Version = version
 	s.packet.Version = version
 	if version == gosnmp.Version3 {

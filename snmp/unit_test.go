@@ -182,7 +182,7 @@ func TestKeys(t *testing.T) {
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ columns, expected, want int }{
-		{20, 48, 10}, {20, 1, 20}, {20, 2, 20}, {1, 1000, 1}, {20, 0, 10}, {3, 0, 3}, {11, 0, 6},
+		{20, 48, 5}, {20, 8, 7}, {20, 1, 20}, {20, 2, 20}, {1, 1000, 1}, {20, 1000, 5}, {20, 0, 10}, {3, 0, 3}, {11, 0, 6},
 	} {
 		b := newBulk(false)
 		if got := b.batch(c.columns, c.expected, false); got != c.want {
@@ -216,5 +216,21 @@ func TestDialRefuses(t *testing.T) {
 	target.Transport, target.Port = "tcp", uint16(freePort(t))
 	if _, err := Dial(t.Context(), target, nil); !errors.Is(err, ErrTimeout) {
 		t.Errorf("closed port: %v", err)
+	}
+}
+
+// Who asks for no more than a usual reply holds gets one PDU, whatever values were like before.
+func TestWhatBelongsTogetherIsAskedForTogether(t *testing.T) {
+	t.Parallel()
+	oids := slices.Repeat([]OID{"1.3.6.1.2.1.31.1.1.1.6.10101"}, 61)
+	s := &Session{target: Target{MaxObjects: 60}, bulk: newBulk(false), value: 40}
+	if n := s.fitting(oids); n > 30 {
+		t.Errorf("%d long values are asked for at once", n)
+	}
+	if !s.holds(oids[:60]) || s.holds(oids) {
+		t.Errorf("60 objects: %v, 61: %v", s.holds(oids[:60]), s.holds(oids))
+	}
+	if s.bulk.replySize = 700; s.holds(oids[:60]) {
+		t.Error("60 objects are asked for of an agent whose replies are small")
 	}
 }

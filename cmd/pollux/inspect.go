@@ -45,10 +45,15 @@ func (p *program) inspectCommand() *cobra.Command {
 	var timeout time.Duration
 	var retries int
 	var dir string
+	var cost bool
 	command := p.jsonFlag(&cobra.Command{
 		Use: "inspect HOST[:PORT]", Short: "Read a device without adding it, and print what was found", Args: words(1),
 		Long: `Reads a device once and prints what discovery and one poll find on it. It
-needs no database, no Redis and no configuration, and stores nothing.`,
+needs no database, no Redis and no configuration, and stores nothing.
+
+With --cost it is read as one that is added: discovered, polled, and polled
+again. Printed is what the discovery and the last poll took: the objects asked
+for, the replies, and the replies of one Ethernet frame each that they would fill.`,
 		Example: "  pollux inspect 192.0.2.1 -2 -c env:COMMUNITY\n  pollux inspect 127.0.0.1:1161 -2 -c public --json",
 		RunE: do(func(command *cobra.Command, args []string) error {
 			host, port, err := hostPort(args[0])
@@ -74,6 +79,9 @@ needs no database, no Redis and no configuration, and stores nothing.`,
 			if err != nil {
 				return err
 			}
+			if cost {
+				return p.inspectCost(command.Context(), a, candidates, set)
+			}
 			return p.inspect(command.Context(), a, candidates, set)
 		}),
 	})
@@ -81,24 +89,62 @@ needs no database, no Redis and no configuration, and stores nothing.`,
 	command.Flags().DurationVar(&timeout, "timeout", time.Second, "of one try")
 	command.Flags().IntVar(&retries, "retries", 2, "tries after the first")
 	definitionsFlag(command, &dir)
+	command.Flags().BoolVar(&cost, "cost", false, "print what a discovery and a poll of it take, and not what they find")
 	return command
 }
 
 func (p *program) inspect(ctx context.Context, a asking, candidates []snmp.Credentials, set *definitions.Set) error {
+	return p.eachCredentials(ctx, a, candidates, func(session *snmp.Session, _ snmp.Credentials) (poller.Report, func() error) {
+		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries}, set)
+		return report, func() error { return p.printInspection(found, report) }
+	})
+}
+
+// inspectCost prints what a device that is known costs.
+func (p *program) inspectCost(ctx context.Context, a asking, candidates []snmp.Credentials, set *definitions.Set) error {
+	return p.eachCredentials(ctx, a, candidates, func(session *snmp.Session, credentials snmp.Credentials) (poller.Report, func() error) {
+		fresh, err := snmp.Dial(ctx, a.target(credentials), nil)
+		if err != nil {
+			return poller.Report{Poll: device.Poll{Outcome: device.OutcomeUp}}, func() error { return deviceError(a, err) }
+		}
+		defer func() { _ = fresh.Close() }()
+		costs, report := poller.MeasureCosts(ctx, session, fresh, poller.Target{Timeout: a.timeout, Retries: a.retries}, set)
+		return report, func() error { return p.printCosts(costs, report) }
+	})
+}
+
+func (p *program) printCosts(costs poller.Costs, report poller.Report) error {
+	if p.asJSON {
+		if err := p.printJSON(costs); err != nil {
+			return err
+		}
+		return incomplete(report)
+	}
+	row := func(name string, c poller.Cost) []string {
+		return []string{name, strconv.Itoa(c.Asked), strconv.Itoa(c.Bytes), strconv.Itoa(c.Replies), strconv.Itoa(c.Fewest)}
+	}
+	if err := p.printTable([]string{"", "objects", "bytes", "replies", "fewest"}, [][]string{row("discovery", costs.Discovery), row("poll", costs.Poll)}); err != nil {
+		return err
+	}
+	return incomplete(report)
+}
+
+// eachCredentials reads a device with the first credentials that it takes, and then prints.
+func (p *program) eachCredentials(ctx context.Context, a asking, candidates []snmp.Credentials, read func(*snmp.Session, snmp.Credentials) (poller.Report, func() error)) error {
 	var failed error
 	for _, credentials := range candidates {
 		session, err := snmp.Dial(ctx, a.target(credentials), nil)
 		if err != nil {
 			return deviceError(a, err)
 		}
-		found, report := poller.Inspect(ctx, session, poller.Target{Timeout: a.timeout, Retries: a.retries}, set)
+		report, show := read(session, credentials)
 		_ = session.Close()
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
 		switch report.Poll.Outcome {
 		case device.OutcomeUp, device.OutcomePartial:
-			return p.printInspection(found, report)
+			return show()
 		default:
 			failed = outcomeError(a, report.Poll)
 		}

@@ -173,6 +173,13 @@ func (c *counting) Probe(ctx context.Context, oid snmp.OID, tries int, timeout t
 	return c.Session.Probe(ctx, oid, tries, timeout)
 }
 
+// Greet implements poller.Session.
+func (c *counting) Greet(ctx context.Context, tries int, timeout time.Duration, oids ...snmp.OID) ([]snmp.Variable, error) {
+	found, err := c.Session.Greet(ctx, tries, timeout, oids...)
+	c.values += len(found)
+	return found, err
+}
+
 // Table implements poller.Session.
 func (c *counting) Table(ctx context.Context, request snmp.TableRequest, each func(snmp.Cell)) error {
 	return c.Session.Table(ctx, request, func(cell snmp.Cell) {
