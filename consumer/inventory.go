@@ -102,8 +102,11 @@ func (i *inventory) read(ctx context.Context, id int64) (target, error) {
 	}
 	switch {
 	case err == nil:
-		if former, known := i.copy(id); known && former.discovered.Equal(found.discovered) {
-			found.memory = former.memory // a discovery finds out anew what it is about
+		if former, known := i.copy(id); known {
+			found.memory = former.memory
+			if !former.discovered.Equal(found.discovered) {
+				found.memory = former.memory.AfterDiscovery()
+			}
 		}
 		i.keep(found)
 		i.sealed.forget(id)

@@ -132,6 +132,7 @@ func (c *Consumer) apply(target poller.Target) poller.Target {
 	if target.Retries < 0 {
 		target.Retries = values.Int(settings.KeySNMPRetries)
 	}
+	target.Selection, target.SkipDown = c.selection(target.Device), values.Bool(settings.KeySkipDownPorts)
 	return target
 }
 
@@ -148,6 +149,27 @@ func (c *Consumer) pollerOff(d device.Device) []string {
 // without are the names that are not in a list.
 func without(names, list []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(list, name) })
+}
+
+// leastSelected is what a request must be able to name, for ports to be read one by one: two of them.
+const leastSelected = 40
+
+// selection is what the device, its OS or the setting says.
+func (c *Consumer) selection(d device.Device) device.Selection {
+	values := c.deps.Settings()
+	if values.Int(settings.KeySNMPMaxOID) < leastSelected {
+		return device.SelectNever
+	}
+	if d.SelectedPorts != "" {
+		return d.SelectedPorts
+	}
+	if c.deps.Definitions != nil {
+		if os := c.deps.Definitions.Find(d.Facts.OS); os != nil && os.Polling.SelectedPorts != "" {
+			return os.Polling.SelectedPorts
+		}
+	}
+	text, _ := values.Text(settings.KeySelectedPorts)
+	return device.Selection(text)
 }
 
 // firstAnswer is a session that tells when its first request is over.

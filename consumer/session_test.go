@@ -3,10 +3,14 @@ package consumer
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"pollux/device"
 	"pollux/poller"
+	"pollux/poller/definitions"
 	"pollux/snmp"
 )
 
@@ -65,6 +69,46 @@ func TestFirstAnswerIsTold(t *testing.T) {
 		}
 		if _, err := s.Probe(t.Context(), "1.3", 1, time.Second); err != nil || told == 0 {
 			t.Errorf("%v, told %d times", err, told)
+		}
+	}
+}
+
+// The device decides how its ports are read, else its OS, else the setting; small requests leave no choice.
+func TestWhoDecidesHowPortsAreRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "os"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const text = "os: onebyone\ntext: Test\ndetect:\n  - sysDescr: [One by one]\npolling: {selected_ports: true}\n"
+	if err := os.WriteFile(filepath.Join(dir, "os", "onebyone.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, problems, err := definitions.Load(dir)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	r := newRig(t, 300, nil)
+	r.deps.Definitions = set
+	for _, c := range []struct {
+		os         string
+		own        device.Selection
+		key, value string
+		want       device.Selection
+		skips      bool
+	}{
+		{"linux", "", "polling.selected_ports", "auto", device.SelectAuto, false},
+		{"linux", "", "polling.selected_ports", "false", device.SelectNever, false},
+		{"onebyone", "", "polling.selected_ports", "false", device.SelectAlways, false},
+		{"onebyone", device.SelectAuto, "polling.selected_ports", "false", device.SelectAuto, false},
+		{"onebyone", device.SelectAlways, "snmp.max_oid", "10", device.SelectNever, false},
+		{"unheard-of", "", "polling.skip_down_ports", "true", device.SelectAuto, true},
+	} {
+		r.set(c.key, c.value)
+		d := r.store.devices[1]
+		d.Facts.OS, d.SelectedPorts = c.os, c.own
+		if got := r.apply(poller.Target{Device: d}); got.Selection != c.want || got.SkipDown != c.skips {
+			t.Errorf("%s of %s with %s=%s: %q, skips %v; want %q, %v", c.own, c.os, c.key, c.value, got.Selection, got.SkipDown, c.want, c.skips)
 		}
 	}
 }

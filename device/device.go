@@ -41,8 +41,10 @@ type Device struct {
 	DiscoveryOff []string
 	// PollerOff are the modules of polls that do not run for this device.
 	PollerOff []string
-	PingOnly  bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
-	Ignored   bool // polled, but its events raise no alarm
+	// SelectedPorts is whether counters of ports are read one by one; "" leaves it to the OS and the setting.
+	SelectedPorts Selection
+	PingOnly      bool // asked by ICMP only: no SNMP request is sent to it, and it has no credentials
+	Ignored       bool // polled, but its events raise no alarm
 
 	RRDDir     string // directory of its RRD files, pinned when the device is created
 	Shard      int    // shard of the journal, pinned when the device is created

@@ -38,3 +38,18 @@ type PortReading struct {
 	Generation int    // of the RRD file that its measurement goes to
 	RRDMax     uint64 // of that file
 }
+
+// Selection says whether the counters of chosen ports are read one by one, instead of whole columns of all ports.
+type Selection string
+
+// The selections, as LibreNMS's polling.selected_ports has them, and auto.
+const (
+	SelectAuto   Selection = "auto" // whichever takes the device less time
+	SelectAlways Selection = "true"
+	SelectNever  Selection = "false"
+)
+
+// Valid says whether it is one of them, or "".
+func (s Selection) Valid() bool {
+	return s == "" || s == SelectAuto || s == SelectAlways || s == SelectNever
+}

@@ -34,7 +34,7 @@ func (r *reader) standIn(ctx context.Context, rows []int, memory *Memory) (narro
 		var need []int
 		for _, i := range rows {
 			missing := family.misses(&r.rows[i], r.walked) || narrow && family.wide[0] != fieldHighSpeed
-			if missing && maskOf(fields)&^memory.absent(&r.rows[i]) != 0 {
+			if missing && !r.rows[i].skipped && maskOf(fields)&^memory.absent(&r.rows[i]) != 0 {
 				need = append(need, i)
 			}
 		}

@@ -30,6 +30,7 @@ type port struct {
 	at     time.Time
 	narrow uint16 // a bit for each source whose value is a 32-bit counter that stands in for a 64-bit one
 
+	skipped      bool // its counters were left out
 	discontinued bool // its counters began anew since the last sample
 	lapsed       bool // the last sample is too long ago for a difference
 }
@@ -45,8 +46,11 @@ func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, c
 		row := &r.rows[i]
 		p := port{values: values[:portValues:portValues]}
 		p.at, p.narrow = row.counters(p.values, narrow)
+		if p.skipped = row.skipped; p.skipped && row.seen&maskOf(liveFields) != 0 {
+			p.at = c.Report.Poll.At // nothing is known from here on: what comes later must not go on from before
+		}
 		p.discontinued = c.discontinued(row)
-		if !counted && p.values[0].IsUnknown() && p.values[1].IsUnknown() {
+		if !counted && !p.skipped && p.values[0].IsUnknown() && p.values[1].IsUnknown() {
 			clear(p.values)
 			continue
 		}

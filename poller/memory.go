@@ -11,6 +11,7 @@ type Memory struct {
 	rows   int              // of the tables of ports
 	hidden map[int64]string // ifName of the rows that are no ports, by ifIndex
 	bare   map[int64]uint64 // fields that ports do not have, by ifIndex
+	costs  costs            // of its ports, read either way
 	quick  bool             // the first request was answered at once
 	mute   int              // polls in a row whose first request asked for more than sysUpTime.0, in vain
 	silent bool             // the agent was silent about objects of components that were asked for together
@@ -34,6 +35,16 @@ func (m *Memory) quickly() bool { return m != nil && m.quick && m.mute < maxMute
 
 // portless says whether the device had no port at an earlier poll.
 func (m *Memory) portless() bool { return m != nil && m.rows == 0 && len(m.hidden) == 0 }
+
+// AfterDiscovery is what is left of a memory when its device was discovered anew.
+func (m *Memory) AfterDiscovery() *Memory {
+	if m == nil {
+		return nil
+	}
+	kept := *m
+	kept.hidden, kept.bare = nil, nil
+	return &kept
+}
 
 // hides says whether a row was no port at an earlier poll, under the same name.
 func (m *Memory) hides(r *row) bool {
@@ -69,6 +80,9 @@ func (c *Context) remember(r *reader, ports []int, recalled *Memory) {
 		if absent := row.absent | recalled.absent(row); absent != 0 && isPort[i] {
 			m.bare[row.index] = absent &^ row.seen
 		}
+	}
+	if c.Target.Memory != nil {
+		m.costs = c.Target.Memory.costs
 	}
 	c.Report.Memory = m
 }

@@ -40,6 +40,9 @@ type Target struct {
 	Since time.Time
 	// Outages are those of the device before this poll, in local times, ordered by their begin.
 	Outages []device.Outage
+	// Selection says whether the counters of ports are read one by one; "" is SelectNever.
+	Selection device.Selection
+	SkipDown  bool // one by one, ports that are down and were down at the last poll are left out
 	// Memory is that of the device's last Report, nil when it is not known.
 	Memory *Memory
 	// Sampled is the local time of the device's latest sample, zero when there was none.

@@ -33,7 +33,9 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	if !recall {
 		memory = nil
 	}
+	began := time.Now()
 	err, counted := c.readTables(ctx, r, recall)
+	took := time.Since(began)
 	if err != nil && hopeless(ctx, err) && len(r.rows) == 0 {
 		return err
 	}
@@ -60,6 +62,9 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	err = first(err, c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil))
 	c.Report.Poll.PortsComplete = err == nil
 	c.remember(r, rows, memory)
+	if recall && !c.late() && err == nil && len(c.Target.Ports) > 0 {
+		c.Report.Memory.costs.spent(c.selects(), took)
+	}
 	return err
 }
 
@@ -76,6 +81,9 @@ func (c *Context) readTables(ctx context.Context, r *reader, recall bool) (err, 
 		if err = r.walk(ctx, []field{fieldOperStatus, fieldName}, true); err != nil || len(r.rows) == 0 {
 			return err, err
 		}
+	}
+	if recall && !c.late() && c.selects() {
+		return c.readSelected(ctx, r)
 	}
 	if recall && !c.late() {
 		counted := counters(r.lacks)

@@ -35,6 +35,7 @@ type row struct {
 	sharedAt time.Time // when its other counters were read
 	known    int       // index of the inventory's port whose fixed fields stand for the row's; -1 for none
 	hidden   bool      // it was no port when it was judged last
+	skipped  bool      // its counters are not read
 	absent   uint64    // a bit for each field that was asked for and is not there
 	torn     bool      // its name changed while it was read: what was read belongs to two ports
 }

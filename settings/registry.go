@@ -46,6 +46,8 @@ const (
 	KeyDiscoveryFrequency = "service_discovery_frequency"
 	KeyDiscoveryModules   = "discovery_modules"
 	KeyDiscoveryOnReboot  = "discovery_on_reboot"
+	KeySelectedPorts      = "polling.selected_ports"
+	KeySkipDownPorts      = "polling.skip_down_ports"
 	KeyLogLevel           = "service_loglevel"
 	KeySNMPTimeout        = "snmp.timeout"
 	KeySNMPRetries        = "snmp.retries"
@@ -129,6 +131,10 @@ func discoverySettings() []Setting {
 		{Key: KeyDiscoveryFrequency, Scope: ScopeCluster, Form: FormInt, Default: "21600", Min: 300, Max: 2_592_000, Unit: "s", Help: "How often each device is discovered: what it runs, and what it has."},
 		{Key: KeyDiscoveryModules, Scope: ScopeCluster, Form: FormList, Default: discoveryModules, Words: strings.Split(discoveryModules, ","),
 			Help: "What discoveries read beside what a device runs. An OS definition or a device can go without some of it, not with more."},
+		{Key: KeySelectedPorts, Scope: ScopeDevice, Form: FormEnum, Default: "auto", Words: []string{"auto", "true", "false"},
+			Help: "Read the counters of the ports that are measured one by one (true) instead of whole columns (false); auto: whichever takes a device less time."},
+		{Key: KeySkipDownPorts, Scope: ScopeCluster, Form: FormBool, Default: "false",
+			Help: "Leave out the counters of ports that are down and were down at the last poll, where ports are read one by one. Their graphs have a gap then."},
 		{Key: KeyDiscoveryOnReboot, Scope: ScopeCluster, Form: FormBool, Default: "false", Help: "Discover a device at once when a poll finds out that it has restarted."},
 	}
 }

@@ -195,6 +195,7 @@ func changedRow(key secret.Key, d device.Device, old deviceRow) (deviceRow, erro
 	row.AuthProtocol, row.PrivProtocol = described.AuthProtocol, described.PrivProtocol
 	row.TimeoutMS, row.Retries, row.Group = described.TimeoutMS, described.Retries, described.Group
 	row.Disabled, row.Interval, row.DiscoveryOff = described.Disabled, described.Interval, described.DiscoveryOff
+	row.Selected = described.Selected
 	row.PingOnly, row.Ignored, row.PollerOff = described.PingOnly, described.Ignored, described.PollerOff
 	switch {
 	case row.PingOnly:

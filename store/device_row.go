@@ -34,6 +34,7 @@ type deviceRow struct {
 	Disabled     bool   `bun:"disabled"`
 	DiscoveryOff string `bun:"discovery_modules_off"` // names with commas between them
 	PollerOff    string `bun:"poller_modules_off"`
+	Selected     string `bun:"selected_ports"`
 	PingOnly     bool   `bun:"snmp_disable"`
 	Ignored      bool   `bun:"ignored"`
 	RRDDir       string `bun:"rrd_dir"`
@@ -82,7 +83,7 @@ func describedRow(d device.Device) deviceRow {
 		SNMPVersion: string(d.Credentials.Version), User: d.Credentials.User, Context: d.Credentials.Context,
 		AuthProtocol: d.Credentials.AuthProtocol, PrivProtocol: d.Credentials.PrivProtocol,
 		TimeoutMS: d.Timeout.Milliseconds(), Retries: d.Retries, Group: d.Group, Interval: d.Interval,
-		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PollerOff: strings.Join(d.PollerOff, ","), PingOnly: d.PingOnly, Ignored: d.Ignored,
+		SlotFrom: d.SlotFrom, Disabled: d.Disabled, DiscoveryOff: strings.Join(d.DiscoveryOff, ","), PollerOff: strings.Join(d.PollerOff, ","), Selected: string(d.SelectedPorts), PingOnly: d.PingOnly, Ignored: d.Ignored,
 	}
 	if d.PingOnly {
 		row.OS = device.OSPing // no discovery says what it runs
@@ -108,7 +109,7 @@ func (r *deviceRow) device() device.Device {
 			AuthProtocol: r.AuthProtocol, PrivProtocol: r.PrivProtocol,
 		},
 		Timeout: fromMillisDuration(r.TimeoutMS), Retries: r.Retries, Group: r.Group, Interval: r.Interval,
-		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: names(r.DiscoveryOff), PollerOff: names(r.PollerOff), PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
+		SlotFrom: r.SlotFrom, Disabled: r.Disabled, DiscoveryOff: names(r.DiscoveryOff), PollerOff: names(r.PollerOff), SelectedPorts: device.Selection(r.Selected), PingOnly: r.PingOnly, Ignored: r.Ignored, RRDDir: r.RRDDir, Shard: r.Shard, Generation: r.Generation,
 		Status: device.Status(r.Status), StatusReason: r.StatusReason, PolledAt: fromMillis(r.PolledAt),
 		PolledSlot: r.PolledSlot, PollDuration: fromMillisDuration(r.PollDuration),
 		LastOutcome: device.Outcome(r.LastOutcome), CreatedAt: fromMillis(r.CreatedAt), OutagesChanged: fromMillis(r.OutagesChanged),

@@ -153,6 +153,12 @@ func modulesOff(t *testing.T, e engine) {
 	if got := change(t, e, d.ID, func(d *device.Device) { d.DiscoveryOff = []string{"sensors"} }); !slices.Equal(got.DiscoveryOff, []string{"sensors"}) {
 		t.Errorf("changed: %v", got.DiscoveryOff)
 	}
+	if got := change(t, e, d.ID, func(d *device.Device) { d.SelectedPorts = device.SelectAlways }); got.SelectedPorts != device.SelectAlways {
+		t.Errorf("selected ports: %q", got.SelectedPorts)
+	}
+	if _, err := e.UpdateDevice(t.Context(), d.ID, func(d *device.Device) error { d.SelectedPorts = "some"; return nil }); !errors.Is(err, ErrInvalid) {
+		t.Errorf("selected ports that are none: %v", err)
+	}
 	if got := change(t, e, d.ID, func(d *device.Device) { d.DiscoveryOff = nil }); got.DiscoveryOff != nil {
 		t.Errorf("none: %v", got.DiscoveryOff)
 	}

@@ -55,6 +55,9 @@ func validate(d device.Device) error {
 	if err := validateModules("polls", d.PollerOff, device.PollModules()); err != nil {
 		return err
 	}
+	if !d.SelectedPorts.Valid() {
+		return fmt.Errorf("%w selected ports: %.20q, want auto, true or false", ErrInvalid, d.SelectedPorts)
+	}
 	if d.PingOnly {
 		if d.Credentials != (snmp.Credentials{}) {
 			return fmt.Errorf("%w credentials: a device that is asked by ICMP only has none", ErrInvalid)

@@ -85,9 +85,10 @@ type deviceJSON struct {
 	PollerGroup  int64    `json:"poller_group"`
 	Interval     int      `json:"interval"`
 	Disabled     bool     `json:"disabled"`
-	DiscoveryOff []string `json:"discovery_off,omitempty"` // modules of discoveries that do not run
-	PollerOff    []string `json:"poller_off,omitempty"`    // modules of polls that do not run
-	Lacks        []string `json:"lacks,omitempty"`         // columns that its last discovery did not find: polls do not ask for them
+	DiscoveryOff []string `json:"discovery_off,omitempty"`  // modules of discoveries that do not run
+	PollerOff    []string `json:"poller_off,omitempty"`     // modules of polls that do not run
+	Lacks        []string `json:"lacks,omitempty"`          // columns that its last discovery did not find: polls do not ask for them
+	SelectedPort string   `json:"selected_ports,omitempty"` // auto, true or false; "" leaves it to the OS and the setting
 	Ignored      bool     `json:"ignored"`
 	PingOnly     bool     `json:"ping_only"`
 	Status       string   `json:"status"`
@@ -171,7 +172,7 @@ type portJSON struct {
 func toJSON(d device.Device, ports []device.Port) deviceJSON {
 	shown := deviceJSON{
 		ID: d.ID, Hostname: d.Hostname, Address: d.Address, Port: d.Port, Transport: d.Transport, SNMPVersion: string(d.Credentials.Version),
-		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Ignored: d.Ignored, PingOnly: d.PingOnly, DiscoveryOff: d.DiscoveryOff, Lacks: d.Lacks, PollerOff: d.PollerOff, Status: string(status(d)), StatusReason: d.StatusReason,
+		PollerGroup: d.Group, Interval: d.Interval, Disabled: d.Disabled, Ignored: d.Ignored, PingOnly: d.PingOnly, DiscoveryOff: d.DiscoveryOff, Lacks: d.Lacks, SelectedPort: string(d.SelectedPorts), PollerOff: d.PollerOff, Status: string(status(d)), StatusReason: d.StatusReason,
 		LastPolled: rfc3339(d.PolledAt), PollSeconds: d.PollDuration.Seconds(), RRDDir: d.RRDDir, Shard: d.Shard, Generation: d.Generation,
 		SysName: d.Facts.SysName, SysDescr: d.Facts.SysDescr, SysObjectID: d.Facts.SysObjectID, SysLocation: d.Facts.SysLocation,
 		SysContact: d.Facts.SysContact, OS: d.Facts.OS, Uptime: int64(d.Facts.Uptime.Seconds()),

@@ -150,3 +150,20 @@ func TestDeviceGoesWithoutModulesOfDiscoveries(t *testing.T) {
 		t.Errorf("off: %v", off())
 	}
 }
+
+func TestADeviceSaysHowItsPortsAreRead(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	s.ok("device", "add", "sw1", "-f")
+	for word, want := range map[string]any{"true": "true", "false": "false", "auto": "auto"} {
+		s.ok("device", "set", "sw1", "--selected-ports", word)
+		if got := decode[object](s.call("device", "show", "sw1", "--json"))["selected_ports"]; got != want {
+			t.Errorf("%s: %v", word, got)
+		}
+	}
+	s.call("device", "set", "sw1", "--selected-ports", "some").fails(exitUsage, "auto, true, false or default")
+	s.ok("device", "set", "sw1", "--selected-ports", "default")
+	if got := decode[object](s.call("device", "show", "sw1", "--json"))["selected_ports"]; got != nil {
+		t.Errorf("by default: %v", got)
+	}
+}

@@ -154,7 +154,7 @@ func (p *program) printDevice(d device.Device, ports []device.Port, names map[in
 		{"timeout", timeout}, {"retries", retries}, {"group", group}, {"interval", strconv.Itoa(d.Interval) + " s"}, {"discovery", off}, {"polls", unpolled}, {"last polled", ago(d.PolledAt)},
 		{"took", d.PollDuration.String()}, {"sysName", d.Facts.SysName}, {"sysDescr", d.Facts.SysDescr}, {"sysObjectID", d.Facts.SysObjectID},
 		{"OS", d.Facts.OS}, {"hardware", d.Facts.Hardware}, {"version", d.Facts.Version}, {"serial", d.Facts.Serial}, {"features", d.Facts.Features},
-		{"discovered", ago(d.DiscoveredAt)}, {"lacks", lacks}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"available", availabilityInWords(available)}, {"RRD files", filesOf(d)},
+		{"discovered", ago(d.DiscoveredAt)}, {"lacks", lacks}, {"selected ports", string(d.SelectedPorts)}, {"location", d.Facts.SysLocation}, {"contact", d.Facts.SysContact}, {"uptime", days(d.Facts.Uptime)}, {"available", availabilityInWords(available)}, {"RRD files", filesOf(d)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(p.out, "%-12s %s\n", line[0], line[1])

@@ -27,6 +27,7 @@ type setFlags struct {
 	retries          int
 	discoveryOff     string
 	pollerOff        string
+	selectedPorts    string
 
 	where       []string
 	yes, dryRun bool
@@ -35,7 +36,7 @@ type setFlags struct {
 // changing are the flags of device set that change something; the first two can be meant of one device only.
 var changing = slices.Concat(
 	[]string{"hostname", "address"},
-	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "poller-off", "enable", "disable", "ignore", "unignore", "ping-only"}, credentialFlags,
+	[]string{"group", "interval", "port", "transport", "timeout", "retries", "discovery-off", "poller-off", "selected-ports", "enable", "disable", "ignore", "unignore", "ping-only"}, credentialFlags,
 )
 
 func (p *program) deviceSetCommand() *cobra.Command {
@@ -81,6 +82,7 @@ many fit, asks on a terminal, and needs --yes elsewhere.`,
 	command.Flags().BoolVar(&flags.unignore, "unignore", false, "let them raise alarms again")
 	command.Flags().DurationVar(&flags.timeout, "timeout", 0, "of one SNMP try, 100ms to 1m; 0 goes back to the setting "+settings.KeySNMPTimeout)
 	command.Flags().IntVar(&flags.retries, "retries", -1, "SNMP tries after the first, 0 to 20; -1 goes back to the setting "+settings.KeySNMPRetries)
+	command.Flags().StringVar(&flags.selectedPorts, "selected-ports", "", "read the counters of its ports one by one: auto, true or false; default leaves it to the OS and polling.selected_ports")
 	command.Flags().StringVar(&flags.discoveryOff, "discovery-off", "", "modules of discoveries that do not run, with commas between them: "+strings.Join(device.DiscoveryModules(), ", ")+"; none for all to run")
 	command.Flags().StringVar(&flags.pollerOff, "poller-off", "", "modules of polls that do not run, with commas between them: "+strings.Join(device.PollModules(), ", ")+"; none for all to run")
 	command.Flags().StringArrayVar(&flags.where, "where", nil, "KEY=VALUE: change all devices that fit; repeatable")
@@ -118,6 +120,9 @@ func (f *setFlags) check(command *cobra.Command, args []string) error {
 	case f.retries < -1 || f.retries > 20:
 		return usagef("--retries is from 0 to 20, or -1")
 	}
+	if !selectionOf(f.selectedPorts).Valid() {
+		return usagef("--selected-ports is auto, true, false or default, not %.40q", f.selectedPorts)
+	}
 	if wrong, ok := device.KnownModules(modulesOf(f.discoveryOff), device.DiscoveryModules()); !ok {
 		return usagef("--discovery-off names modules of %s, or none; not %.40q", strings.Join(device.DiscoveryModules(), ", "), wrong)
 	}
@@ -125,6 +130,14 @@ func (f *setFlags) check(command *cobra.Command, args []string) error {
 		return usagef("--poller-off names modules of %s, or none; not %.40q", strings.Join(device.PollModules(), ", "), wrong)
 	}
 	return nil
+}
+
+// selectionOf is what a flag names.
+func selectionOf(word string) device.Selection {
+	if word == "default" {
+		return ""
+	}
+	return device.Selection(word)
 }
 
 // modulesOf are the modules that a flag names, each once.
@@ -166,6 +179,7 @@ func (p *program) deviceChange(command *cobra.Command, s *store.Store, values se
 		set(changed("transport"), &d.Transport, transport)
 		set(changed("timeout"), &d.Timeout, flags.timeout)
 		set(changed("retries"), &d.Retries, flags.retries)
+		set(changed("selected-ports"), &d.SelectedPorts, selectionOf(flags.selectedPorts))
 		set(changed("discovery-off"), &d.DiscoveryOff, modulesOf(flags.discoveryOff))
 		set(changed("poller-off"), &d.PollerOff, modulesOf(flags.pollerOff))
 		set(flags.enable || flags.disable, &d.Disabled, flags.disable)

@@ -1,1 +1,3 @@
+ALTER TABLE devices DROP COLUMN selected_ports;
+--bun:split
 ALTER TABLE devices DROP COLUMN lacks;

@@ -65,6 +65,9 @@ func parseOS(content []byte) (*OS, error) {
 	}
 	c.switches("modules", o.Modules, device.DiscoveryModules())
 	c.switches("poller_modules", o.Polls, device.PollModules())
+	if !o.Polling.SelectedPorts.Valid() {
+		c.add(1, "polling: selected_ports is auto, true or false, not %q", o.Polling.SelectedPorts)
+	}
 	c.tables(&o.Tables, o.States, o.OS)
 	return o, c.err()
 }

@@ -108,6 +108,7 @@ func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 		`line 11: "-inf" is no finite number`:          good + "    multiplier: {of: usage, map: {a: 1}, default: -inf}\n",
 		"line 11: nothing can be divided by 0":         good + "    divisor: 0\n",
 		`a rule needs sysObjectID`:                     strings.Replace(good, "sysObjectID: 1.3.6.1.4.1.99999.1", "except: {sysDescr: x}", 1),
+		`selected_ports is auto, true or false`:        good + "polling: {selected_ports: maybe}\n",
 	} {
 		name := "os/mybox.yaml"
 		if strings.Contains(reason, "file's name") {

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"pollux/device"
 	"pollux/snmp"
 )
 
@@ -23,6 +24,7 @@ type OS struct {
 	Exclude  map[string][]Word  `yaml:"exclude"`        // MIB files that are tried on every device, by module
 	Modules  map[string]bool    `yaml:"modules"`        // false: a module of discoveries that does not run
 	Polls    map[string]bool    `yaml:"poller_modules"` // false: a module of polls that does not run
+	Polling  Polling            `yaml:"polling"`
 	Facts    Facts              `yaml:"facts"`
 	Ports    Ports              `yaml:"ports"`
 	States   map[string][]State `yaml:"states"`
@@ -59,6 +61,11 @@ func (o *OS) PollerOff() []string {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(o.Polls)) // each of them is false
+}
+
+// Polling is how devices of an OS are polled, unless they have a choice of their own.
+type Polling struct {
+	SelectedPorts device.Selection `yaml:"selected_ports"`
 }
 
 // Ports say which rows of the interface table are no ports, beyond the usual ones.
