@@ -27,6 +27,7 @@ cleanup() {
 		docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 # of a second stack
 		kill "$daemon"
 		wait "$daemon" 2>/dev/null
+		umount "$work"/run/netns/* 2>/dev/null # network namespaces, which it leaves mounted
 	fi
 	rm -rf "$work"
 	exit "$code"
