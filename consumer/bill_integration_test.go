@@ -159,7 +159,7 @@ func (w *billingWorld) inventory() {
 		}
 		groups = append(groups, g.ID)
 	}
-	w.groups = [][]int64{{groups[0]}, {groups[1]}, groups}
+	w.groups = [][]int64{groups[:1], groups[1:], groups[:1]} // so that no node can read all devices
 	var ports []int64
 	for i := range billedDevices {
 		where := w.agent.Addr(i)
@@ -283,7 +283,7 @@ func (w *billingWorld) checkAsked(from, to int64, distributed bool) {
 	}
 	slots := int((to-from)/collectSlot) + 1
 	for host, n := range times {
-		if n != slots {
+		if n < slots-1 || n > slots+1 { // one that is asked late in a slot may be counted in the next
 			w.t.Errorf("%s was asked %d times in %d slots", host, n, slots)
 		}
 	}
