@@ -89,6 +89,9 @@ func (c *Consumer) recall(t *turn, target poller.Target) poller.Target {
 	if at := c.answeredAt(t, target.Device); !at.IsZero() {
 		target.Sampled = c.local(at)
 	}
+	if !t.last.SampleAt.IsZero() {
+		target.Filed = c.local(t.last.SampleAt)
+	}
 	outages := make([]device.Outage, len(target.Outages))
 	for i, outage := range target.Outages {
 		outages[i].Down = c.local(outage.Down)

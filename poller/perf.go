@@ -25,7 +25,7 @@ func (c *Context) finish(start time.Time) {
 			c.measurePerf(module.Name, module.Duration)
 		}
 	}
-	if c.runs(device.ModuleAvailability) && crosses(c.Target.Sampled, p.At, availabilityEvery) {
+	if c.runs(device.ModuleAvailability) && crosses(c.Target.Filed, p.At, availabilityEvery) {
 		c.measureAvailability()
 	}
 }

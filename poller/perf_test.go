@@ -78,7 +78,7 @@ func TestAvailabilityIsFiled(t *testing.T) {
 					Outages: []device.Outage{{Down: now.Add(-2 * day), Up: now.Add(-day)}, {Down: now.Add(-day / 4)}},
 				}
 				if c.sampled > 0 {
-					target.Sampled = now.Add(-c.sampled)
+					target.Filed = now.Add(-c.sampled)
 				}
 				if c.off {
 					target.ModulesOff = []string{"availability"}

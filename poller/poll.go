@@ -47,6 +47,8 @@ type Target struct {
 	Memory *Memory
 	// Sampled is the local time of the device's latest sample, zero when there was none.
 	Sampled time.Time
+	// Filed is the local time of the device's latest entry in the journal, zero when it has none.
+	Filed time.Time
 }
 
 // Report is what one poll found.
