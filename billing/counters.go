@@ -156,6 +156,10 @@ func elapsed(before, now Reading) (span time.Duration, rebooted, stepped bool) {
 func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 
 // went counts by the difference, modulo the counters' width.
+//
+// Where the device does not say how long it is up, a 32-bit counter that fell
+// has passed 0, or began at 0 anew: nobody can tell, so it adds nothing. One of
+// 64 bits that begins anew is implausible at any speed.
 func went(s *Sample, before, now Reading) {
 	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
 	limit := carried(fasterSpeed(before, now), s.Span+slack)
@@ -164,7 +168,17 @@ func went(s *Sample, before, now Reading) {
 		return
 	}
 	s.In, s.Out = in, out
-	if now.In < before.In || now.Out < before.Out {
+	switch inFell, outFell := now.In < before.In, now.Out < before.Out; {
+	case !inFell && !outFell:
+	case now.Bits == 32 && (before.Uptime == 0 || now.Uptime == 0):
+		s.Flags |= Ambiguous
+		if inFell {
+			s.In = 0
+		}
+		if outFell {
+			s.Out = 0
+		}
+	default:
 		s.Flags |= Wrap
 	}
 	s.ambiguous(before, now, s.Span)
