@@ -44,7 +44,7 @@ type Reading struct {
 	In, Out       uint64    // octets
 	Bits          int       // 64 for ifHCInOctets and ifHCOutOctets, 32 for ifInOctets and ifOutOctets
 	Index         int64     // ifIndex at which it was read
-	Speed         uint64    // bit/s, of ifHighSpeed or ifSpeed; 0 when it is not known
+	Speed         uint64    // bit/s, the highest of ifHighSpeed and ifSpeed of that PDU and the inventory's; 0 when none is known
 }
 
 // Sample is what a port carried since the reading before: bytes, exact unless

@@ -56,6 +56,8 @@ func TestSamplesOfCounters(t *testing.T) {
 		{"another ifIndex and restarted", reading(0, 5e12, 6e12), with(up(reading(1, 110, 220), 6000), func(r *Reading) { r.Index = 9 }), 110, 220, 1, 300 * time.Second, Reindexed | Reboot},
 		{"as fast as the port", reading(0, 0, 0), reading(1, 37_500_000_000, 0), 37_500_000_000, 0, 1, 300 * time.Second, 0},
 		{"faster than the port", reading(0, 0, 0), reading(1, 42_000_000_000, 10), 0, 0, 1, 300 * time.Second, Implausible},
+		{"faster than the port was at the reading before", reading(0, 0, 0), with(reading(1, 42_000_000_000, 10), func(r *Reading) { r.Speed = 1e10 }), 42_000_000_000, 10, 1, 300 * time.Second, 0},
+		{"faster than the port is by now", with(reading(0, 0, 0), func(r *Reading) { r.Speed = 1e10 }), reading(1, 42_000_000_000, 10), 42_000_000_000, 10, 1, 300 * time.Second, 0},
 		{"cleared by hand", reading(0, 5e12, 6e12), reading(1, 30, 40), 0, 0, 1, 300 * time.Second, Implausible},
 		{"our clock went an hour ahead", reading(0, 0, 0), with(reading(13, 100, 200), func(r *Reading) { r.Uptime = 864_030_000 }), 100, 200, 1, 300 * time.Second, Clock},
 		{"our clock came back", reading(12, 0, 0), with(reading(13, 1e9, 2e9), func(r *Reading) { r.Uptime += 12 * 30_000 }), 1e9, 2e9, 1, 3900 * time.Second, Clock},

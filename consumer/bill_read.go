@@ -21,7 +21,7 @@ const (
 	// collectLimit bounds one reading: a device that is so slow holds up others.
 	collectLimit = 2 * time.Minute
 	// leastObjects is how many objects one request must be able to name: all that is asked of one port, with sysUpTime.
-	leastObjects = 8
+	leastObjects = 10
 )
 
 // billTarget reads whom to ask, how, and for which ports: those that were not read in this slot.

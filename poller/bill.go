@@ -18,7 +18,7 @@ type BillTarget struct {
 	Interval int   // seconds between two collect slots
 	// Fixed says that a port which does not answer under its ifIndex is not to be searched for: it was, a short while ago.
 	Fixed      bool
-	MaxObjects int // that one request names; 50 when it is not positive. A port takes 8 with sysUpTime
+	MaxObjects int // that one request names; 50 when it is not positive. A port takes 10 with sysUpTime
 }
 
 // BillMiss says why a port has no reading. The strings are labels of a metric.
@@ -53,8 +53,8 @@ type BillReport struct {
 }
 
 // ReadBilled reads the octets of the billed ports of a device, in as few PDUs as
-// their size allows. A port's counters, its name, sysUpTime and ifCounterDiscontinuityTime come in
-// one PDU; where the name is not the port's, the port is searched for by its name, once for all ports. A port that
+// their size allows. A port's counters, its name and speed, sysUpTime and ifCounterDiscontinuityTime
+// come in one PDU; where the name is not the port's, the port is searched for by its name, once for all ports. A port that
 // cannot be read, or not for sure, is missing: it never gets a zero, an old figure or another port's.
 //
 // A device that is known to be down is asked for sysUpTime.0 first, with 2 tries of 1 s.

@@ -22,19 +22,22 @@ const (
 	// bytes of a slot, while a slot that is missing costs none.
 	widthKept = 3
 
-	// What a port takes in a reply, in bytes: two Counter64, one TimeTicks and a name without
-	// its text; and what its 32-bit counters and ifDescr add.
-	billPortSize   = 95
-	billNarrowSize = 64
+	// What a port takes in a reply, in bytes: two Counter64, one TimeTicks, one Gauge32 of ifHighSpeed and a name
+	// without its text; and what its 32-bit counters, ifDescr and ifSpeed add.
+	billPortSize   = 117
+	billNarrowSize = 87
 )
 
 // What is asked of each port, and of one that may lack the wide counters, or its ifName. What was
-// asked before is asked again then: all that a reading holds must be in one PDU.
+// asked before is asked again then: all that a reading holds must be in one PDU. So must the speed that
+// judges the counters: the inventory's is as old as the last poll.
 var (
-	billFields       = []field{fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity}
-	billNarrowFields = []field{fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity, fieldDescr, narrowInOctets, narrowOutOctets}
+	billFields       = []field{fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity, fieldHighSpeed}
+	billNarrowFields = []field{
+		fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity, fieldHighSpeed, fieldDescr, narrowInOctets, narrowOutOctets, fieldSpeed,
+	}
 	// SNMPv1 refuses a whole request for one object that the agent does not have, and has no Counter64.
-	billFieldsV1 = []field{fieldName, fieldDiscontinuity, fieldDescr, narrowInOctets, narrowOutOctets}
+	billFieldsV1 = []field{fieldName, fieldDiscontinuity, fieldDescr, narrowInOctets, narrowOutOctets, fieldSpeed}
 )
 
 func isIndex(index int64) bool { return index > 0 && index <= math.MaxUint32 }
@@ -178,10 +181,16 @@ func (a *answered) pretends() bool {
 		a.has(narrowInOctets) && a.has(narrowOutOctets)
 }
 
+// speed is what the agent says of the port's speed, in bit/s; 0 when it says nothing. ifHighSpeed is in
+// Mbit/s; ifSpeed is asked for beside 32-bit counters only, and ends at 4.29 Gbit/s (RFC 2863).
+func (a *answered) speed() uint64 {
+	return max(min(a.number(fieldHighSpeed), math.MaxUint32)*1_000_000, min(a.number(fieldSpeed), math.MaxUint32))
+}
+
 // reading is what is kept. A device that does not say when it started, or when its counters did, has 0 there.
 func (b *billReader) reading(p *billed, a *answered, uptime snmp.Variable, width int) *billing.Reading {
 	r := &billing.Reading{
-		Port: p.ID, Slot: b.target.Slot, Interval: b.target.Interval, Read: a.at, Index: p.index, Speed: p.Speed, Bits: width,
+		Port: p.ID, Slot: b.target.Slot, Interval: b.target.Interval, Read: a.at, Index: p.index, Speed: max(p.Speed, a.speed()), Bits: width,
 		In: a.number(wideInOctets), Out: a.number(wideOutOctets),
 	}
 	if width == narrowBits {

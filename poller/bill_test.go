@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -135,12 +136,12 @@ func TestReadBilledAgainstTheClosedForm(t *testing.T) {
 		wide     bool
 		requests int // at most
 	}{
-		"v2c":                 {simulator.Config{Ports: 48}, snmp.V2c, 0, true, 5},
+		"v2c":                 {simulator.Config{Ports: 48}, snmp.V2c, 0, true, 6},
 		"one port":            {simulator.Config{Ports: 1}, snmp.V2c, 0, true, 1},
-		"ten ports":           {simulator.Config{Ports: 10}, snmp.V2c, 0, true, 1},
-		"v3":                  {simulator.Config{Ports: 48}, snmp.V3, 0, true, 5},
+		"nine ports":          {simulator.Config{Ports: 9}, snmp.V2c, 0, true, 1},
+		"v3":                  {simulator.Config{Ports: 48}, snmp.V3, 0, true, 6},
 		"v1":                  {simulator.Config{Ports: 12}, snmp.V1, 0, false, 3},
-		"few objects at once": {simulator.Config{Ports: 12}, snmp.V2c, 9, true, 6},
+		"few objects at once": {simulator.Config{Ports: 12}, snmp.V2c, 11, true, 6},
 		"small replies":       {simulator.Config{Ports: 24, MaxMessage: 484}, snmp.V2c, 0, true, 15},
 		"another numbering":   {simulator.Config{Ports: 24, Sick: shuffle}, snmp.V2c, 0, true, 7},
 		"narrow":              {simulator.Config{Ports: 12, Sick: []simulator.Sickness{{Ailment: simulator.Narrow, At: standingAt.Add(-time.Hour)}}}, snmp.V2c, 0, false, 5},
@@ -252,6 +253,38 @@ func TestReadBilledFilesNothingToTheWrongPort(t *testing.T) {
 			}
 			if !maps.Equal(read, c.read) || !maps.Equal(r.Missing, c.missing) {
 				t.Errorf("read %v, missing %v (%s)", read, r.Missing, r.Reason)
+			}
+		})
+	}
+}
+
+// A port may be faster than when it was polled last: what judges its counters comes with them.
+func TestReadBilledBringsTheSpeed(t *testing.T) {
+	t.Parallel()
+	narrow := []string{"x6", "", "x10", "", "10", "65|8", "16", "65|7"}
+	for name, c := range map[string]struct {
+		cells map[string]string
+		known uint64 // bit/s, by the inventory
+		want  uint64
+	}{
+		"faster than it was":              {ethernet("Gi0/1"), 1e9, 1e10},
+		"slower than it was":              {ethernet("Gi0/1"), 1e11, 1e11},
+		"not known yet":                   {ethernet("Gi0/1"), 0, 1e10},
+		"no ifHighSpeed":                  {with(ethernet("Gi0/1"), "x15", ""), 1e9, 1e9},
+		"ifHighSpeed 0":                   {with(ethernet("Gi0/1"), "x15", "66|0"), 1e9, 1e9},
+		"text for ifHighSpeed":            {with(ethernet("Gi0/1"), "x15", "4|10000"), 1e9, 1e9},
+		"32 bits":                         {with(ethernet("Gi0/1"), append(narrow, "5", "66|100000000", "x15", "")...), 1e7, 1e8},
+		"32 bits with ifHighSpeed":        {with(ethernet("Gi0/1"), narrow...), 1e7, 1e10},
+		"32 bits with neither":            {with(ethernet("Gi0/1"), append(narrow, "5", "", "x15", "")...), 1e7, 1e7},
+		"more than a Gauge32 can hold":    {with(ethernet("Gi0/1"), "x15", "70|18446744073709551615"), 1e9, math.MaxUint32 * 1e6},
+		"without ifName, with ifHCOctets": {with(ethernet("Gi0/1"), "x1", "", "2", "4|Gi0/1"), 1e9, 1e10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			session := serveOne(t, mib{}.row(1, c.cells).system(4242))
+			r := ReadBilled(t.Context(), session, BillTarget{Ports: []billing.Port{{ID: 1, Index: 1, Name: "Gi0/1", Speed: c.known}}})
+			if len(r.Readings) != 1 || r.Readings[0].Speed != c.want {
+				t.Errorf("%+v, missing %v, want %d bit/s", r.Readings, r.Missing, c.want)
 			}
 		})
 	}
