@@ -3,8 +3,9 @@ package billing
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
-	_ "time/tzdata" // time zones of bills must be the same on every node, whatever its system has
+	_ "time/tzdata" // the zones of bills exist on a node whose system has no database of them, too
 )
 
 // Type says what of a bill is limited.
@@ -74,9 +75,10 @@ func (b Bill) Validate() error {
 	return err
 }
 
-// Location is the time zone of the bill; ErrBill for one that does not exist.
+// Location is the time zone of the bill, by the system's database, or by the
+// one in the program where the system has none; ErrBill for one that does not exist.
 func (b Bill) Location() (*time.Location, error) {
-	if b.Zone == "" || b.Zone == "Local" || len(b.Zone) > 64 { // Local is another one on each node
+	if !ianaZone(b.Zone) {
 		return nil, fmt.Errorf("%w time zone %.80q: want a name such as UTC or Europe/Berlin", ErrBill, b.Zone)
 	}
 	zone, err := time.LoadLocation(b.Zone)
@@ -84,4 +86,20 @@ func (b Bill) Location() (*time.Location, error) {
 		return nil, fmt.Errorf("%w time zone %.80q: there is none of that name; want one such as UTC or Europe/Berlin", ErrBill, b.Zone)
 	}
 	return zone, nil
+}
+
+// ianaZone says whether a name can be that of a zone in the IANA database. A
+// system's folder of zones holds more: right/ counts leap seconds, so that days
+// begin half a minute off; posix/ is on some systems only; localtime, posixrules
+// and Go's Local are another zone on each node.
+func ianaZone(name string) bool {
+	switch name {
+	case "", "Local", "localtime", "posixrules":
+		return false
+	}
+	other := func(r rune) bool {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune("_+-/", r)
+	}
+	return len(name) <= 64 && !strings.ContainsFunc(name, other) && !strings.HasPrefix(name, "right/") && !strings.HasPrefix(name, "posix/")
 }

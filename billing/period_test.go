@@ -100,12 +100,21 @@ func TestBillsThatCannotBe(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
+	for _, name := range []string{"Etc/GMT+12", "America/Argentina/ComodRivadavia", "America/Port-au-Prince", "EST5EDT", "W-SU"} {
+		b := good
+		if b.Zone = name; b.Validate() != nil {
+			t.Errorf("%s: refused", name)
+		}
+	}
 	for name, change := range map[string]func(*Bill){
 		"day 0": func(b *Bill) { b.Day = 0 }, "day 32": func(b *Bill) { b.Day = 32 }, "negative": func(b *Bill) { b.Allowed = -1 },
 		"absurd rate": func(b *Bill) { b.Allowed = 1e15 }, "absurd quota": func(b *Bill) { b.Type, b.Allowed = Quota, 2e18 },
 		"type": func(b *Bill) { b.Type = "flat" }, "direction": func(b *Bill) { b.Direction = "up" },
 		"no zone": func(b *Bill) { b.Zone = "" }, "a zone that is another on each node": func(b *Bill) { b.Zone = "Local" },
 		"a zone that is none": func(b *Bill) { b.Zone = "Europe/Atlantis" }, "a path": func(b *Bill) { b.Zone = "../../etc/passwd" },
+		"a zone with leap seconds": func(b *Bill) { b.Zone = "right/Europe/Berlin" }, "a zone of some systems": func(b *Bill) { b.Zone = "posix/Europe/Berlin" },
+		"the system's own zone": func(b *Bill) { b.Zone = "localtime" }, "the system's own rules": func(b *Bill) { b.Zone = "posixrules" },
+		"a zone with a space": func(b *Bill) { b.Zone = "Europe/Berlin " },
 	} {
 		b := good
 		if change(&b); b.Validate() == nil {

@@ -40,8 +40,8 @@ func openNext(ctx context.Context, tx bun.Tx, closed []*account) ([]device.Event
 	rows, events := make([]periodRow, 0, len(closed)), make([]device.Event, 0, len(closed))
 	for _, a := range closed {
 		zone, err := a.bill.bill().Location()
-		if err != nil { // a hand in the table
-			zone = time.UTC
+		if err != nil { // its next period would end at another time than agreed
+			return nil, fmt.Errorf("close the period of %s: %w; see: pollux bill set %d --time-zone ZONE", titledBill(&a.bill), err, a.bill.ID)
 		}
 		from := a.period.PeriodTo
 		next := openedPeriod(&a.bill, billing.Period{From: from, To: billing.NextBoundary(time.Unix(from, 0), a.bill.Day, zone)})
