@@ -155,32 +155,36 @@ func elapsed(before, now Reading) (span time.Duration, rebooted, stepped bool) {
 
 func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 
-// went counts by the difference, modulo the counters' width.
+// went counts by the difference, modulo the counters' width. A direction in
+// which that is more than the port can carry adds nothing, and the other what it
+// carried: whoever is billed for that one has used it.
 //
-// Where the device does not say how long it is up, a 32-bit counter that fell
-// has passed 0, or began at 0 anew: nobody can tell, so it adds nothing. One of
-// 64 bits that begins anew is implausible at any speed.
+// A 32-bit counter that fell has passed 0, or began at 0 anew. Where the device
+// does not say how long it is up, or the other counter is implausible, as after
+// both were cleared, nobody can tell, so it adds nothing. One of 64 bits that
+// begins anew is implausible at any speed.
 func went(s *Sample, before, now Reading) {
 	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
 	limit := carried(fasterSpeed(before, now), s.Span+slack)
 	if in > limit || out > limit {
 		s.Flags |= Implausible // counters that were cleared, or of a device that errs
-		return
 	}
-	s.In, s.Out = in, out
-	switch inFell, outFell := now.In < before.In, now.Out < before.Out; {
-	case !inFell && !outFell:
-	case now.Bits == 32 && (before.Uptime == 0 || now.Uptime == 0):
-		s.Flags |= Ambiguous
-		if inFell {
-			s.In = 0
+	anew := now.Bits == 32 && (before.Uptime == 0 || now.Uptime == 0 || s.Flags&Implausible != 0)
+	count := func(before, now, went uint64) uint64 {
+		switch {
+		case went > limit:
+			return 0
+		case now >= before:
+			return went
+		case anew:
+			s.Flags |= Ambiguous
+			return 0
+		default:
+			s.Flags |= Wrap
+			return went
 		}
-		if outFell {
-			s.Out = 0
-		}
-	default:
-		s.Flags |= Wrap
 	}
+	s.In, s.Out = count(before.In, now.In, in), count(before.Out, now.Out, out)
 	s.ambiguous(before, now, s.Span)
 }
 
@@ -199,12 +203,25 @@ func restarted(s *Sample, before, now Reading, since time.Duration) {
 		s.ambiguous(before, now, s.Span)
 		return
 	}
-	if limit := carried(speed, since+slack); now.In > limit || now.Out > limit {
-		s.Flags |= Implausible
+	limit := carried(speed, since+slack)
+	if now.In <= limit && now.Out <= limit {
+		s.In, s.Out = now.In, now.Out
+		s.ambiguous(before, now, since)
 		return
 	}
-	s.In, s.Out = now.In, now.Out
-	s.ambiguous(before, now, since)
+	s.Flags |= Implausible
+	whole := carried(speed, s.Span+slack)
+	least := func(before, now uint64) uint64 { // whether its counter began at 0 or went on
+		switch {
+		case now >= before && now-before <= whole:
+			return now - before
+		case now < before && now <= limit:
+			return now
+		}
+		return 0
+	}
+	s.In, s.Out = least(before.In, now.In), least(before.Out, now.Out)
+	s.ambiguous(before, now, s.Span)
 }
 
 // ambiguous marks a sample of 32-bit counters that may have passed 0 more often than they show.

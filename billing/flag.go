@@ -18,7 +18,7 @@ const (
 	Discontinuity                  // ifCounterDiscontinuityTime changed, or counters of another width: as Reboot
 	Reindexed                      // the port has another ifIndex than at the reading before: exact, since its name was checked both times
 	Ambiguous                      // a 32-bit counter may have passed 0 more often than it shows: the least that it can have been; or it fell, and the device may have started: nothing
-	Implausible                    // more than the port's speed allows: counts nothing
+	Implausible                    // more than the port's speed allows: that direction counts nothing, the other the least that it can have been
 	Clock                          // the cluster's clock and the device's disagree: exact bytes, the rate by the device's clock
 )
 
