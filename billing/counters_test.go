@@ -110,8 +110,8 @@ func TestFlagsHaveNames(t *testing.T) {
 	if got := (Spread | Reboot | Implausible).Worst(); got != "implausible" {
 		t.Error(got)
 	}
-	if len(flagNames) != 9 || Clock != 1<<8 {
-		t.Errorf("%d names of flags up to %d", len(flagNames), Clock)
+	if len(flagNames) != 10 || Joined != 1<<9 {
+		t.Errorf("%d names of flags up to %d", len(flagNames), Joined)
 	}
 	for flags, want := range map[Flag]bool{0: true, Spread | Wrap | Reindexed | Clock: true, First: false, Reboot: false, Ambiguous: false, Implausible: false, Discontinuity: false} {
 		if flags.Exact() != want {

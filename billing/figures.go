@@ -66,11 +66,11 @@ func ParseChecksum(text string) (c Checksum, ok bool) {
 type Figures struct {
 	Rate95In, Rate95Out   uint64 // 95th percentile of the slots' rates, bit/s
 	Rate95                uint64 // that of the bill's direction
-	AverageIn, AverageOut uint64 // bit/s over the time that was measured
+	AverageIn, AverageOut uint64 // bit/s: the bytes over the slots with a rate. It can be above the peak, see MeasuredSeconds
 	PeakIn, PeakOut, Peak uint64 // highest rate of a slot, bit/s; Peak is that of the bill's direction
 	Used, Overuse         uint64 // bit/s of a CDR, bytes of a quota
 	Predicted             uint64 // what Used will be at the period's end when it goes on like this
-	MeasuredSeconds       int64  // slots with a rate
+	MeasuredSeconds       int64  // slots with a rate, of this period: the bytes of slots that were missed before its begin are in it, their rates and time are not
 	Expected              int64  // samples that there would be, had no read failed
 	CalculatedTo          int64  // Unix second: slots that begin before it are in the figures
 }
@@ -218,12 +218,5 @@ type Calculation struct {
 	Now      time.Time // the cluster's
 	Interval int       // seconds between collect slots
 	Method   Method
-}
-
-// Counts are how many bills there are, and how many of them ask for a look: by their open periods.
-type Counts struct {
-	Bills     int
-	Near      int // used more than 80 % of their allowance, and not more than all of it
-	Over      int // used more than their allowance
-	Uncovered int // coverage below 99 %
+	Open     bool // no period is closed, however long it is over: only the cluster's own calculations do that
 }

@@ -20,13 +20,14 @@ const (
 	Ambiguous                      // a 32-bit counter may have passed 0 more often than it shows: the least that it can have been; or it fell, and the device may have started: nothing
 	Implausible                    // more than the port's speed allows: that direction counts nothing, the other the least that it can have been
 	Clock                          // the cluster's clock and the device's disagree: exact bytes, the rate by the device's clock
+	Joined                         // the port came to the bill after the reading before: only the share of the slots since counts, as if all slots had carried alike
 )
 
 // flagNames are in the order of the bits.
-var flagNames = []string{"first", "spread", "wrap", "reboot", "discontinuity", "reindexed", "ambiguous", "implausible", "clock"}
+var flagNames = []string{"first", "spread", "wrap", "reboot", "discontinuity", "reindexed", "ambiguous", "implausible", "clock", "joined"}
 
 // unsure are the flags of samples whose bytes are not all that the port carried.
-const unsure = First | Reboot | Discontinuity | Ambiguous | Implausible
+const unsure = First | Reboot | Discontinuity | Ambiguous | Implausible | Joined
 
 // Exact says that the sample's bytes are all that the port carried since the reading before.
 func (f Flag) Exact() bool { return f&unsure == 0 }
@@ -50,7 +51,7 @@ func (f Flag) String() string {
 
 // Worst is the name of the most serious flag, for a metric with few results; "ok" for none.
 func (f Flag) Worst() string {
-	for _, flag := range []Flag{Implausible, Ambiguous, Discontinuity, Reboot, Reindexed, Clock, First, Wrap, Spread} {
+	for _, flag := range []Flag{Implausible, Ambiguous, Discontinuity, Reboot, Reindexed, Clock, First, Joined, Wrap, Spread} {
 		if f&flag != 0 {
 			return flag.String()
 		}

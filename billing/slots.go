@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // ChunkSeconds is how much time the slots that are packed together span.
@@ -35,6 +36,23 @@ func (s Sample) Spread(from int64, add func(Slot)) {
 		}
 		add(Slot{Begin: begin, Width: s.Width, In: in, Out: out})
 	}
+}
+
+// Since is what of the sample counts in a bill to which its port came at a
+// Unix second: all of it, unless its bytes are spread over slots that began
+// before. Then it is the share of the slots since, rounded down, flagged as
+// joined: when the bytes passed is not known.
+func (s Sample) Since(from int64) Sample {
+	first := s.Slot - int64(s.Slots-1)*int64(s.Width)
+	if s.Slots < 2 || s.Width <= 0 || first >= from || s.Slot < from {
+		return s
+	}
+	share, whole := (s.Slot-from)/int64(s.Width)+1, int64(s.Slots)
+	s.In, s.Out = scale(s.In, uint64(share), uint64(whole)), scale(s.Out, uint64(share), uint64(whole))
+	s.Span = s.Span / time.Duration(whole) * time.Duration(share)
+	s.Slots = int(share)
+	s.Flags |= Joined
+	return s
 }
 
 // Chunk are the slots of a bill within 6 hours, in the order of time, each once.

@@ -90,7 +90,7 @@ func (a *account) add(m *memberRow, sample billing.Sample) {
 		a.period.Late++
 		return
 	}
-	a.totals.Add(sample)
+	a.totals.Add(sample.Since(m.FromSlot))
 	sample.Spread(max(a.period.PeriodFrom, m.FromSlot), func(slot billing.Slot) {
 		begin := billing.ChunkOf(slot.Begin)
 		if a.chunks[begin] == nil {

@@ -1,11 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -47,8 +45,8 @@ func (s *Store) DueBills(ctx context.Context, before time.Time, afterID int64, l
 // cannot be calculated, because its rows were damaged, keeps no other from it.
 // Errors: ErrUnavailable, ErrInvalid, and what is wrong with bills.
 func (s *Store) CalculateBills(ctx context.Context, ids []int64, c billing.Calculation) error {
-	if c.Interval < billing.MinInterval || c.Interval > billing.MaxInterval || c.Now.IsZero() {
-		return s.fail("calculate bills", fmt.Errorf("%w calculation: at %v, every %d s", ErrInvalid, c.Now, c.Interval))
+	if err := checkCalculation(c); err != nil {
+		return s.fail("calculate bills", err)
 	}
 	var failed error
 	for ids = sortedOnce(ids); len(ids) > 0; ids = ids[min(len(ids), calculateBatch):] {
@@ -66,6 +64,13 @@ func (s *Store) CalculateBills(ctx context.Context, ids []int64, c billing.Calcu
 		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+func checkCalculation(c billing.Calculation) error {
+	if c.Interval < billing.MinInterval || c.Interval > billing.MaxInterval || c.Now.IsZero() {
+		return fmt.Errorf("%w calculation: at %v, every %d s", ErrInvalid, c.Now, c.Interval)
+	}
+	return nil
 }
 
 func (s *Store) calculateBatch(ctx context.Context, ids []int64, c billing.Calculation) error {
@@ -91,7 +96,7 @@ func (s *Store) calculate(ctx context.Context, tx bun.Tx, ids []int64, c billing
 	if err := readChunks(ctx, tx, accounts); err != nil {
 		return false, err
 	}
-	members, more, err := addSamples(ctx, tx, accounts)
+	members, more, err := addSamples(ctx, tx, accounts, c.Now)
 	if err != nil {
 		return false, err
 	}
@@ -102,7 +107,7 @@ func (s *Store) calculate(ctx context.Context, tx bun.Tx, ids []int64, c billing
 		a.figure(c)
 		if !more {
 			events = append(events, a.warnings()...)
-			if c.Now.Unix() >= a.period.PeriodTo+int64(CloseAfter/time.Second) {
+			if !c.Open && c.Now.Unix() >= a.period.PeriodTo+int64(CloseAfter/time.Second) {
 				a.period.Closed = true
 				closed = append(closed, a)
 			}
@@ -125,60 +130,4 @@ func (s *Store) calculate(ctx context.Context, tx bun.Tx, ids []int64, c billing
 		return false, err
 	}
 	return more, addEvents(ctx, tx, events)
-}
-
-// part is a stretch of samples that several memberships lack: above after, below before.
-type part struct{ after, before int64 }
-
-// addSamples counts the samples that are not in the figures yet, and returns
-// the memberships whose progress that changed.
-func addSamples(ctx context.Context, tx bun.Tx, accounts []*account) (changed []memberRow, more bool, err error) {
-	type seat struct {
-		*account
-		*memberRow
-		part
-	}
-	parts, seats := map[part][]int64{}, map[int64][]seat{}
-	for _, a := range accounts {
-		for _, m := range a.members {
-			p := part{after: m.DoneSlot, before: a.to}
-			if m.UntilSlot > 0 {
-				p.before = min(p.before, m.UntilSlot)
-			}
-			if p.after+1 < p.before {
-				parts[p] = append(parts[p], m.PortID)
-				seats[m.PortID] = append(seats[m.PortID], seat{a, m, p})
-			}
-		}
-	}
-	if len(parts) == 0 {
-		return nil, false, nil
-	}
-	var rows []sampleRow
-	query := tx.NewSelect().Model(&rows).Order("port_id", "slot").Limit(sampleBatch)
-	for p, ports := range parts {
-		query = query.WhereOr("(port_id IN (?) AND slot > ? AND slot < ?)", bun.List(sortedOnce(ports)), p.after, p.before)
-	}
-	if err := query.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	for i := range rows {
-		sample := rows[i].sample()
-		for _, seat := range seats[sample.Port] {
-			if sample.Slot > seat.after && sample.Slot < seat.before {
-				seat.add(seat.memberRow, sample)
-			}
-		}
-	}
-	for _, list := range seats {
-		for _, seat := range list {
-			if seat.DoneSlot > seat.after {
-				changed = append(changed, *seat.memberRow)
-			}
-		}
-	}
-	slices.SortFunc(changed, func(a, b memberRow) int {
-		return cmp.Or(cmp.Compare(a.BillID, b.BillID), cmp.Compare(a.PortID, b.PortID), cmp.Compare(a.FromSlot, b.FromSlot))
-	})
-	return changed, len(rows) == sampleBatch, nil
 }

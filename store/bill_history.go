@@ -49,19 +49,27 @@ func (s *Store) BillHistory(ctx context.Context, billID int64) ([]billing.Standi
 
 // BillSamples calls each for every sample that a bill counts in a period, in
 // the order of ports and slots, until each returns an error, which it returns.
-// A sample counts once for each membership of its port, and those do not overlap.
+// A sample counts once for each membership of its port, and those do not
+// overlap; of the first one after a port came it is what counts (billing.Sample.Since).
 func (s *Store) BillSamples(ctx context.Context, billID int64, p billing.Period, each func(billing.Sample) error) error {
+	return s.memberSamples(ctx, billID, p, func(_ *memberRow, sample billing.Sample) error { return each(sample) })
+}
+
+// memberSamples calls each for every sample that a bill counts in a period, with the membership that it counts by.
+func (s *Store) memberSamples(ctx context.Context, billID int64, p billing.Period, each func(*memberRow, billing.Sample) error) error {
 	doing := fmt.Sprintf("read the samples of the bill %d", billID)
 	var members []memberRow
 	if err := s.reads.NewSelect().Model(&members).Where("bill_id = ?", billID).Order("port_id", "from_slot").Scan(ctx); err != nil {
 		return s.fail(doing, err)
 	}
-	for _, m := range members {
+	for i := range members {
+		m := &members[i]
 		from, to := max(p.From, m.FromSlot), p.To
 		if m.UntilSlot > 0 {
 			to = min(to, m.UntilSlot)
 		}
-		if err := s.portSamples(ctx, m.PortID, from, to, each); err != nil {
+		err := s.portSamples(ctx, m.PortID, from, to, func(sample billing.Sample) error { return each(m, sample.Since(m.FromSlot)) })
+		if err != nil {
 			return s.fail(doing, err)
 		}
 	}
@@ -98,8 +106,11 @@ func (s *Store) samplePage(ctx context.Context, portID, from, to int64) (rows []
 }
 
 // RecalculateBill makes the figures of the open period anew from its samples,
-// all of which it reads. Closed periods stay as they are. Errors: ErrNotFound, ErrUnavailable.
+// all of which it reads. Closed periods stay as they are. Errors: ErrNotFound, ErrInvalid, ErrUnavailable.
 func (s *Store) RecalculateBill(ctx context.Context, id int64, c billing.Calculation) error {
+	if err := checkCalculation(c); err != nil { // before anything is forgotten
+		return s.fail("recalculate a bill", err)
+	}
 	err := s.tx(ctx, fmt.Sprintf("recalculate the bill %d", id), func(ctx context.Context, tx bun.Tx) error {
 		row, err := s.lockedBill(ctx, tx, id)
 		if err != nil {
@@ -120,7 +131,8 @@ func (s *Store) forgetFigures(ctx context.Context, tx bun.Tx, row *billRow) erro
 		return err
 	}
 	fresh := openedPeriod(row, p.period())
-	fresh.Warned = p.Warned
+	// A period that is over and waits to be closed keeps the terms that it ended with.
+	fresh.Type, fresh.Allowed, fresh.Direction, fresh.Warned, fresh.Late = p.Type, p.Allowed, p.Direction, p.Warned, p.Late
 	if _, err := s.upsert(tx.NewInsert().Model(&fresh), "bill_id, period_from").Exec(ctx); err != nil {
 		return err
 	}
@@ -171,41 +183,11 @@ func (s *Store) VerifyPeriod(ctx context.Context, billID, from int64) (kept, aga
 	if err := s.reads.NewSelect().Model(&row).Where("bill_id = ?", billID).Where("period_from = ?", from).Scan(ctx); err != nil {
 		return kept, again, s.fail(doing, err)
 	}
-	done := map[int64]int64{}
-	members, err := s.BillPorts(ctx, billID)
-	if err != nil {
-		return kept, again, err
-	}
-	for _, m := range members {
-		done[m.Port] = max(done[m.Port], m.Done)
-	}
-	err = s.BillSamples(ctx, billID, row.period(), func(sample billing.Sample) error {
-		if row.Closed || sample.Slot <= done[sample.Port] {
+	err = s.memberSamples(ctx, billID, row.period(), func(m *memberRow, sample billing.Sample) error {
+		if row.Closed || sample.Slot <= m.DoneSlot {
 			again.Add(sample)
 		}
 		return nil
 	})
 	return row.totals(), again, err
-}
-
-// BillCounts counts the bills, and those whose open periods, as they were
-// calculated last, use much of their allowance or lack samples.
-func (s *Store) BillCounts(ctx context.Context) (billing.Counts, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var row struct {
-		Bills     int `bun:"bills"`
-		Near      int `bun:"near"`
-		Over      int `bun:"over_it"`
-		Uncovered int `bun:"uncovered"`
-	}
-	err := s.reads.NewSelect().TableExpr("bills AS b").Join("JOIN bill_history AS h ON h.bill_id = b.id AND h.period_from = b.period_from").
-		ColumnExpr("COUNT(*) AS bills").
-		ColumnExpr("COALESCE(SUM(CASE WHEN h.allowed > 0 AND h.used <= h.allowed AND h.used > h.allowed * 1.0 * ? / 10000 THEN 1 ELSE 0 END), 0) AS near", near).
-		ColumnExpr("COALESCE(SUM(CASE WHEN h.allowed > 0 AND h.used > h.allowed THEN 1 ELSE 0 END), 0) AS over_it").
-		ColumnExpr("COALESCE(SUM(CASE WHEN h.expected >= ? AND h.got * 10000 < h.expected * ? THEN 1 ELSE 0 END), 0) AS uncovered", leastSample, leastCover).Scan(ctx, &row)
-	if err != nil {
-		return billing.Counts{}, s.fail("count the bills", err)
-	}
-	return billing.Counts{Bills: row.Bills, Near: row.Near, Over: row.Over, Uncovered: row.Uncovered}, nil
 }

@@ -15,11 +15,14 @@ import (
 	"pollux/device"
 )
 
-// billed holds where a port p is in a bill now.
-const billed = "EXISTS (SELECT 1 FROM bill_ports AS bp WHERE bp.port_id = p.id AND bp.until_slot = 0)"
+// billed holds where a port p is to be read for bills: it is in one, or was
+// taken out before its last slot there was read. That is waited for until the
+// bill was calculated an hour later; a port that was never read has nothing to wait for.
+const billed = "EXISTS (SELECT 1 FROM bill_ports AS bp JOIN bills AS b ON b.id = bp.bill_id LEFT JOIN bill_counters AS bc ON bc.port_id = bp.port_id " +
+	"WHERE bp.port_id = p.id AND (bp.until_slot = 0 OR (bc.slot > 0 AND bp.until_slot > bc.slot + bc.slot_seconds AND b.calculated_at < (bp.until_slot + 3600) * 1000)))"
 
 // BilledPorts lists the ports of a device that are to be read for bills, in the
-// order of their ifIndex: those that are in a bill, and not disabled. Vanished
+// order of their ifIndex: those that are in a bill, or left one in a slot that is not read yet, and not disabled. Vanished
 // ones are among them, since they may be back. An empty list for a device without such ports.
 func (s *Store) BilledPorts(ctx context.Context, deviceID int64) ([]billing.Port, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -89,7 +92,7 @@ func (s *Store) AddBillPorts(ctx context.Context, billID int64, ports []int64, n
 }
 
 // RemoveBillPorts takes ports out of a bill: their samples count until now,
-// and what they were counts on. ErrNotFound for the bill, or a port that is not in it.
+// and what they were counts on, also where now is before samples that were counted. ErrNotFound for the bill, or a port that is not in it.
 func (s *Store) RemoveBillPorts(ctx context.Context, billID int64, ports []int64, now time.Time, actor string) error {
 	ports = sortedOnce(ports)
 	return s.tx(ctx, fmt.Sprintf("take ports out of the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
@@ -97,7 +100,7 @@ func (s *Store) RemoveBillPorts(ctx context.Context, billID int64, ports []int64
 		if err != nil || len(ports) == 0 {
 			return err
 		}
-		result, err := tx.NewUpdate().Table("bill_ports").Set("until_slot = ?", now.Unix()).
+		result, err := tx.NewUpdate().Table("bill_ports").Set("until_slot = CASE WHEN done_slot >= ? THEN done_slot + 1 ELSE ? END", now.Unix(), now.Unix()).
 			Where("bill_id = ?", billID).Where("until_slot = 0").Where("port_id IN (?)", bun.List(ports)).Exec(ctx)
 		if err != nil {
 			return err
@@ -151,10 +154,19 @@ func (s *Store) joinBatch(ctx context.Context, tx bun.Tx, billID int64, ports []
 			return fmt.Errorf("port %d: %w", id, ErrNotFound)
 		}
 	}
+	var left []memberRow // memberships never overlap, or samples would count twice
+	if err := tx.NewSelect().Model(&left).Where("bill_id = ?", billID).Where("port_id IN (?)", bun.List(ports)).Where("until_slot > ?", now.Unix()).Scan(ctx); err != nil {
+		return err
+	}
+	for _, m := range left {
+		i, _ := slices.BinarySearch(ports, m.PortID)
+		found[i].FromSlot = max(found[i].FromSlot, m.UntilSlot)
+		found[i].DoneSlot = found[i].FromSlot - 1
+	}
 	if _, err := tx.NewInsert().Model(&found).Returning("NULL").Exec(ctx); err != nil {
 		return err
 	}
-	return s.beginCounters(ctx, tx, ports, now)
+	return s.beginCounters(ctx, tx, billID, ports, now)
 }
 
 // stale is how old a last reading may be for what a port carried since to
@@ -163,9 +175,16 @@ const stale = time.Hour
 
 // beginCounters makes the rows that Collect compares with. They are there
 // before the first reading, so that two first readings wait for each other.
-func (s *Store) beginCounters(ctx context.Context, tx bun.Tx, ports []int64, now time.Time) error {
+// What another bill waits for is left alone, however long the port was silent.
+func (s *Store) beginCounters(ctx context.Context, tx bun.Tx, billID int64, ports []int64, now time.Time) error {
 	var old []counterRow
 	if err := s.locked(tx.NewSelect().Model(&old).Where("port_id IN (?)", bun.List(ports)).Order("port_id")).Scan(ctx); err != nil {
+		return err
+	}
+	var others []int64
+	err := tx.NewSelect().Table("bill_ports").ColumnExpr("DISTINCT port_id").Where("port_id IN (?)", bun.List(ports)).
+		Where("NOT (bill_id = ? AND until_slot = 0)", billID).Where("(until_slot = 0 OR until_slot > ?)", now.Add(-stale).Unix()).Scan(ctx, &others)
+	if err != nil {
 		return err
 	}
 	var added, reset []counterRow
@@ -174,7 +193,7 @@ func (s *Store) beginCounters(ctx context.Context, tx bun.Tx, ports []int64, now
 		switch {
 		case i < 0:
 			added = append(added, counterRow{PortID: id})
-		case fromMillis(old[i].ReadAt).Add(stale).Before(now):
+		case fromMillis(old[i].ReadAt).Add(stale).Before(now) && !slices.Contains(others, id):
 			reset = append(reset, counterRow{PortID: id, Slot: old[i].Slot}) // the slot stays: samples are unique
 		}
 	}
@@ -186,7 +205,7 @@ func (s *Store) beginCounters(ctx context.Context, tx bun.Tx, ports []int64, now
 	if len(reset) == 0 {
 		return nil
 	}
-	_, err := s.upsert(tx.NewInsert().Model(&reset), "port_id").Exec(ctx)
+	_, err = s.upsert(tx.NewInsert().Model(&reset), "port_id").Exec(ctx)
 	return err
 }
 

@@ -112,7 +112,9 @@ func (s *Store) purgeCounters(ctx context.Context, limit int64) error {
 		if err != nil || len(ports) == 0 {
 			return err
 		}
-		_, err = tx.NewDelete().Table("bill_counters").Where("port_id IN (?)", bun.List(ports)).Exec(ctx)
+		// Asked again: a bill may have got one of them just now, or it was read.
+		_, err = tx.NewDelete().Table("bill_counters").Where("port_id IN (?)", bun.List(ports)).Where("slot < ?", limit).
+			Where("NOT EXISTS (SELECT 1 FROM bill_ports AS bp WHERE bp.port_id = bill_counters.port_id)").Exec(ctx)
 		return err
 	})
 }

@@ -41,20 +41,11 @@ func TestPurgeOfSamples(t *testing.T) {
 			purged(next.AddDate(1, 0, 0), 0) // the period is open
 			calculated(t, e, next.Add(CloseAfter), b)
 			closed := historyOf(t, e, b)[1]
-			if got, err := e.BillCounts(t.Context()); err != nil || got != (billing.Counts{Bills: 1, Over: 1, Uncovered: 1}) {
-				t.Errorf("%+v, %v", got, err)
-			}
 			purged(billStart.Add(10*time.Minute), 100)
 			purged(next.AddDate(1, 0, 0), 150)
 			purged(next.AddDate(1, 0, 0), 0)
 			if got := historyOf(t, e, b)[1]; got != closed || got.Got != 5*49 || got.In != 401_000*49 {
 				t.Errorf("%+v", got)
-			}
-			if _, err := e.db.NewUpdate().Table("bill_history").Set("allowed = used + 1").Set("expected = 200").Set("got = 197").Where("closed = ?", false).Exec(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := e.BillCounts(t.Context()); err != nil || got != (billing.Counts{Bills: 1, Near: 1, Uncovered: 1}) {
-				t.Errorf("%+v, %v", got, err)
 			}
 			for table, want := range map[string]int64{"bill_samples": 100, "bill_counters": 50, "bill_data": 1} {
 				if n, err := e.db.NewSelect().Table(table).Count(t.Context()); err != nil || n != want {

@@ -14,7 +14,8 @@ import (
 const reference = `
 WITH RECURSIVE back (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM back WHERE n < 40),
 counted AS (
-	SELECT h.bill_id, h.period_from, h.period_to, bp.from_slot, s.*
+	SELECT h.bill_id, h.period_from, h.period_to, bp.from_slot, s.*,
+		CASE WHEN s.slot - (s.slots - 1) * s.slot_seconds < bp.from_slot THEN (s.slot - bp.from_slot) DIV s.slot_seconds + 1 ELSE s.slots END AS share
 	FROM bill_history AS h
 	JOIN bill_ports AS bp ON bp.bill_id = h.bill_id
 	JOIN bill_samples AS s ON s.port_id = bp.port_id
@@ -22,7 +23,7 @@ counted AS (
 	  AND s.slot >= bp.from_slot AND (bp.until_slot = 0 OR s.slot < bp.until_slot)
 ),
 totals AS (
-	SELECT bill_id, period_from, SUM(in_bytes) AS in_bytes, SUM(out_bytes) AS out_bytes, COUNT(*) AS got
+	SELECT bill_id, period_from, SUM((in_bytes * share) DIV slots) AS in_bytes, SUM((out_bytes * share) DIV slots) AS out_bytes, COUNT(*) AS got
 	FROM counted GROUP BY bill_id, period_from
 ),
 slots AS (

@@ -104,7 +104,7 @@ func (s *Store) AddBill(ctx context.Context, b billing.Bill, ports []int64, now 
 // names who did it. b.Version must be that of the bill as it was read:
 // ErrChanged when somebody else changed it since. A billing day or time zone
 // that changes ends the open period at its next such day; the terms of closed
-// periods stay. Other errors: ErrNotFound, ErrInvalid, ErrDuplicate for the name.
+// periods stay, and of one that is over and waits to be closed. Other errors: ErrNotFound, ErrInvalid, ErrDuplicate for the name.
 func (s *Store) UpdateBill(ctx context.Context, b billing.Bill, now time.Time, actor string) (billing.Bill, error) {
 	doing := fmt.Sprintf("change the bill %d", b.ID)
 	row, zone, err := describedBill(b)
@@ -134,13 +134,7 @@ func (s *Store) UpdateBill(ctx context.Context, b billing.Bill, now time.Time, a
 			}
 			return err
 		}
-		period := tx.NewUpdate().Table("bill_history").Where("bill_id = ?", row.ID).Where("closed = ?", false).
-			Set("bill_type = ?", row.Type).Set("allowed = ?", row.Allowed).Set("direction = ?", row.Direction)
-		if row.Day != old.Day || row.Zone != old.Zone {
-			// One that is over and waits to be closed ends as it did.
-			period = period.Set("period_to = CASE WHEN period_to > ? THEN ? ELSE period_to END", now.Unix(), billing.NextBoundary(now, row.Day, zone))
-		}
-		if _, err := period.Exec(ctx); err != nil {
+		if err := changeOpen(ctx, tx, &row, &old, zone, now); err != nil {
 			return err
 		}
 		return addEvents(ctx, tx, []device.Event{billEvent(actor, "changed %s: %s", titledBill(&row), terms(&row))})
@@ -149,6 +143,26 @@ func (s *Store) UpdateBill(ctx context.Context, b billing.Bill, now time.Time, a
 		return billing.Bill{}, err
 	}
 	return row.bill(), nil
+}
+
+// changeOpen changes the terms of the period that runs. One that is over and
+// waits to be closed stays as it ended; the next one begins by the new terms.
+func changeOpen(ctx context.Context, tx bun.Tx, row, old *billRow, zone *time.Location, now time.Time) error {
+	var p periodRow
+	if err := tx.NewSelect().Model(&p).Where("bill_id = ?", row.ID).Where("closed = ?", false).Scan(ctx); err != nil {
+		return fmt.Errorf("read the open period: %w", err)
+	}
+	reached := max(now.Unix(), p.CalculatedTo, p.PeriodFrom) // whatever the clock says, what was calculated is over
+	if p.PeriodTo <= reached {
+		return nil
+	}
+	update := tx.NewUpdate().Table("bill_history").Where("bill_id = ?", row.ID).Where("period_from = ?", p.PeriodFrom).
+		Set("bill_type = ?", row.Type).Set("allowed = ?", row.Allowed).Set("direction = ?", row.Direction)
+	if row.Day != old.Day || row.Zone != old.Zone {
+		update = update.Set("period_to = ?", billing.NextBoundary(time.Unix(reached, 0), row.Day, zone))
+	}
+	_, err := update.Exec(ctx)
+	return err
 }
 
 // RemoveBill removes a bill with its history, and writes an event that names
