@@ -214,6 +214,24 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
+func TestOfASampleCountsWhatWasSinceThePortCame(t *testing.T) {
+	t.Parallel()
+	s := Sample{Slot: 3000, Width: 300, Slots: 9, Span: 2700 * time.Second, In: 1000, Out: most, Flags: Spread}
+	for from, want := range map[int64]struct {
+		slots   int
+		in, out uint64
+	}{0: {9, 1000, most}, 600: {9, 1000, most}, 601: {8, 888, scale(most, 8, 9)}, 2700: {2, 222, scale(most, 2, 9)}, 3000: {1, 111, most / 9}} {
+		got := s.Since(from)
+		if got.Slots != want.slots || got.In != want.in || got.Out != want.out || got.Span != time.Duration(want.slots)*300*time.Second ||
+			(got.Flags&Joined != 0) != (want.slots < 9) || got.Flags.Exact() != (want.slots == 9) {
+			t.Errorf("since %d: %+v", from, got)
+		}
+	}
+	if one := (Sample{Slot: 3000, Width: 300, Slots: 1, In: 7}); one.Since(2999) != one {
+		t.Error("a sample of one slot counts whole or not at all")
+	}
+}
+
 func TestAmounts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

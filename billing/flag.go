@@ -9,7 +9,8 @@ import (
 type Flag uint16
 
 // What a sample can be flagged with. None of them makes a total fall, and none
-// adds bytes that were not counted by the device.
+// adds bytes that were not counted by the device. Joined is never kept with a
+// sample: it says how a bill counts it.
 const (
 	First         Flag = 1 << iota // no reading before: counts nothing
 	Spread                         // slots were missed before: the bytes are exact, their rate is the average over those slots
@@ -26,7 +27,7 @@ const (
 // flagNames are in the order of the bits.
 var flagNames = []string{"first", "spread", "wrap", "reboot", "discontinuity", "reindexed", "ambiguous", "implausible", "clock", "joined"}
 
-// unsure are the flags of samples whose bytes are not all that the port carried.
+// unsure are the flags of samples whose bytes may not be all that the port carried.
 const unsure = First | Reboot | Discontinuity | Ambiguous | Implausible | Joined
 
 // Exact says that the sample's bytes are all that the port carried since the reading before.

@@ -90,6 +90,34 @@ func findPorts(ctx context.Context, s *store.Store, specs []string) ([]int64, er
 	return ids, nil
 }
 
+// maxSkew is how far the clock of this machine may be from the database's for
+// a change of bills. The cluster's clock is that of its nodes: when this one
+// disagrees, one of both is wrong, and which is not for a bill to guess.
+const maxSkew = 5 * time.Second
+
+// billTime is the time at which a command changes bills: the database's.
+func billTime(ctx context.Context, s *store.Store) (time.Time, error) {
+	asked := time.Now()
+	now, err := s.DatabaseTime(ctx)
+	if err != nil {
+		return now, err
+	}
+	return now, checkSkew(asked, now, time.Now())
+}
+
+// checkSkew compares the database's time with this machine's before and after it was asked.
+func checkSkew(before, database, after time.Time) error {
+	ahead, behind := before.Sub(database), database.Sub(after)
+	if max(ahead, behind) <= maxSkew {
+		return nil
+	}
+	way, by := "ahead of", ahead
+	if behind > ahead {
+		way, by = "behind", behind
+	}
+	return fmt.Errorf("the clock of this machine is %v %s the database's, and bills go by time: set both by NTP (chronyc tracking, timedatectl), then try again", by.Round(time.Second), way)
+}
+
 // base is what k, M, G and T stand for.
 func base(values settings.Values) int {
 	if text, _ := values.Text(settings.KeyBillingBase); text == "1024" {
@@ -98,9 +126,10 @@ func base(values settings.Values) int {
 	return 1000
 }
 
-func calculation(values settings.Values) billing.Calculation {
+// calculation is one by hand, which closes no period.
+func calculation(values settings.Values, now time.Time) billing.Calculation {
 	method, _ := values.Text(settings.KeyBillingMethod)
-	return billing.Calculation{Now: time.Now(), Interval: values.Int(settings.KeyBillingFrequency), Method: billing.Method(method)}
+	return billing.Calculation{Now: now, Interval: values.Int(settings.KeyBillingFrequency), Method: billing.Method(method), Open: true}
 }
 
 // billJSON is a bill in JSON. Rates are bit/s, amounts bytes.

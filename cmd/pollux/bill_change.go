@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +72,11 @@ func (p *program) billAddCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if b, err = s.AddBill(command.Context(), b, ports, time.Now(), actor()); err != nil {
+				now, err := billTime(command.Context(), s)
+				if err != nil {
+					return err
+				}
+				if b, err = s.AddBill(command.Context(), b, ports, now, actor()); err != nil {
 					return err
 				}
 				if p.asJSON {
@@ -94,8 +97,8 @@ func (p *program) billSetCommand() *cobra.Command {
 	changing := []string{"name", "type", "allowed", "direction", "day", "time-zone", "ref", "customer", "notes"}
 	command := p.jsonFlag(&cobra.Command{
 		Use: "set BILL", Short: "Change a bill; only the flags that are given change anything", Args: words(1),
-		Long: `Changes a bill. Closed periods stay as they are; the open one is calculated by
-the new terms. Another billing day or time zone ends the open period at its next
+		Long: `Changes a bill. Closed periods stay as they are, and so does one that is over
+and waits to be closed; the one that runs is calculated by the new terms. Another billing day or time zone ends the open period at its next
 such day. With --version the bill is changed only if it is still of that
 version, which bill show names: nobody overwrites what somebody else changed.`,
 	})
@@ -108,8 +111,11 @@ version, which bill show names: nobody overwrites what somebody else changed.`,
 		}
 		set(command.Flags().Changed("name"), &b.Name, flags.name)
 		set(command.Flags().Changed("version"), &b.Version, flags.version)
-		b, err := s.UpdateBill(ctx, b, time.Now(), actor())
+		now, err := billTime(ctx, s)
 		if err != nil {
+			return err
+		}
+		if b, err = s.UpdateBill(ctx, b, now, actor()); err != nil {
 			return err
 		}
 		if p.asJSON {
@@ -170,15 +176,8 @@ func (p *program) billPortsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(leaving) > 0 {
-				if err := s.RemoveBillPorts(ctx, b.ID, leaving, time.Now(), actor()); err != nil {
-					return err
-				}
-			}
-			if len(joining) > 0 {
-				if err := s.AddBillPorts(ctx, b.ID, joining, time.Now(), actor()); err != nil {
-					return err
-				}
+			if err := movePorts(ctx, s, b.ID, leaving, joining); err != nil {
+				return err
 			}
 			members, err := s.BillPorts(ctx, b.ID)
 			if err != nil {
@@ -190,6 +189,26 @@ func (p *program) billPortsCommand() *cobra.Command {
 	command.Flags().StringArrayVar(&add, "add", nil, "port to bill from now on, by id or as HOST/IFNAME; may be repeated")
 	command.Flags().StringArrayVar(&remove, "remove", nil, "port to bill no longer; what it carried until now stays; may be repeated")
 	return command
+}
+
+// movePorts takes ports out of a bill, then others into it.
+func movePorts(ctx context.Context, s *store.Store, billID int64, leaving, joining []int64) error {
+	if len(leaving)+len(joining) == 0 {
+		return nil
+	}
+	now, err := billTime(ctx, s)
+	if err != nil {
+		return err
+	}
+	if len(leaving) > 0 {
+		if err := s.RemoveBillPorts(ctx, billID, leaving, now, actor()); err != nil {
+			return err
+		}
+	}
+	if len(joining) == 0 {
+		return nil
+	}
+	return s.AddBillPorts(ctx, billID, joining, now, actor())
 }
 
 func (p *program) printMembers(members []billing.Membership) error {

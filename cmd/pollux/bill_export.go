@@ -30,7 +30,7 @@ one period, as CSV (RFC 4180) or JSON, all numbers in bytes, bit/s and seconds.`
 				return usagef("--format is csv or json, not %.40q", format)
 			case samples && format == "csv":
 				return p.writeCSV(sampleColumns(), func(write func([]string) error) error {
-					return eachSample(ctx, s, b, flags, func(sample billing.Sample) error { return write(sampleToJSON(sample).row()) })
+					return p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error { return write(sampleToJSON(sample).row()) })
 				})
 			case samples:
 				return p.exportSamplesJSON(ctx, s, b, flags)
@@ -47,7 +47,7 @@ one period, as CSV (RFC 4180) or JSON, all numbers in bytes, bit/s and seconds.`
 // exportSamplesJSON writes one sample after the other, since a period can have millions.
 func (p *program) exportSamplesJSON(ctx context.Context, s *store.Store, b billing.Bill, flags sampleFlags) error {
 	separator := "{\"items\":[\n"
-	err := eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
+	err := p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
 		text, err := json.Marshal(sampleToJSON(sample))
 		if err != nil {
 			return fmt.Errorf("encode a sample: %w", err)

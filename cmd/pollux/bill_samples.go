@@ -43,7 +43,7 @@ special about them. --gaps lists only those that follow missed slots, --flagged
 only those with a flag.`,
 		RunE: p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
 			shown, rows := []sampleJSON{}, [][]string{}
-			err := eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
+			err := p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
 				made := sampleToJSON(sample)
 				shown = append(shown, made)
 				rows = append(rows, made.row())
@@ -67,10 +67,14 @@ only those with a flag.`,
 // errEnough ends a list at its limit.
 var errEnough = errors.New("enough")
 
-// eachSample calls each for the samples that the flags choose.
-func eachSample(ctx context.Context, s *store.Store, b billing.Bill, f sampleFlags, each func(billing.Sample) error) error {
+// eachSample calls each for the samples that the flags choose, and says on
+// standard error when there are more of them.
+func (p *program) eachSample(ctx context.Context, s *store.Store, b billing.Bill, f sampleFlags, each func(billing.Sample) error) error {
 	if f.limit < 1 || f.limit > maxSamples {
 		return usagef("--limit is a number from 1 to %d, not %d", maxSamples, f.limit)
+	}
+	if f.port < 0 {
+		return usagef("--port is the id of a port, not %d", f.port)
 	}
 	period, err := f.chosen(ctx, s, b)
 	if err != nil {
@@ -87,6 +91,7 @@ func eachSample(ctx context.Context, s *store.Store, b billing.Bill, f sampleFla
 		return each(sample)
 	})
 	if errors.Is(err, errEnough) {
+		fmt.Fprintf(p.errout, "pollux: these are the first %d samples, and there are more; for the others: --limit N, or pollux bill export %d --samples\n", f.limit, b.ID)
 		return nil
 	}
 	return err
@@ -163,15 +168,20 @@ func (p *program) billRecalculateCommand() *cobra.Command {
 	var fresh bool
 	command := p.jsonFlag(&cobra.Command{
 		Use: "recalculate BILL", Short: "Bring the figures of a bill up to date now", Args: words(1),
-		Long: `Adds the samples that came since the last calculation, and closes periods that
-are over. --anew makes the figures of the open period again from all of its
+		Long: `Adds the samples that came since the last calculation. A period that is over is
+closed by the cluster 30 minutes later, and not by this. --anew makes the figures of the open period again from all of its
 samples. Closed periods stay as they are in any case.`,
 		RunE: p.onBill(func(ctx context.Context, s *store.Store, values settings.Values, b billing.Bill) error {
-			work := func() error { return s.CalculateBills(ctx, []int64{b.ID}, calculation(values)) }
-			if fresh {
-				work = func() error { return s.RecalculateBill(ctx, b.ID, calculation(values)) }
+			now, err := billTime(ctx, s)
+			if err != nil {
+				return err
 			}
-			if err := work(); err != nil {
+			if fresh {
+				err = s.RecalculateBill(ctx, b.ID, calculation(values, now))
+			} else {
+				err = s.CalculateBills(ctx, []int64{b.ID}, calculation(values, now))
+			}
+			if err != nil {
 				return err
 			}
 			open, err := s.OpenPeriods(ctx, []int64{b.ID})

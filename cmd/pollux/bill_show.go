@@ -23,6 +23,9 @@ func (p *program) billListCommand() *cobra.Command {
 			if filter.Type = billing.Type(kind); kind != "" && filter.Type != billing.CDR && filter.Type != billing.Quota {
 				return usagef("--type is cdr or quota, not %.40q", kind)
 			}
+			if filter.Limit < 0 || filter.AfterID < 0 {
+				return usagef("--limit and --after are not negative")
+			}
 			return p.withStore(command.Context(), func(s *store.Store, values settings.Values, _ *slog.Logger) error {
 				bills, err := s.Bills(command.Context(), filter)
 				if err != nil {

@@ -115,7 +115,7 @@ func TestBillSamplesAndExports(t *testing.T) {
 	if len(gaps) != 1 || gaps[0]["slots"] != 2.0 || gaps[0]["in_bytes"] != 600_000.0 || gaps[0]["rate_in"] != 8000.0 || gaps[0]["flags"] != "spread" || gaps[0]["exact"] != true {
 		t.Errorf("gaps: %v", gaps)
 	}
-	for flags, want := range map[string]int{"": 11, "--flagged": 2, "--limit=3": 3, "--port=999": 0} {
+	for flags, want := range map[string]int{"": 11, "--flagged": 2, "--limit=11": 11, "--port=999": 0} {
 		args := []string{"bill", "samples", "1", "--json"}
 		if flags != "" {
 			args = append(args, flags)
@@ -144,7 +144,43 @@ func TestBillSamplesAndExports(t *testing.T) {
 	s.call("bill", "samples", "1", "--period", "1999-01-01").fails(exitNotFound, "1999-01-01")
 	s.call("bill", "samples", "1", "--period", "soon").fails(exitUsage, "2026-03-31")
 	s.call("bill", "samples", "1", "--limit", "0").fails(exitUsage, "--limit")
+	s.call("bill", "samples", "1", "--port", "-1").fails(exitUsage, "--port")
+	s.call("bill", "export", "1", "--samples", "--port", "-1").fails(exitUsage, "--port")
+	s.call("bill", "list", "--limit", "-1").fails(exitUsage, "--limit")
+	s.call("bill", "list", "--after", "-1").fails(exitUsage, "--after")
+	if r := s.call("bill", "samples", "1", "--limit", "3"); r.code != 0 || strings.Count(r.out, "\n") != 4 || !strings.Contains(r.errout, "the first 3 samples, and there are more") {
+		t.Errorf("%d: %s", r.code, r.errout)
+	}
+	if r := s.call("bill", "samples", "1", "--limit", "11"); r.code != 0 || r.errout != "" {
+		t.Errorf("%d: %s", r.code, r.errout)
+	}
 	s.call("bill", "export", "1", "--format", "pdf").fails(exitUsage, "csv or json")
+}
+
+// TestBillsByHand closes no period by hand, and changes nothing by a clock that is wrong.
+func TestBillsByHand(t *testing.T) {
+	t.Parallel()
+	s, ports := billed(t)
+	s.ok("bill", "add", "Example Ltd", "--port", fmt.Sprint(ports[0]))
+	s.execute(fmt.Sprintf("UPDATE bill_history SET period_to = %d", time.Now().Add(-24*time.Hour).Unix()))
+	s.ok("bill", "recalculate", "1")
+	s.ok("bill", "recalculate", "1", "--anew")
+	if items := decode[list](s.call("bill", "history", "1", "--json")).Items; len(items) != 1 || items[0]["closed"] != false {
+		t.Errorf("%v", items)
+	}
+	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	for off, says := range map[time.Duration]string{
+		0: "", 5 * time.Second: "", -5 * time.Second: "", 6 * time.Second: "6s ahead of", -time.Hour: "1h0m0s behind",
+	} {
+		here := now.Add(off)
+		if err := checkSkew(here, now, here.Add(200*time.Millisecond)); (err == nil) != (says == "") || err != nil && (!strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "NTP")) {
+			t.Errorf("%v: %v", off, err)
+		}
+	}
+	// A slow answer says nothing about the clocks.
+	if err := checkSkew(now.Add(-20*time.Second), now, now.Add(time.Second)); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestBillChanges(t *testing.T) {
