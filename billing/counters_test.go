@@ -110,6 +110,9 @@ func TestFlagsHaveNames(t *testing.T) {
 	if got := (Spread | Reboot | Implausible).Worst(); got != "implausible" {
 		t.Error(got)
 	}
+	if names := FlagNames(); len(names) != 10 || names[0] != "ok" || names[9] != "clock" {
+		t.Errorf("samples are kept with %q", names)
+	}
 	if len(flagNames) != 10 || Joined != 1<<9 {
 		t.Errorf("%d names of flags up to %d", len(flagNames), Joined)
 	}

@@ -60,5 +60,5 @@ func (f Flag) Worst() string {
 	return Flag(0).String()
 }
 
-// FlagNames are the names that String joins, and "ok".
-func FlagNames() []string { return append([]string{"ok"}, flagNames...) }
+// FlagNames are the names of the flags that samples are kept with, and "ok".
+func FlagNames() []string { return append([]string{"ok"}, flagNames[:len(flagNames)-1]...) } // without joined
