@@ -112,8 +112,8 @@ func (s *Store) Collect(ctx context.Context, readings []billing.Reading, now tim
 	})
 	var samples []billing.Sample
 	var failed error
-	for len(due) > 0 {
-		batch := due[:min(len(due), collectBatch)]
+	for size := evenBatch(len(due)); len(due) > 0; {
+		batch := due[:min(len(due), size)]
 		written, err := s.collectBatch(ctx, doing, batch)
 		if samples = append(samples, written...); errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return samples, err
@@ -121,6 +121,13 @@ func (s *Store) Collect(ctx context.Context, readings []billing.Reading, now tim
 		failed, due = errors.Join(failed, err), due[len(batch):]
 	}
 	return samples, failed
+}
+
+// evenBatch is how many of n readings go into each batch: all are about as
+// large, so that no few that are left over have statements of their own.
+func evenBatch(n int) int {
+	batches := max((n+collectBatch-1)/collectBatch, 1)
+	return (n + batches - 1) / batches
 }
 
 // collectBatch writes a batch, and in halves when one of its ports keeps it from being written.

@@ -537,3 +537,19 @@ func billDamaged(t *testing.T, e engine) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// 500 readings and more that come together are written 500 to 1,000 in a statement.
+func TestReadingsAreWrittenInEvenBatches(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{0: 0, 1: 1, 999: 999, 1000: 1000, 1001: 501, 1008: 504, 2000: 1000, 2001: 667, 10_000: 1000} {
+		if got := evenBatch(n); got != want {
+			t.Errorf("%d readings go in batches of %d, want %d", n, got, want)
+		}
+	}
+	for n := collectBatch / 2; n < 10*collectBatch; n++ {
+		size := evenBatch(n)
+		if last := n - (n-1)/size*size; size > collectBatch || last < collectBatch/2 {
+			t.Fatalf("%d readings go in batches of %d, the last of %d", n, size, last)
+		}
+	}
+}
