@@ -19,9 +19,11 @@ import (
 const BillingTTL = 12 * time.Second
 
 const (
-	// collectWorkers are how many tasks of billing a node runs at the same time. Most of them wait for a device or for
-	// the others whose readings are written with theirs.
+	// collectWorkers are how many devices a node asks for billing at the same time.
 	collectWorkers = 64
+	// collectTasks are how many tasks of billing are in its hands: also those whose readings wait for others, to be
+	// written with them. With as few as collectWorkers, devices of one billed port would be written 64 rows at a time.
+	collectTasks = 10 * collectWorkers
 	// collectProbes of them may ask devices that were down.
 	collectProbes = collectWorkers / probeShare
 	// collectLookEvery is how often empty queues of billing are looked at.
@@ -80,11 +82,11 @@ func (c *Consumer) swapBilling(now *lane, wanted plan, retiring *sync.WaitGroup)
 	var next *lane
 	if len(wanted.groups) > 0 {
 		c.metrics.workers.WithLabelValues(kindBilling).Set(collectWorkers)
-		started, err := c.serveKind(tasks.KindBilling, wanted.groups, collectWorkers, collectLook(len(wanted.groups)), c.HandleBilling)
+		started, err := c.serveKind(tasks.KindBilling, wanted.groups, collectTasks, collectLook(len(wanted.groups)), c.HandleBilling)
 		if err != nil {
 			return now, err
 		}
-		next = &lane{wanted.groups, collectWorkers, started}
+		next = &lane{wanted.groups, collectTasks, started}
 	}
 	if now != nil {
 		c.retire(now.server, retiring)
@@ -119,7 +121,7 @@ func (c *Consumer) competeForBilling(ctx context.Context) {
 // serveBilling serves the queue billing until ctx ends: with the lease, or the process. A server that cannot be started is tried
 // again in the next term, which another node may have.
 func (c *Consumer) serveBilling(ctx context.Context, ends *sync.WaitGroup) {
-	started, err := c.serveQueues(map[string]int{tasks.BillingQueue: 1}, collectWorkers, collectLookEvery, c.HandleBilling)
+	started, err := c.serveQueues(map[string]int{tasks.BillingQueue: 1}, collectTasks, collectLookEvery, c.HandleBilling)
 	if err != nil {
 		c.log.Error("the queue billing cannot be served; the next attempt is soon", "err", err)
 		return

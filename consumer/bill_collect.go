@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"pollux/billing"
 	"pollux/device"
 	"pollux/settings"
 	"pollux/tasks"
@@ -115,23 +116,28 @@ func (c *Consumer) collect(t *collectTurn) (err error) {
 			err = &collectEnd{collectPanic}
 		}
 	}()
-	leave, err := c.takeCollector(t)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if err := c.checkQueue(t); err != nil {
-		return err
-	}
-	target, err := c.billTarget(t)
-	if err != nil {
-		return err
-	}
-	readings, err := c.readBilled(t, target)
+	readings, err := c.collectReadings(t)
 	if err != nil {
 		return err
 	}
 	return c.keepReadings(t, readings)
+}
+
+// collectReadings has a worker read a device. The worker is free for others while the readings wait to be written.
+func (c *Consumer) collectReadings(t *collectTurn) ([]billing.Reading, error) {
+	leave, err := c.takeCollector(t)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := c.checkQueue(t); err != nil {
+		return nil, err
+	}
+	target, err := c.billTarget(t)
+	if err != nil {
+		return nil, err
+	}
+	return c.readBilled(t, target)
 }
 
 // takeCollector waits for a free worker of billing.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -16,6 +19,7 @@ import (
 	"pollux/device"
 	"pollux/poller"
 	"pollux/settings"
+	"pollux/simulator"
 	"pollux/snmp"
 	"pollux/store"
 	"pollux/tasks"
@@ -37,6 +41,7 @@ type fakeBills struct {
 	flags   billing.Flag
 	err     error // of reading
 	saveErr error
+	saving  func() // before readings are kept
 }
 
 func (f *fakeBills) Device(_ context.Context, id int64) (device.Device, error) {
@@ -60,6 +65,9 @@ func (f *fakeBills) BilledPorts(_ context.Context, id int64) ([]billing.Port, er
 }
 
 func (f *fakeBills) Collect(_ context.Context, readings []billing.Reading, _ time.Time) ([]billing.Sample, error) {
+	if f.saving != nil {
+		f.saving()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, len(readings))
@@ -268,6 +276,97 @@ func TestReadingsOfManyDevicesAreWrittenTogether(t *testing.T) {
 	}
 	if n := r.metric(t, "pollux_billing_samples_total", "result=refused"); n != 1 {
 		t.Errorf("%v refused readings are counted", n)
+	}
+}
+
+// However few ports a device has, and however slowly the devices come, a statement gets 500 to 1,000 rows when there are so many.
+func TestReadingsAreGathered(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		devices, ports int
+		every          time.Duration
+		want           int // devices in the first batch
+	}{
+		"all at once":                        {100, 48, 0, 17},
+		"as fast as 100,000 ports in 150 s":  {100, 50, 75 * time.Millisecond, 16},
+		"the third part of them":             {100, 50, 230 * time.Millisecond, 14},
+		"devices of one port":                {640, 1, 0, 512},
+		"few devices":                        {8, 3, 0, 8},
+		"few devices, one after the other":   {8, 3, 1500 * time.Millisecond, 1},
+		"one of more ports than a batch has": {3, 4000, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newCollector(nil)
+				ctx, stop := context.WithCancel(t.Context())
+				var coming sync.WaitGroup
+				coming.Go(func() {
+					for range c.devices {
+						select {
+						case w.in <- gathered{readings: make([]billing.Reading, c.ports)}:
+						case <-ctx.Done():
+							return
+						}
+						time.Sleep(c.every)
+					}
+				})
+				began := time.Now()
+				if got := w.gather(ctx, <-w.in); len(got) != c.want {
+					t.Errorf("%d devices are written together, want %d", len(got), c.want)
+				}
+				if waited := time.Since(began); waited > gatherTime {
+					t.Errorf("the first one waited for %v", waited)
+				}
+				stop()
+				coming.Wait()
+			})
+		})
+	}
+}
+
+// oneAgent is the address of a simulated device that has port 1, called p1 in the inventory of a rig.
+func oneAgent(t *testing.T) netip.AddrPort {
+	t.Helper()
+	agent, err := simulator.New(simulator.Config{Listen: "127.0.0.1:0", Devices: 1, Ports: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- agent.Run(ctx) }()
+	<-agent.Ready()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return agent.Addr(0)
+}
+
+// A device that has been read keeps no worker from the next one while its readings wait to be written.
+func TestReadingsWaitWithoutAWorker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 300, nil)
+	bills := r.billing(t)
+	r.halfway()
+	held := -1
+	bills.saving = func() {
+		r.biller.workers.mu.Lock()
+		defer r.biller.workers.mu.Unlock()
+		held = r.biller.workers.holders
+	}
+	agent := oneAgent(t)
+	bills.ports[1][0].Name = "GigabitEthernet0/1"
+	r.deps.Dial = func(ctx context.Context, _ snmp.Target) (Session, error) {
+		return snmp.Dial(ctx, snmp.Target{Host: agent.Addr().String(), Port: agent.Port(), Credentials: r.store.devices[1].Credentials, Timeout: 5 * time.Second}, nil)
+	}
+	if got := endOf(r.collect(r.collectNow(1))); got != collectDone || len(bills.kept()) != 1 {
+		t.Errorf("it ended as %s, with %d samples", got, len(bills.kept()))
+	}
+	if held != 0 {
+		t.Errorf("%d workers are held while its reading is written", held)
 	}
 }
 

@@ -13,10 +13,13 @@ import (
 )
 
 const (
-	// gatherRows is how many readings are written at once, and gatherTime how long the first of them waits for others:
-	// what is written for each device alone costs the database several times as much.
-	gatherRows = 1000
-	gatherTime = time.Second
+	// Readings of many devices are written at once, 500 to 1,000 in a statement when there are that many: what is written
+	// for each device alone costs the database several times as much. They are written as soon as there are gatherRows of
+	// them, or of gatherDevices, whose tasks are most of those in hand; when nothing more has come for gatherIdle; and gatherTime after the first.
+	gatherRows    = 800
+	gatherDevices = 512
+	gatherIdle    = time.Second
+	gatherTime    = 3 * time.Second
 	// collectSave bounds one writing, and collectWait how long a task waits for its own.
 	collectSave = 20 * time.Second
 	collectWait = 30 * time.Second
@@ -84,12 +87,16 @@ func (w *collector) run(ctx context.Context) {
 // gather waits a moment for the readings of other devices.
 func (w *collector) gather(ctx context.Context, first gathered) []gathered {
 	all, rows := []gathered{first}, len(first.readings)
-	wait := time.NewTimer(gatherTime)
+	wait, idle := time.NewTimer(gatherTime), time.NewTimer(gatherIdle)
 	defer wait.Stop()
-	for rows < gatherRows {
+	defer idle.Stop()
+	for rows < gatherRows && len(all) < gatherDevices {
 		select {
 		case next := <-w.in:
 			all, rows = append(all, next), rows+len(next.readings)
+			idle.Reset(gatherIdle)
+		case <-idle.C:
+			return all
 		case <-wait.C:
 			return all
 		case <-ctx.Done():
