@@ -27,8 +27,8 @@ const (
 	pingTimeout    = 5 * time.Second  // for Ping, and for the first contact
 	readTimeout    = 30 * time.Second // for one read
 	maxOpen        = 16               // connections of one process: with 50 processes 800, below what servers are commonly set to
-	maxIdle        = 8
-	maxLifetime    = 5 * time.Minute // so that connections follow a failover of the server
+	maxIdle        = time.Minute      // then a connection is closed: opening one costs a server as much as dozens of statements
+	maxLifetime    = 5 * time.Minute  // so that connections follow a failover of the server
 	sqliteReaders  = 4
 )
 
@@ -75,7 +75,8 @@ func connect(ctx context.Context, c config.Database, log *slog.Logger, create bo
 
 func limitPool(pool *sql.DB) *sql.DB {
 	pool.SetMaxOpenConns(maxOpen)
-	pool.SetMaxIdleConns(maxIdle)
+	pool.SetMaxIdleConns(maxOpen)
+	pool.SetConnMaxIdleTime(maxIdle)
 	pool.SetConnMaxLifetime(maxLifetime)
 	return pool
 }
