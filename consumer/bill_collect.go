@@ -48,7 +48,7 @@ func (t *collectTurn) moment() time.Time {
 func (t *collectTurn) remaining(now time.Time) time.Duration { return time.Unix(t.End(), 0).Sub(now) }
 
 // again hands a task back for a while, as long as its slot gives it another chance; else it ends.
-func (t *collectTurn) again(now time.Time, why *handBackError, end *collectEnd) error {
+func (t *collectTurn) again(now time.Time, why *handBackError, end *collectEndError) error {
 	if t.remaining(now) <= 3*why.after+leastOfSlot {
 		return end
 	}
@@ -58,11 +58,11 @@ func (t *collectTurn) again(now time.Time, why *handBackError, end *collectEnd) 
 // leastOfSlot is what must be left of a collect slot for a reading to be begun.
 const leastOfSlot = time.Second
 
-// collectEnd is how a reading ended without samples. It is no error to asynq.
-type collectEnd struct{ result string }
+// collectEndError is how a reading ended without samples. It is no error to asynq.
+type collectEndError struct{ result string }
 
 // Error implements error.
-func (e *collectEnd) Error() string { return e.result }
+func (e *collectEndError) Error() string { return e.result }
 
 // How readings end: labels of a metric.
 const (
@@ -88,7 +88,7 @@ var (
 
 // settleCollect counts how a reading ended and says what asynq is to know of it.
 func (c *Consumer) settleCollect(t *collectTurn, err error) error {
-	var end *collectEnd
+	var end *collectEndError
 	var back *handBackError
 	switch {
 	case err == nil:
@@ -113,7 +113,7 @@ func (c *Consumer) collect(t *collectTurn) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.complain(&c.panics, slog.LevelError, "a reading for billing panicked", "device", t.DeviceID, "panic", fmt.Sprintf("%.200v", r), "stack", string(debug.Stack()))
-			err = &collectEnd{collectPanic}
+			err = &collectEndError{collectPanic}
 		}
 	}()
 	readings, err := c.collectReadings(t)
@@ -150,7 +150,7 @@ func (c *Consumer) takeCollector(t *collectTurn) (leave func(), err error) {
 		case c.stopping():
 			return nil, errHandBack
 		case t.remaining(c.deps.Clock.Now()) <= leastOfSlot:
-			return nil, &collectEnd{collectExpired}
+			return nil, &collectEndError{collectExpired}
 		}
 		return nil, errNoWorker
 	}
@@ -168,13 +168,13 @@ func (c *Consumer) checkQueue(t *collectTurn) error {
 	now := c.deps.Clock.Now()
 	switch {
 	case t.remaining(now) <= leastOfSlot:
-		return &collectEnd{collectExpired}
+		return &collectEndError{collectExpired}
 	case t.group >= 0 || !c.deps.Settings().Bool(settings.KeyDistributedBilling):
 		return nil
 	case t.retried >= queueTries:
-		return &collectEnd{collectMoved}
+		return &collectEndError{collectMoved}
 	default:
-		return t.again(now, errCollectQueue, &collectEnd{collectMoved})
+		return t.again(now, errCollectQueue, &collectEndError{collectMoved})
 	}
 }
 

@@ -36,19 +36,19 @@ func (c *Consumer) billTarget(t *collectTurn) (poller.BillTarget, error) {
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return poller.BillTarget{}, &collectEnd{collectNothing}
+		return poller.BillTarget{}, &collectEndError{collectNothing}
 	case err != nil && c.stopping():
 		return poller.BillTarget{}, errHandBack
 	case errors.Is(err, secret.ErrOpen):
 		c.complain(&c.secrets, slog.LevelError, "the credentials of a device cannot be read; set them anew with: pollux device set", "device", t.DeviceID, "err", err)
-		return poller.BillTarget{}, t.again(now, errCollectDatabase, &collectEnd{collectDatabase})
+		return poller.BillTarget{}, t.again(now, errCollectDatabase, &collectEndError{collectDatabase})
 	case err != nil:
 		c.complain(&c.unbilled, slog.LevelWarn, "what is billed of a device cannot be read; the next slot brings it", "device", t.DeviceID, "err", err)
-		return poller.BillTarget{}, t.again(now, errCollectDatabase, &collectEnd{collectDatabase})
+		return poller.BillTarget{}, t.again(now, errCollectDatabase, &collectEndError{collectDatabase})
 	case len(ports) == 0, found.Disabled, found.PingOnly:
-		return poller.BillTarget{}, &collectEnd{collectNothing}
+		return poller.BillTarget{}, &collectEndError{collectNothing}
 	case t.group >= 0 && found.Group != t.group:
-		return poller.BillTarget{}, &collectEnd{collectMoved}
+		return poller.BillTarget{}, &collectEndError{collectMoved}
 	}
 	target := poller.BillTarget{
 		Device: found, Slot: t.Slot, Interval: t.Interval, Fixed: c.biller.sought.lately(t.DeviceID),
@@ -60,7 +60,7 @@ func (c *Consumer) billTarget(t *collectTurn) (poller.BillTarget, error) {
 		}
 	}
 	if len(target.Ports) == 0 {
-		return target, &collectEnd{collectRepeat}
+		return target, &collectEndError{collectRepeat}
 	}
 	t.ports = len(target.Ports)
 	return target, nil
@@ -77,12 +77,12 @@ func (c *Consumer) readBilled(t *collectTurn, target poller.BillTarget) ([]billi
 	defer release()
 	leaveAgent, err := c.enterAgentOf(t.DeviceID, target.Device, c.deps.Settings().Int(settings.KeyAddressInFlight), limit)
 	if err != nil {
-		return nil, t.again(c.deps.Clock.Now(), errAgentBusy, &collectEnd{collectBusy})
+		return nil, t.again(c.deps.Clock.Now(), errAgentBusy, &collectEndError{collectBusy})
 	}
 	defer leaveAgent()
 	if target.Device.Status == device.StatusDown {
 		if !c.biller.probes.tryEnter() {
-			return nil, t.again(c.deps.Clock.Now(), errProbesBusy, &collectEnd{collectBusy})
+			return nil, t.again(c.deps.Clock.Now(), errProbesBusy, &collectEndError{collectBusy})
 		}
 		defer c.biller.probes.leave()
 	}
@@ -118,7 +118,7 @@ func (c *Consumer) lockBilled(t *collectTurn, limit time.Duration) (release func
 		c.log.Debug("read for billing without the device's lease", "device", t.DeviceID, "err", err)
 	case !ok:
 		release()
-		return nil, t.again(c.deps.Clock.Now(), errCollectBusy, &collectEnd{collectBusy})
+		return nil, t.again(c.deps.Clock.Now(), errCollectBusy, &collectEndError{collectBusy})
 	}
 	return release, nil
 }

@@ -141,7 +141,7 @@ func (r *rig) halfway() {
 }
 
 func endOf(err error) string {
-	var end *collectEnd
+	var end *collectEndError
 	var back *handBackError
 	switch {
 	case err == nil:

@@ -64,9 +64,9 @@ func (c *Consumer) keepReadings(t *collectTurn, readings []billing.Reading) erro
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrInvalid):
-		return &collectEnd{collectDatabase}
+		return &collectEndError{collectDatabase}
 	default:
-		return t.again(c.deps.Clock.Now(), errCollectDatabase, &collectEnd{collectDatabase})
+		return t.again(c.deps.Clock.Now(), errCollectDatabase, &collectEndError{collectDatabase})
 	}
 }
 

@@ -102,7 +102,7 @@ func TestMemoryOfADeviceThatAnswersNoICMP(t *testing.T) {
 	t.Parallel()
 	s := &scripted{Session: serveOne(t, boxWithPorts())}
 	target := knownBox(t, s, nil)
-	target.Pinger = pinger{0, ping.Result{Sent: 3}, silence}
+	target.Pinger = pinger{0, ping.Result{Sent: 3}, errSilent}
 	for n, greets := range []int{1, 1} {
 		r := Poll(t.Context(), s, target)
 		if r.Poll.Outcome != device.OutcomeDown || !r.Poll.PortsComplete || len(r.Poll.Ports) != 7 || r.Memory == nil || r.Memory.portless() || len(s.greets) != greets {

@@ -33,8 +33,8 @@ func (p pinger) Echo(ctx context.Context) (ping.Result, error) {
 }
 
 var (
-	fromICMP = ping.Result{Sent: 3, Received: 2, Min: time.Millisecond, Avg: 1500 * time.Microsecond, Max: 2 * time.Millisecond}
-	silence  = fmt.Errorf("%w from 192.0.2.7", ping.ErrSilent)
+	fromICMP  = ping.Result{Sent: 3, Received: 2, Min: time.Millisecond, Avg: 1500 * time.Microsecond, Max: 2 * time.Millisecond}
+	errSilent = fmt.Errorf("%w from 192.0.2.7", ping.ErrSilent)
 )
 
 // icmpOf are the values of icmp-perf.rrd that a report has; nil for none.
@@ -95,15 +95,15 @@ func TestICMPBesideSNMP(t *testing.T) {
 	}{
 		"both answer":                   {pinger{time.Second, fromICMP, nil}, quiet{after: 3 * time.Second}, nil, device.OutcomeUp, "", some, 3 * time.Second},
 		"ICMP takes longer":             {pinger{4 * time.Second, fromICMP, nil}, quiet{after: time.Second}, nil, device.OutcomeUp, "", some, 4 * time.Second},
-		"SNMP only":                     {pinger{time.Second, ping.Result{Sent: 3}, silence}, quiet{}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, time.Second},
+		"SNMP only":                     {pinger{time.Second, ping.Result{Sent: 3}, errSilent}, quiet{}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, time.Second},
 		"ICMP only":                     {pinger{0, fromICMP, nil}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, snmp.ErrTimeout.Error(), some, 2 * time.Second},
-		"neither":                       {pinger{time.Second, ping.Result{Sent: 3}, silence}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, 2 * time.Second},
+		"neither":                       {pinger{time.Second, ping.Result{Sent: 3}, errSilent}, quiet{after: 2 * time.Second, err: snmp.ErrTimeout}, nil, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", none, 2 * time.Second},
 		"wrong credentials":             {pinger{0, fromICMP, nil}, quiet{err: snmp.ErrAuth}, nil, device.OutcomeAuth, snmp.ErrAuth.Error(), some, 0},
 		"ICMP cannot be sent":           {pinger{0, ping.Result{}, ping.ErrBusy}, quiet{}, nil, device.OutcomePartial, "module icmp: " + ping.ErrBusy.Error(), nil, 0},
 		"cut short":                     {pinger{time.Hour, fromICMP, nil}, quiet{}, nil, device.OutcomePartial, "module icmp: the device is too slow for its interval", nil, time.Minute},
 		"cut short before SNMP answers": {pinger{time.Hour, fromICMP, nil}, quiet{after: time.Hour}, nil, device.OutcomeDown, context.DeadlineExceeded.Error(), nil, time.Minute},
 		"it panics":                     {panicking{}, quiet{}, nil, device.OutcomePartial, "module icmp: panic: oh", nil, 0},
-		"switched off":                  {pinger{time.Hour, ping.Result{}, silence}, quiet{}, []string{"icmp"}, device.OutcomeUp, "", nil, 0},
+		"switched off":                  {pinger{time.Hour, ping.Result{}, errSilent}, quiet{}, []string{"icmp"}, device.OutcomeUp, "", nil, 0},
 		"nobody to ask":                 {nil, quiet{}, nil, device.OutcomeUp, "", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func (panicking) Echo(context.Context) (ping.Result, error) { panic("oh") }
 func TestSNMPCountsWithoutICMP(t *testing.T) {
 	t.Parallel()
 	session := serve(t, map[string]mib{"sw": mib{}.system(5000).row(1, ethernet("Gi1"))})("sw", snmp.V2c)
-	target := Target{Device: device.Device{ID: 7}, Ports: []device.Port{{ID: 3, State: device.PortState{IfIndex: 1, IfName: "Gi1"}}}, Pinger: pinger{0, ping.Result{Sent: 3}, silence}}
+	target := Target{Device: device.Device{ID: 7}, Ports: []device.Port{{ID: 3, State: device.PortState{IfIndex: 1, IfName: "Gi1"}}}, Pinger: pinger{0, ping.Result{Sent: 3}, errSilent}}
 	r := Poll(t.Context(), session, target)
 	kinds := map[measurement.Kind]bool{}
 	for _, m := range r.Measurements {
@@ -153,7 +153,7 @@ func TestPollPing(t *testing.T) {
 		filed   bool
 	}{
 		"an answer":                         {pinger{time.Second, fromICMP, nil}, time.Minute, device.OutcomeUp, "", 1, true},
-		"no answer":                         {pinger{time.Second, ping.Result{Sent: 3}, silence}, time.Minute, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", 0, true},
+		"no answer":                         {pinger{time.Second, ping.Result{Sent: 3}, errSilent}, time.Minute, device.OutcomeDown, "icmp: no answer to ICMP from 192.0.2.7", 0, true},
 		"an unknown name":                   {pinger{time.Second, ping.Result{}, errors.New("no such\nhost" + strings.Repeat("!", 300))}, time.Minute, device.OutcomeDown, "icmp: no such host!!!", 0, false},
 		"too many wait":                     {pinger{0, ping.Result{}, ping.ErrBusy}, time.Minute, device.OutcomeSkipped, "icmp: " + ping.ErrBusy.Error(), 0, false},
 		"cut short after 2 s":               {pinger{time.Hour, fromICMP, nil}, 2 * time.Second, device.OutcomeDown, "icmp: context deadline exceeded", 0, false},

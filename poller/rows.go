@@ -45,9 +45,6 @@ func (r *row) text(f field) string         { return r.texts[f] }
 func (r *row) number(f field) uint64       { return r.numbers[int(f)-textCount] }
 func (r *row) setNumber(f field, n uint64) { r.numbers[int(f)-textCount] = n }
 
-// lacks says whether one of the fields was not read.
-func (r *row) lacks(fields []field) bool { return r.seen&maskOf(fields) != maskOf(fields) }
-
 func maskOf(fields []field) uint64 {
 	mask := uint64(0)
 	for _, f := range fields {

@@ -184,15 +184,15 @@ func (s *costs) spent(selected bool, d time.Duration) {
 	if s.polls++; selected != s.now {
 		s.polls = 0
 	}
-	this, other := &s.walked, &s.selected
 	if selected {
-		this, other = other, this
+		s.selected.add(d)
+	} else {
+		s.walked.add(d)
 	}
-	this.add(d)
 	if !s.walked.known() || !s.selected.known() {
 		return
 	}
-	this, other = &s.walked, &s.selected
+	this, other := &s.walked, &s.selected
 	if s.now {
 		this, other = other, this
 	}

@@ -31,7 +31,7 @@ func BenchmarkCollect(b *testing.B) {
 				addedBill(b, e, describedAs(billing.CDR, 1), chunk...)
 			}
 			statements := &statementCount{}
-			e.Store.db = e.db.WithQueryHook(statements)
+			e.db = e.db.WithQueryHook(statements)
 			round := 0
 			next := func() {
 				readings := make([]billing.Reading, 0, 1000)
