@@ -221,7 +221,7 @@ func tellImplausible(ctx context.Context, tx bun.Tx, samples []billing.Sample) e
 	}
 	events := make([]device.Event, len(ports))
 	for i, p := range ports {
-		events[i] = billEvent("", "port %d (%s): its counters went faster than the port can, and the sample counts nothing; see: pollux bill samples BILL --flagged", p.ID, p.Name)
+		events[i] = billEvent("", "port %d (%s): its counters went faster than the port can, and the direction that did counts nothing in this sample; see: pollux bill samples BILL --flagged", p.ID, p.Name)
 		events[i].DeviceID, events[i].PortID, events[i].Severity = p.Device, p.ID, device.SeverityWarning
 	}
 	return addEvents(ctx, tx, events)

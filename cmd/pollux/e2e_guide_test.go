@@ -133,10 +133,9 @@ func (g *guide) scale() {
 	if n := len(g.running("consumer")); n != 2 {
 		g.t.Errorf("%d consumers run", n)
 	}
-	out := g.pollux("node", "list")
-	if strings.Count(out, "stopped") != 3 {
-		g.t.Errorf("three consumers have gone, node list says: %s", out)
-	}
+	untilEvery(g.t, time.Second, 30*time.Second, "node list says inactive of the three that went", func() bool {
+		return strings.Count(g.pollux("node", "list"), " inactive ") == 3
+	})
 	g.unmissed("more consumers, and fewer")
 }
 
