@@ -69,7 +69,10 @@ type entry struct {
 	at      time.Time // when Redis took it
 }
 
-const outcomeUp = 1
+const (
+	outcomeUp   = 1
+	outcomeDown = 3
+)
 
 // journalEntries reads the whole log, which is kept for longer than a test lasts.
 func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
@@ -150,6 +153,9 @@ func (f *fleet) checkJournal(entries []entry, late ...span) history {
 		h.all[e.slot]++
 		if e.outcome == outcomeUp {
 			h.up[e.slot]++
+			continue
+		}
+		if e.outcome == outcomeDown { // it has what is known without the device; its slot is missing from the polled ones
 			continue
 		}
 		h.short[e.slot]++
