@@ -92,12 +92,20 @@ func (g *guide) second() {
 	two.healthy(5 * time.Minute)
 	two.polled(50)
 	two.late()
+	two.pollux("config", "set", "eventlog_purge", "29")
 	must(g.t, os.Mkdir(filepath.Join(dir, "backup"), 0o700))
 	two.do(two.blocks("Backup")[1])
 	if dump, err := os.ReadFile(filepath.Join(dir, "backup", "pollux.sql")); err != nil || !strings.Contains(string(dump), "demo-0001") {
 		g.t.Errorf("the dump of PostgreSQL lacks a device: %v", err)
 	}
 	g.healthy(time.Minute)
+	two.do("docker compose down --volumes")
+	two.do(two.blocks("Restore")[1])
+	two.healthy(5 * time.Minute)
+	if kept := two.pollux("config", "get", "eventlog_purge"); !strings.Contains(kept, "29") {
+		g.t.Errorf("a setting is not restored into PostgreSQL: %s", kept)
+	}
+	two.polled(50)
 	two.do("docker compose down --volumes")
 }
 

@@ -4,7 +4,7 @@
 # machine runs in containers is not touched. As root, on Debian.
 #   e2e.sh          kill and cut off its parts
 #   e2e.sh guide    do what docs/how-to/compose.md says
-# KEEP=DIR keeps the images' Debian tree in DIR for the next time.
+# KEEP=DIR keeps the images and their Debian tree in DIR for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,7 +24,8 @@ cleanup() {
 	set +e
 	if [ -n "$daemon" ]; then
 		if [ -e "$work/repository/.env" ]; then (cd "$work/repository" && docker-compose down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1); fi
-		docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 # of a second stack
+		docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null 2>&1 # of a second stack
+		{ docker network prune --force; docker volume prune --force; } >/dev/null 2>&1
 		kill "$daemon"
 		wait "$daemon" 2>/dev/null
 		umount "$work"/run/netns/* 2>/dev/null # network namespaces, which it leaves mounted
@@ -44,7 +45,7 @@ chmod 777 "$work/answers"
 
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0
 forwarding=$(cat /proc/sys/net/ipv4/ip_forward)
-dockerd --host "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/run" --pidfile "$work/docker.pid" --bridge none \
+dockerd --host "$DOCKER_HOST" --data-root "${KEEP:-$work}/docker" --exec-root "$work/run" --pidfile "$work/docker.pid" --bridge none \
 	--default-address-pool base=10.214.0.0/16,size=24 >"$work/dockerd.log" 2>&1 &
 daemon=$!
 for _ in $(seq 100); do
