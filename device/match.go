@@ -16,20 +16,24 @@ package device
 //     another reading, or it has vanished (its number was given to something
 //     else): the port was renamed.
 //
+// A port that stands in another table than the IF-MIB is known by its Row instead
+// of its ifIndex, and its name counts among the ports of that table: no reading
+// of one table is ever a port of another one.
+//
 // The rule does not depend on the order of the readings or of the ports, as
-// long as each ifIndex stands once among the ports that are present.
+// long as each ifIndex, or Row, stands once among the ports that are present.
 func MatchPorts(known []Port, readings []PortReading) []int {
 	m := matching{known: known, readings: readings, found: make([]int, len(readings)), taken: make([]bool, len(known))}
 	for i := range m.found {
 		m.found[i] = -1
 	}
 	m.byID()
-	present, vanished := make(map[int64]int, len(known)), make(map[int64]int)
+	present, vanished := make(map[place]int, len(known)), make(map[place]int)
 	for k := range known {
 		if known[k].Vanished {
-			vanished[known[k].State.IfIndex] = k
+			vanished[placeOf(&known[k].State)] = k
 		} else {
-			present[known[k].State.IfIndex] = k
+			present[placeOf(&known[k].State)] = k
 		}
 	}
 	named := func(i, k int) bool { return known[k].State.IfName == readings[i].State.IfName }
@@ -41,6 +45,24 @@ func MatchPorts(known []Port, readings []PortReading) []int {
 	}
 	return m.found
 }
+
+// place is where a port stands: its ifIndex, or its row of another table.
+type place struct {
+	index int64
+	row   string
+}
+
+func placeOf(p *PortState) place {
+	if p.Row != "" {
+		return place{row: p.Row}
+	}
+	return place{index: p.IfIndex}
+}
+
+// title is a name among the ports of one table.
+type title struct{ table, name string }
+
+func titleOf(p *PortState) title { return title{p.Table(), p.IfName} }
 
 // matching is one run of MatchPorts.
 type matching struct {
@@ -76,13 +98,13 @@ func (m *matching) byID() {
 	}
 }
 
-// byIndex gives readings the port with their ifIndex where it fits.
-func (m *matching) byIndex(ports map[int64]int, fits func(i, k int) bool) {
+// byIndex gives readings the port with their ifIndex or Row where it fits.
+func (m *matching) byIndex(ports map[place]int, fits func(i, k int) bool) {
 	for i := range m.readings {
 		if m.found[i] >= 0 {
 			continue
 		}
-		if k, ok := ports[m.readings[i].State.IfIndex]; ok && !m.taken[k] && fits(i, k) {
+		if k, ok := ports[placeOf(&m.readings[i].State)]; ok && !m.taken[k] && fits(i, k) {
 			m.take(i, k)
 		}
 	}
@@ -91,25 +113,26 @@ func (m *matching) byIndex(ports map[int64]int, fits func(i, k int) bool) {
 // byName is rule 2.
 func (m *matching) byName() {
 	const twice = -1
-	present, vanished := make(map[string]int, len(m.known)), make(map[string]int)
+	present, vanished := make(map[title]int, len(m.known)), make(map[title]int)
 	for k := range m.known {
 		names := present
 		if m.known[k].Vanished {
 			names = vanished
 		}
-		if _, ok := names[m.known[k].State.IfName]; ok {
-			names[m.known[k].State.IfName] = twice
+		name := titleOf(&m.known[k].State)
+		if _, ok := names[name]; ok {
+			names[name] = twice
 		} else {
-			names[m.known[k].State.IfName] = k
+			names[name] = k
 		}
 	}
-	count := make(map[string]int, len(m.readings))
+	count := make(map[title]int, len(m.readings))
 	for i := range m.readings {
-		count[m.readings[i].State.IfName]++
+		count[titleOf(&m.readings[i].State)]++
 	}
 	for i := range m.readings {
-		name := m.readings[i].State.IfName
-		if m.found[i] >= 0 || name == "" || count[name] > 1 {
+		name := titleOf(&m.readings[i].State)
+		if m.found[i] >= 0 || name.name == "" || count[name] > 1 {
 			continue
 		}
 		k, ok := present[name]

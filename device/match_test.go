@@ -24,12 +24,31 @@ func TestMatchPorts(t *testing.T) {
 	carrying := func(id, index int64, name string) device.PortReading {
 		return device.PortReading{PortID: id, State: device.PortState{IfIndex: index, IfName: name}}
 	}
+	in := func(row string, index int64, name string, vanished ...bool) device.Port {
+		return device.Port{State: device.PortState{IfIndex: index, IfName: name, Row: row}, Vanished: len(vanished) > 0}
+	}
+	at := func(row string, index int64, name string) device.PortReading {
+		return device.PortReading{State: device.PortState{IfIndex: index, IfName: name, Row: row}}
+	}
 	for _, c := range []struct {
 		name  string
 		known []device.Port
 		rows  []device.PortReading
 		want  []int
 	}{
+		{"the same row of another table, whatever its number", []device.Port{in("v:2.3", 3, "a"), in("v:5.3", 1<<32, "a")},
+			[]device.PortReading{at("v:5.3", 3, "a"), at("v:2.3", 1<<32, "a")}, []int{1, 0}},
+		{"the IF-MIB gets the number and the name of a row of another table", []device.Port{in("v:2.3", 3, "a")},
+			[]device.PortReading{row(3, "a"), at("v:2.3", 1<<32, "a")}, []int{-1, 0}},
+		{"another table gets the number and the name of a port of the IF-MIB", []device.Port{known(3, "a")},
+			[]device.PortReading{at("v:2.3", 3, "a")}, []int{-1}},
+		{"the same row of two tables", []device.Port{in("v:1", 1, "a"), in("w:1", 2, "a")},
+			[]device.PortReading{at("w:1", 1, "a"), at("v:1", 2, "a")}, []int{1, 0}},
+		{"rows of another table were numbered anew", []device.Port{in("v:2.3", 3, "a"), in("v:2.4", 4, "b"), known(5, "a")},
+			[]device.PortReading{at("v:2.3", 3, "b"), at("v:7.4", 4, "a"), row(5, "a")}, []int{1, 0, 2}},
+		{"a name of two rows says nothing", []device.Port{in("v:2.3", 3, "a"), in("v:5.3", 1<<32, "a")},
+			[]device.PortReading{at("v:6.3", 3, "a")}, []int{-1}},
+		{"a row came back", []device.Port{in("v:2.3", 3, "a", gone)}, []device.PortReading{at("v:2.3", 9, "a")}, []int{0}},
 		{"nothing known", nil, []device.PortReading{row(1, "a")}, []int{-1}},
 		{"nothing read", []device.Port{known(1, "a")}, nil, []int{}},
 		{"all the same", []device.Port{known(1, "a"), known(2, "b")},

@@ -1,5 +1,7 @@
 package device
 
+import "strings"
+
 // PortState is what one read of the IF-MIB says of a port, and what the
 // inventory keeps. Texts are valid UTF-8 without control characters.
 type PortState struct {
@@ -14,6 +16,15 @@ type PortState struct {
 	IfOperStatus  string // up, down, testing, unknown, dormant, notPresent, lowerLayerDown
 	IfPhysAddress string // lower-case hexadecimal digits without separators, "" for none
 	IfLastChange  int64  // TimeTicks (hundredths of a second)
+	// Row is where a port stands that is no row of the IF-MIB: the name of the table in the definition of its OS, a
+	// colon and the row's index, such as "vrtr:2.3". "" for a port of the IF-MIB.
+	Row string
+}
+
+// Table is the name of the table beside the IF-MIB that the port stands in, "" for one of the IF-MIB.
+func (p *PortState) Table() string {
+	table, _, _ := strings.Cut(p.Row, ":")
+	return table
 }
 
 // Port is a port of the inventory.
