@@ -17,7 +17,8 @@ type Port struct {
 	ID     int64
 	Device int64
 	Index  int64  // ifIndex, where the inventory has the port
-	Name   string // ifName, else ifDescr: what stands at Index must be called so
+	Name   string // ifName, else ifDescr: what stands at Index, or Row, must be called so
+	Row    string // of a port that stands in another table than the IF-MIB, as device.PortState has it; "" for one of the IF-MIB
 	Speed  uint64 // bit/s; 0 when it is not known
 	Last   int64  // slot of its last reading; 0 for none
 	Bits   int    // width of the counters of that reading: 64 or 32; 0 for none

@@ -31,19 +31,20 @@ func (s *Store) BilledPorts(ctx context.Context, deviceID int64) ([]billing.Port
 		ID      int64  `bun:"id"`
 		IfIndex int64  `bun:"if_index"`
 		IfName  string `bun:"if_name"`
+		Row     string `bun:"if_row"`
 		IfSpeed int64  `bun:"if_speed"`
 		Slot    int64  `bun:"slot"`
 		Bits    int    `bun:"counter_bits"`
 	}
 	err := s.reads.NewSelect().TableExpr("ports AS p").Join("LEFT JOIN bill_counters AS c ON c.port_id = p.id").
-		Column("p.id", "p.if_index", "p.if_name", "p.if_speed").ColumnExpr("COALESCE(c.slot, 0) AS slot").ColumnExpr("COALESCE(c.counter_bits, 0) AS counter_bits").
+		Column("p.id", "p.if_index", "p.if_name", "p.if_row", "p.if_speed").ColumnExpr("COALESCE(c.slot, 0) AS slot").ColumnExpr("COALESCE(c.counter_bits, 0) AS counter_bits").
 		Where("p.device_id = ?", deviceID).Where("p.disabled = ?", false).Where(billed).Order("p.if_index", "p.id").Scan(ctx, &rows)
 	if err != nil {
 		return nil, s.fail("list the billed ports", err)
 	}
 	ports := make([]billing.Port, len(rows))
 	for i, row := range rows {
-		ports[i] = billing.Port{ID: row.ID, Device: deviceID, Index: row.IfIndex, Name: row.IfName, Speed: unsigned(row.IfSpeed), Last: row.Slot, Bits: row.Bits}
+		ports[i] = billing.Port{ID: row.ID, Device: deviceID, Index: row.IfIndex, Name: row.IfName, Row: row.Row, Speed: unsigned(row.IfSpeed), Last: row.Slot, Bits: row.Bits}
 	}
 	return ports, nil
 }

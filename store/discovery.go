@@ -92,7 +92,8 @@ func updateDiscovered(ctx context.Context, tx bun.Tx, d device.Discovery) error 
 	return err
 }
 
-// maxLacks is the length of the column lacks; the names of all columns that the program knows take less.
+// maxLacks is the length of the column lacks; the names of all columns of the IF-MIB take less. Those of other tables
+// stand behind them: polls ask for the columns whose names have no room.
 const maxLacks = 1024
 
 // changedFacts are the events of what a device says of itself otherwise than at its last discovery.

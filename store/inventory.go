@@ -24,7 +24,7 @@ func (s *Store) saveInventory(ctx context.Context, tx bun.Tx, d device.Discovery
 	}
 	byIndex := make(map[int64]int64, len(ports))
 	for i := range ports {
-		if !ports[i].Vanished {
+		if !ports[i].Vanished && ports[i].Row == "" { // what tells of ports by ifIndex means those of the IF-MIB
 			byIndex[ports[i].IfIndex] = ports[i].ID
 		}
 	}
@@ -128,7 +128,7 @@ func (s *Store) saveVLANs(ctx context.Context, tx bun.Tx, d device.Discovery, po
 	for i := range ports {
 		port := ports[i]
 		vlan, told := d.PortVLANs[port.IfIndex]
-		if port.Vanished || port.VLAN == vlan || !told && !whole {
+		if port.Vanished || port.Row != "" || port.VLAN == vlan || !told && !whole {
 			continue
 		}
 		port.VLAN = vlan

@@ -144,7 +144,7 @@ func (m *portMerge) miss(row portRow, p device.Poll) {
 type difference struct{ field, from, to string }
 
 // differences names the fields that people want to know of, by their names in
-// the IF-MIB. ifLastChange is none of them: it only says that another changed.
+// the IF-MIB; row is that of another table. ifLastChange is none of them: it only says that another changed.
 func differences(old, new stateRow) []difference {
 	number := func(n int64) string { return fmt.Sprint(n) }
 	all := []difference{
@@ -158,6 +158,7 @@ func differences(old, new stateRow) []difference {
 		{"ifSpeed", number(old.IfSpeed), number(new.IfSpeed)},
 		{"ifType", old.IfType, new.IfType},
 		{"ifPhysAddress", old.IfPhysAddress, new.IfPhysAddress},
+		{"row", old.Row, new.Row},
 	}
 	return slices.DeleteFunc(all, func(d difference) bool { return d.from == d.to })
 }
@@ -190,7 +191,7 @@ func portsDigest(readings []device.PortReading) string {
 		for _, number := range [...]int64{int64(r.Generation), bounded(r.RRDMax), p.IfIndex, p.IfMTU, bounded(p.IfSpeed), p.IfLastChange} {
 			b = binary.AppendVarint(b, number)
 		}
-		for _, text := range [...]string{p.IfName, p.IfDescr, p.IfAlias, p.IfType, p.IfAdminStatus, p.IfOperStatus, p.IfPhysAddress} {
+		for _, text := range [...]string{p.IfName, p.IfDescr, p.IfAlias, p.IfType, p.IfAdminStatus, p.IfOperStatus, p.IfPhysAddress, p.Row} {
 			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 		}
 	}

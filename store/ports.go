@@ -24,7 +24,7 @@ type portRow struct {
 	VLAN       int   `bun:"vlan"` // a discovery's to say
 }
 
-// stateRow are the columns that a read of the IF-MIB fills. Two of them can be compared with ==.
+// stateRow are the columns that a read of the interface tables fills. Two of them can be compared with ==.
 type stateRow struct {
 	IfIndex       int64  `bun:"if_index"`
 	IfName        string `bun:"if_name"`
@@ -37,6 +37,7 @@ type stateRow struct {
 	IfOperStatus  string `bun:"if_oper_status"`
 	IfPhysAddress string `bun:"if_phys_address"`
 	IfLastChange  int64  `bun:"if_last_change"`
+	Row           string `bun:"if_row"`
 }
 
 func stateColumns(p device.PortState) stateRow {
@@ -44,6 +45,7 @@ func stateColumns(p device.PortState) stateRow {
 		IfIndex: p.IfIndex, IfName: line(p.IfName, maxName), IfDescr: line(p.IfDescr, maxName), IfAlias: line(p.IfAlias, maxName),
 		IfType: line(p.IfType, maxShort), IfMTU: p.IfMTU, IfSpeed: bounded(p.IfSpeed), IfAdminStatus: line(p.IfAdminStatus, 32),
 		IfOperStatus: line(p.IfOperStatus, 32), IfPhysAddress: line(p.IfPhysAddress, maxShort), IfLastChange: p.IfLastChange,
+		Row: line(p.Row, maxShort),
 	}
 }
 
@@ -54,7 +56,7 @@ func (r *portRow) port() device.Port {
 		State: device.PortState{
 			IfIndex: r.IfIndex, IfName: r.IfName, IfDescr: r.IfDescr, IfAlias: r.IfAlias, IfType: r.IfType, IfMTU: r.IfMTU,
 			IfSpeed: uint64(max(r.IfSpeed, 0)), IfAdminStatus: r.IfAdminStatus, IfOperStatus: r.IfOperStatus,
-			IfPhysAddress: r.IfPhysAddress, IfLastChange: r.IfLastChange,
+			IfPhysAddress: r.IfPhysAddress, IfLastChange: r.IfLastChange, Row: r.Row,
 		},
 	}
 }

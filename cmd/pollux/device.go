@@ -163,6 +163,7 @@ type portJSON struct {
 	IfAdminStatus string `json:"if_admin_status"`
 	IfOperStatus  string `json:"if_oper_status"`
 	IfPhysAddress string `json:"if_phys_address,omitempty"`
+	Row           string `json:"row,omitempty"` // of another table than the IF-MIB
 	Disabled      bool   `json:"disabled"`
 	Vanished      bool   `json:"vanished"`
 	Generation    int    `json:"generation"`
@@ -190,7 +191,7 @@ func toJSON(d device.Device, ports []device.Port) deviceJSON {
 		s := port.State
 		shown.Ports = append(shown.Ports, portJSON{
 			ID: port.ID, IfIndex: s.IfIndex, IfName: s.IfName, IfDescr: s.IfDescr, IfAlias: s.IfAlias, IfType: s.IfType, IfSpeed: s.IfSpeed, IfMTU: s.IfMTU,
-			IfAdminStatus: s.IfAdminStatus, IfOperStatus: s.IfOperStatus, IfPhysAddress: s.IfPhysAddress,
+			IfAdminStatus: s.IfAdminStatus, IfOperStatus: s.IfOperStatus, IfPhysAddress: s.IfPhysAddress, Row: s.Row,
 			Disabled: port.Disabled, Vanished: port.Vanished, Generation: port.Generation, VLAN: port.VLAN,
 		})
 	}
