@@ -60,9 +60,7 @@ func parseOS(content []byte) (*OS, error) {
 			c.add(1, "exclude: %q is none of %q", module, modules)
 		}
 	}
-	if slices.Contains(o.Ports.SkipDescr, "") {
-		c.add(1, "ports: a text of skip_ifDescr is empty, and would leave out every port")
-	}
+	c.ports(&o.Ports)
 	c.switches("modules", o.Modules, device.DiscoveryModules())
 	c.switches("poller_modules", o.Polls, device.PollModules())
 	if !o.Polling.SelectedPorts.Valid() {

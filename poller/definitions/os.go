@@ -68,26 +68,6 @@ type Polling struct {
 	SelectedPorts device.Selection `yaml:"selected_ports"`
 }
 
-// Ports say which rows of the interface table are no ports, beyond the usual ones.
-type Ports struct {
-	SkipDescr      List[string] `yaml:"skip_ifDescr"`
-	SkipDescrRegex List[Regexp] `yaml:"skip_ifDescr_regex"`
-	SkipNameRegex  List[Regexp] `yaml:"skip_ifName_regex"`
-	SkipType       List[string] `yaml:"skip_ifType"`
-}
-
-// Skips says whether a row of the interface table is no port: by its ifDescr in
-// lower case, its ifName and the name of its ifType.
-func (p *Ports) Skips(descr, name, kind string) bool {
-	if p == nil {
-		return false
-	}
-	matches := func(text string) func(Regexp) bool { return func(r Regexp) bool { return r.MatchString(text) } }
-	return slices.ContainsFunc(p.SkipDescr, func(part string) bool { return strings.Contains(descr, strings.ToLower(part)) }) ||
-		slices.ContainsFunc(p.SkipDescrRegex, matches(descr)) || slices.ContainsFunc(p.SkipNameRegex, matches(name)) ||
-		slices.Contains(p.SkipType, kind)
-}
-
 // Facts say where the facts of a device are read.
 type Facts struct {
 	Hardware List[Source] `yaml:"hardware"`
