@@ -104,6 +104,16 @@ func checkFile(t *testing.T, daemon *rrdcached.Client, base, dir string, c *devi
 // runAll runs a recorder, a consumer that discovers, and a producer until the test ends.
 func runAll(t *testing.T, parts running, client redis.UniversalClient, inventory *store.Store, rrd string) {
 	t.Helper()
+	set, _, err := definitions.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runAllWith(t, parts, client, inventory, rrd, set)
+}
+
+// runAllWith is runAll with definitions of the test's own.
+func runAllWith(t *testing.T, parts running, client redis.UniversalClient, inventory *store.Store, rrd string, set *definitions.Set) {
+	t.Helper()
 	log := parts.log
 	values := func() settings.Values {
 		return settings.NewValues(map[string]string{settings.KeyRRDArchives: "AVERAGE:1x120", settings.KeySNMPTimeout: "5", settings.KeyFpingTimeout: "5000"})
@@ -111,10 +121,6 @@ func runAll(t *testing.T, parts running, client redis.UniversalClient, inventory
 	log1 := journal.New(client, 0)
 	recorder(t, parts, client, log1, rrd, values)
 	clock := syncedClock(t, parts, client)
-	set, _, err := definitions.Load("")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, err := consumer.New(consumer.Config{NodeID: "node", Groups: func() []int64 { return []int64{0} }}, consumer.Deps{
 		Store: inventory, Journal: log1, Leases: cluster.NewDeviceLeases(client, "node", log), Clock: clock, Redis: client,
 		Settings: values, Registerer: prometheus.NewRegistry(), Log: log,

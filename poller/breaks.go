@@ -85,10 +85,12 @@ func (c *Context) discontinued(r *row) bool {
 
 // breaks says whether the counters of a known port do not go on from its last
 // sample, or may not: the agent or the port restarted, the port was away, or it has
-// another number or name, so that it may be another one.
+// another number or name, so that it may be another one. What a port of another
+// table than the IF-MIB is known by is its row: its ifIndex is only ours.
 func (c *Context) breaks(p *port, known *device.Port) bool {
 	return c.restarted || p.discontinued || p.lapsed || known.Vanished || known.Missed > 0 ||
-		known.State.IfIndex != p.state.IfIndex || known.State.IfName != p.state.IfName
+		known.State.Row != p.state.Row || known.State.IfName != p.state.IfName ||
+		p.state.Row == "" && known.State.IfIndex != p.state.IfIndex
 }
 
 // bound leaves octets of 32 bits out that may wrap more than once from one

@@ -48,8 +48,16 @@ func (r *row) isPort(known *device.PortState, rules *definitions.Ports) bool {
 	if !strings.Contains(descr, goodDescr) && (badDescrPattern.MatchString(descr) || containsAny(descr, badDescr)) {
 		return false
 	}
-	kind := ifType(r.number(fieldType))
+	kind := r.typeName()
 	return !containsAny(strings.ToLower(kind), badType) && !rules.Skips(descr, r.text(fieldName), kind)
+}
+
+// typeName is the name of a row's type.
+func (r *row) typeName() string {
+	if r.kind != "" {
+		return r.kind
+	}
+	return ifType(r.number(fieldType))
 }
 
 func containsAny(s string, words []string) bool {

@@ -25,6 +25,7 @@ type Inspection struct {
 // InspectedPort is one port of an Inspection. Speeds are bits per second; counters are as read.
 type InspectedPort struct {
 	IfIndex           int64   `json:"ifIndex"`
+	Row               string  `json:"row,omitempty"` // of another table than the IF-MIB
 	IfName            string  `json:"ifName,omitempty"`
 	IfDescr           string  `json:"ifDescr,omitempty"`
 	IfAlias           string  `json:"ifAlias,omitempty"`
@@ -77,7 +78,7 @@ func Inspect(ctx context.Context, s Session, t Target, set *definitions.Set) (In
 func inspected(p *port) InspectedPort {
 	s := &p.state
 	out := InspectedPort{
-		IfIndex: s.IfIndex, IfName: s.IfName, IfDescr: s.IfDescr, IfAlias: s.IfAlias, IfType: s.IfType,
+		IfIndex: s.IfIndex, Row: s.Row, IfName: s.IfName, IfDescr: s.IfDescr, IfAlias: s.IfAlias, IfType: s.IfType,
 		IfMTU: s.IfMTU, IfSpeed: s.IfSpeed, IfAdminStatus: s.IfAdminStatus, IfOperStatus: s.IfOperStatus,
 		IfPhysAddress: s.IfPhysAddress, IfLastChange: s.IfLastChange,
 	}

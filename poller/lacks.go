@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"pollux/device"
 	"pollux/snmp"
@@ -35,23 +36,29 @@ func (columnsModule) Name() string { return "ports" }
 // Run reads the first row of each column, and of those that have none the instance of
 // a port: an agent that answers one of the two wrongly does not lose the column.
 func (columnsModule) Run(ctx context.Context, c *Context) error {
-	first := make([]string, fieldCount)
-	request := snmp.TableRequest{Columns: columns[:], FirstRows: 1, MaxRows: 1, MaxBytes: maxBytes}
+	wanted := c.wantedColumns()
+	request := snmp.TableRequest{FirstRows: 1, MaxRows: 1, MaxBytes: maxBytes}
+	for _, w := range wanted {
+		request.Columns = append(request.Columns, w.oid)
+	}
 	err := c.Session.Table(ctx, request, func(cell snmp.Cell) {
-		if cell.Column >= 0 && cell.Column < fieldCount {
-			first[cell.Column] = cell.Index
+		if cell.Column >= 0 && cell.Column < len(wanted) {
+			wanted[cell.Column].first = strings.Clone(cell.Index)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("read the first row of each column: %w", err)
 	}
-	oids := []snmp.OID{oidSnmpEngineTime}
-	asked := []string{nameEngineTime}
-	if row := someRow(first); row != "" {
-		for f, index := range first {
-			if index == "" {
-				oids, asked = append(oids, columns[f]+snmp.OID("."+row)), append(asked, fieldNames[f])
-			}
+	lacks, oids, asked := []string{}, []snmp.OID{oidSnmpEngineTime}, []string{nameEngineTime}
+	rows := someRows(wanted)
+	for _, w := range wanted {
+		row := rows[w.table]
+		switch {
+		case w.first != "":
+		case row != "":
+			oids, asked = append(oids, w.oid+snmp.OID("."+row)), append(asked, w.name)
+		case w.table != "" && w.field == fieldName:
+			lacks = append(lacks, w.name) // the whole table
 		}
 	}
 	vars, err := c.Session.Get(ctx, oids...)
@@ -62,27 +69,56 @@ func (columnsModule) Run(ctx context.Context, c *Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for columns that have no row: %w", err)
 	}
-	lacks := make([]string, 0, len(asked))
+	missing := make([]string, 0, len(asked)+len(lacks))
 	for i, v := range vars {
 		if i < len(asked) && !v.Value.Exists() {
-			lacks = append(lacks, asked[i])
+			missing = append(missing, asked[i])
 		}
 	}
-	c.finder.found.Lacks = lacks
+	c.finder.found.Lacks = append(missing, lacks...)
 	return nil
 }
 
-// someRow is a row that the device has, of the state of its ports if it can be.
-func someRow(first []string) string {
-	if first[fieldOperStatus] != "" {
-		return first[fieldOperStatus]
+// wantedColumn is a column that polls read of ports.
+type wantedColumn struct {
+	table string // beside the IF-MIB; "" for the IF-MIB
+	field field
+	name  string // as the inventory keeps it
+	oid   snmp.OID
+	first string // the index of its first row, "" for none
+}
+
+// wantedColumns are those of the IF-MIB, and of the tables that the OS has beside it.
+func (c *Context) wantedColumns() (wanted []wantedColumn) {
+	for f, oid := range columns {
+		wanted = append(wanted, wantedColumn{field: field(f), name: fieldNames[f], oid: oid})
 	}
-	for _, index := range first {
-		if index != "" {
-			return index
+	rules := c.portRules()
+	if rules == nil {
+		return wanted
+	}
+	for _, definition := range rules.Tables {
+		t := newPortTable(definition)
+		for f, oid := range t.columns {
+			if oid != "" {
+				wanted = append(wanted, wantedColumn{table: t.Name, field: field(f), name: tableLacks(t.Name, field(f)), oid: oid})
+			}
 		}
 	}
-	return ""
+	return wanted
+}
+
+// someRows are rows that the device has by their tables: of the IF-MIB one of the state of its ports if it
+// can be, of another one a row with a name.
+func someRows(wanted []wantedColumn) map[string]string {
+	rows := make(map[string]string, 2)
+	for _, w := range wanted {
+		best := w.table == "" && w.field == fieldOperStatus || w.table != "" && w.field == fieldName
+		if w.first != "" && (best || rows[w.table] == "") {
+			rows[w.table] = w.first
+		}
+	}
+	return rows
 }
 
 // lacking are the fields that polls need not ask for. Of an agent that has
@@ -125,7 +161,9 @@ func (c *Context) welcome(ctx context.Context, r *reader, rows []int) error {
 	}
 	known := make(map[int64]string, len(c.Target.Ports))
 	for k := range c.Target.Ports {
-		known[c.Target.Ports[k].State.IfIndex] = c.Target.Ports[k].State.IfName
+		if state := &c.Target.Ports[k].State; state.Row == "" {
+			known[state.IfIndex] = state.IfName
+		}
 	}
 	var strangers []int
 	for _, i := range rows {

@@ -38,12 +38,12 @@ type port struct {
 // addPorts adds the given rows to the report. After a read of the counters that
 // ended early, rows without octets are left out. If all columns were read to
 // their ends, ports that no row is are asked for; the error says that the device has one.
-func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, counted, ended bool) (err error) {
+func (c *Context) addPorts(ctx context.Context, r *reader, others *further, rows []*row, narrow, counted, ended bool) (err error) {
 	values := make([]measurement.Value, len(rows)*portValues)
 	c.ports = make([]port, 0, len(rows))
 	states := make([]device.PortState, 0, len(rows))
-	for _, i := range rows {
-		row := &r.rows[i]
+	read, unread := make([]*row, 0, len(rows)), uint64(0) // of those that are added
+	for _, row := range rows {
 		p := port{values: values[:portValues:portValues]}
 		p.at, p.narrow = row.counters(p.values, narrow)
 		if p.skipped = row.skipped; p.skipped && row.seen&maskOf(liveFields) != 0 {
@@ -57,17 +57,18 @@ func (c *Context) addPorts(ctx context.Context, r *reader, rows []int, narrow, c
 		values = values[portValues:]
 		c.ports = append(c.ports, p)
 		states = append(states, c.state(row))
+		read, unread = append(read, row), unread|row.unread
 	}
 	c.Report.Poll.Ports = make([]device.PortReading, 0, len(c.ports))
 	var found []int
 	if ended {
 		found = device.MatchPorts(c.Target.Ports, readings(states))
-		if err = c.confirmAbsent(ctx, r, found); err != nil {
+		if err = c.confirmAbsent(ctx, r, others, found); err != nil {
 			r.failed |= maskOf(liveFields) | maskOf(fixedFields) // cells may be missing too
 		}
 	}
-	if r.failed != 0 {
-		c.keepUnread(r, states)
+	if r.failed|unread != 0 {
+		c.keepUnread(r, read, states)
 		found = nil
 	}
 	if found == nil {
@@ -91,18 +92,28 @@ func readings(states []device.PortState) []device.PortReading {
 }
 
 // keepUnread leaves in place what the inventory holds of a port where a column
-// could not be read, so that a fault of the agent does not look like a change.
-func (c *Context) keepUnread(r *reader, states []device.PortState) {
+// could not be read, so that a fault of the agent does not look like a change. rows are those of the states.
+func (c *Context) keepUnread(r *reader, rows []*row, states []device.PortState) {
 	known := make(map[int64]*device.PortState, len(c.Target.Ports))
+	placed := make(map[string]*device.PortState)
 	for k := range c.Target.Ports {
-		if port := &c.Target.Ports[k]; !port.Vanished {
+		switch port := &c.Target.Ports[k]; {
+		case port.Vanished:
+		case port.State.Row != "":
+			placed[port.State.Row] = &port.State
+		default:
 			known[port.State.IfIndex] = &port.State
 		}
 	}
 	for i := range states {
-		s, row := &states[i], &r.rows[r.byIndex[states[i].IfIndex]]
-		lost := func(f field) bool { return r.failed&^row.seen&(1<<f) != 0 }
+		s, row := &states[i], rows[i]
+		failed := r.failed
 		old, ok := known[s.IfIndex]
+		if s.Row != "" {
+			failed = row.unread
+			old, ok = placed[s.Row]
+		}
+		lost := func(f field) bool { return failed&^row.seen&(1<<f) != 0 }
 		switch {
 		case !ok:
 			continue
@@ -241,7 +252,7 @@ func (r *row) countedAt(narrow bool) time.Time {
 // whatever its ifSpeed says.
 func (c *Context) state(r *row) device.PortState {
 	s := device.PortState{
-		IfIndex: r.index, IfName: r.text(fieldName), IfAlias: r.text(fieldAlias),
+		IfIndex: r.index, Row: r.place, IfName: r.text(fieldName), IfAlias: r.text(fieldAlias),
 		IfSpeed:       r.number(fieldSpeed),
 		IfAdminStatus: statusName(adminStatus[:], r.number(fieldAdminStatus)),
 		IfOperStatus:  statusName(operStatus[:], r.number(fieldOperStatus)),
@@ -257,7 +268,7 @@ func (c *Context) state(r *row) device.PortState {
 		s.IfDescr, s.IfPhysAddress = r.text(fieldDescr), r.text(fieldPhysAddress)
 		s.IfMTU = int64(min(r.number(fieldMTU), 1<<31-1))
 		if r.has(fieldType) {
-			s.IfType = ifType(r.number(fieldType))
+			s.IfType = r.typeName()
 		}
 	}
 	if s.IfDescr == "" {

@@ -62,7 +62,7 @@ func (n *neighbourFinder) nameLocals(ctx context.Context, t lldpTable, lldp []st
 		l.byWord[i] = make(map[string]int64, len(n.ports))
 	}
 	for i := range n.ports {
-		if !n.ports[i].Vanished {
+		if !n.ports[i].Vanished && n.ports[i].State.Row == "" {
 			l.add(&n.ports[i].State)
 		}
 	}

@@ -17,13 +17,13 @@ import (
 // fixedEvery is how often the columns that hardly ever change are read at least.
 const fixedEvery = time.Hour
 
-// portsModule reads the interfaces group (IF-MIB, RFC 2863).
+// portsModule reads the interfaces group (IF-MIB, RFC 2863), and the tables of ports that an OS has beside it.
 type portsModule struct{}
 
 func (portsModule) Name() string { return "ports" }
 
 // Run reads the states of the ports, then their counters with their names, then what
-// stands in for counters that a port lacks. When a table cannot be read to its end, the
+// stands in for counters that a port lacks, and the ports beside the IF-MIB. When a table cannot be read to its end, the
 // rows that are complete by then are still reported and measured. Ports that the
 // tables lack are asked for, before the read counts as complete.
 func (portsModule) Run(ctx context.Context, c *Context) error {
@@ -55,11 +55,18 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	if c.late() && (err == nil || !hopeless(ctx, err)) {
 		err = first(err, r.refresh(ctx))
 	}
-	whole := r.whole(rows)
-	if len(whole) < len(rows) {
+	var others further
+	if err == nil || !hopeless(ctx, err) {
+		var failed error
+		others, failed = c.readFurther(ctx, r, recall, err == nil)
+		err = first(err, failed)
+	}
+	all := together(r, rows, others.rows)
+	whole := slices.DeleteFunc(slices.Clone(all), func(row *row) bool { return row.torn })
+	if len(whole) < len(all) {
 		err = first(err, errRenumbered)
 	}
-	err = first(err, c.addPorts(ctx, r, whole, narrow, counted == nil, err == nil))
+	err = first(err, c.addPorts(ctx, r, &others, whole, narrow, counted == nil, err == nil))
 	c.Report.Poll.PortsComplete = err == nil
 	c.remember(r, rows, memory)
 	if recall && !c.late() && err == nil && len(c.Target.Ports) > 0 {
@@ -117,11 +124,6 @@ func first(err, next error) error {
 // Those are left out; the next poll finds them under their new ones.
 var errRenumbered = errors.New("ports were renumbered or renamed while they were read")
 
-// whole returns the rows that were one port from the first read to the last.
-func (r *reader) whole(rows []int) []int {
-	return slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return r.rows[i].torn })
-}
-
 func present(ports []device.Port) int {
 	n := 0
 	for i := range ports {
@@ -173,7 +175,7 @@ func (r *reader) refresh(ctx context.Context) error {
 
 // absent are the objects to ask for to learn whether the device has ports that
 // no row was found to be. found is what MatchPorts says of the rows.
-func (c *Context) absent(r *reader, found []int) (oids []snmp.OID) {
+func (c *Context) absent(r *reader, others *further, found []int) (oids []snmp.OID) {
 	matched := make([]bool, len(c.Target.Ports))
 	for _, k := range found {
 		if k >= 0 {
@@ -182,7 +184,7 @@ func (c *Context) absent(r *reader, found []int) (oids []snmp.OID) {
 	}
 	for k := range c.Target.Ports {
 		index := c.Target.Ports[k].State.IfIndex
-		if matched[k] || c.Target.Ports[k].Vanished || index <= 0 || index > math.MaxUint32 || len(oids) >= 2*maxConfirmed {
+		if c.Target.Ports[k].State.Row != "" || matched[k] || c.Target.Ports[k].Vanished || index <= 0 || index > math.MaxUint32 || len(oids) >= 2*maxConfirmed {
 			continue
 		}
 		i, read := r.byIndex[index]
@@ -191,7 +193,7 @@ func (c *Context) absent(r *reader, found []int) (oids []snmp.OID) {
 		}
 		oids = append(oids, columns[fieldOperStatus].Append(uint32(index)), columns[fieldName].Append(uint32(index)))
 	}
-	return oids
+	return append(oids, c.absentOf(others, matched, maxConfirmed)...)
 }
 
 // maxConfirmed is how many absent ports are asked for; an agent that hides ports hides some of these.
@@ -201,8 +203,8 @@ const maxConfirmed = 8
 // that answers table requests wrongly (with a row left out, or with the name of
 // something else, which looks like the end of a column) still has them, and so
 // the tables were not read to their end. One that refuses to say is believed.
-func (c *Context) confirmAbsent(ctx context.Context, r *reader, found []int) error {
-	oids := c.absent(r, found)
+func (c *Context) confirmAbsent(ctx context.Context, r *reader, others *further, found []int) error {
+	oids := c.absent(r, others, found)
 	if len(oids) == 0 {
 		return nil
 	}
@@ -253,7 +255,7 @@ func (c *Context) recall(r *reader) (strangers []int) {
 	for k := range c.Target.Ports {
 		port := &c.Target.Ports[k]
 		i, ok := r.byIndex[port.State.IfIndex]
-		if ok && !port.Vanished && port.State.IfName != "" && port.State.IfType != "" &&
+		if ok && !port.Vanished && port.State.Row == "" && port.State.IfName != "" && port.State.IfType != "" &&
 			port.State.IfName == r.rows[i].identity() {
 			r.rows[i].known = k
 		}

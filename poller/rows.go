@@ -24,7 +24,7 @@ const (
 	maxAsked = 48
 )
 
-// row is what was read of one ifIndex. A bit of seen says that the field was read.
+// row is what was read of one ifIndex, or of one row of another table. A bit of seen says that the field was read.
 type row struct {
 	index    int64
 	seen     uint64
@@ -38,6 +38,10 @@ type row struct {
 	skipped  bool      // its counters are not read
 	absent   uint64    // a bit for each field that was asked for and is not there
 	torn     bool      // its name changed while it was read: what was read belongs to two ports
+	at       string    // its index in a table beside the IF-MIB; "" for a row of the IF-MIB
+	place    string    // that with the table's name, as the inventory has it
+	kind     string    // the name of its type where the table has names of its own
+	unread   uint64    // a bit for each field whose column may have been read in part, in such a table
 }
 
 func (r *row) has(f field) bool            { return r.seen&(1<<f) != 0 }
@@ -82,16 +86,19 @@ func (r *row) set(f field, v snmp.Value, at time.Time) {
 	}
 }
 
-// reader reads the interface tables of one device into rows.
+// reader reads the interface tables of one device into rows: those of the IF-MIB, or one beside it.
 type reader struct {
 	session  Session
-	expected int // rows that the inventory knows of; 0 when it is not known
-	most     int // rows that a column may have for now
+	table    *portTable            // beside the IF-MIB; nil for the IF-MIB
+	columns  *[fieldCount]snmp.OID // "" for a field that the table does not have: it is among lacks
+	expected int                   // rows that the inventory knows of; 0 when it is not known
+	most     int                   // rows that a column may have for now
 	rows     []row
-	byIndex  map[int64]int
-	failed   uint64 // a bit for each field whose column was not read to its end
-	lacks    uint64 // a bit for each field that the device is known not to have
-	walked   uint64 // a bit for each field whose column was read to its end
+	byIndex  map[int64]int  // of the IF-MIB, by ifIndex
+	byAt     map[string]int // of another table, by the row's index
+	failed   uint64         // a bit for each field whose column was not read to its end
+	lacks    uint64         // a bit for each field that the device is known not to have
+	walked   uint64         // a bit for each field whose column was read to its end
 }
 
 // likely is how many rows a table may have of which so many are known.
@@ -99,7 +106,7 @@ func likely(known int) int { return min(maxRows, 2*known+likelyRows) }
 
 func newReader(s Session, known, expected int, lacks uint64) *reader {
 	return &reader{
-		session: s, expected: expected, most: likely(max(known, expected)), lacks: lacks,
+		session: s, columns: &columns, expected: expected, most: likely(max(known, expected)), lacks: lacks,
 		rows: make([]row, 0, expected+expected/8+4), byIndex: make(map[int64]int, expected+4),
 	}
 }
@@ -145,8 +152,12 @@ func (r *reader) walk(ctx context.Context, fields []field, describes bool) error
 // knows, and reads it again if it is no larger than a poll takes. tooLarge is why the first read ended.
 func (r *reader) recount(ctx context.Context, fields []field, tooLarge error) error {
 	counted := 0
+	sign := fieldOperStatus
+	if r.table != nil {
+		sign = fieldName
+	}
 	err := r.session.Table(ctx, snmp.TableRequest{
-		Columns: []snmp.OID{columns[fieldOperStatus]}, MaxRows: maxRows, MaxBytes: maxBytes,
+		Columns: []snmp.OID{r.columns[sign]}, MaxRows: maxRows, MaxBytes: maxBytes,
 	}, func(snmp.Cell) { counted++ })
 	if err != nil {
 		return err
@@ -172,20 +183,23 @@ func (r *reader) read(ctx context.Context, fields []field, describes bool) error
 		Columns: make([]snmp.OID, len(fields)), ExpectedRows: r.expected, MaxRows: r.most, MaxBytes: maxBytes,
 	}
 	for i, f := range fields {
-		request.Columns[i] = columns[f]
+		request.Columns[i] = r.columns[f]
 	}
 	return r.session.Table(ctx, request, func(cell snmp.Cell) {
 		if cell.Column < 0 || cell.Column >= len(fields) {
 			return
 		}
 		if i, ok := r.row(cell.Index, describes); ok {
-			r.rows[i].set(fields[cell.Column], cell.Value, cell.At)
+			r.set(i, fields[cell.Column], cell.Value, cell.At)
 		}
 	})
 }
 
 // row finds the row of an index as it stands behind a column's OID, or makes it.
 func (r *reader) row(index string, make bool) (int, bool) {
+	if r.table != nil {
+		return r.rowAt(index, make)
+	}
 	n, err := strconv.ParseUint(index, 10, 32)
 	if err != nil || n == 0 {
 		return 0, false
@@ -197,6 +211,22 @@ func (r *reader) row(index string, make bool) (int, bool) {
 		r.byIndex[int64(n)] = i
 	}
 	return i, ok
+}
+
+// set takes over one value of a row.
+func (r *reader) set(i int, f field, v snmp.Value, at time.Time) {
+	r.rows[i].set(f, v, at)
+	if r.table != nil {
+		r.table.translate(&r.rows[i], f)
+	}
+}
+
+// oid is the object of a field of a row.
+func (r *reader) oid(f field, row *row) snmp.OID {
+	if r.table != nil {
+		return r.columns[f] + snmp.OID("."+row.at)
+	}
+	return r.columns[f].Append(uint32(row.index))
 }
 
 // dropStateless takes away rows of which no state was read: what has none is no port.
@@ -221,7 +251,7 @@ func (r *reader) fetch(ctx context.Context, fields []field, rows []int) error {
 	oids := make([]snmp.OID, 0, maxAsked)
 	for _, i := range rows {
 		for _, f := range fields {
-			oids = append(oids, columns[f].Append(uint32(r.rows[i].index)))
+			oids = append(oids, r.oid(f, &r.rows[i]))
 		}
 	}
 	vars, err := r.session.Get(ctx, oids...)
@@ -236,7 +266,7 @@ func (r *reader) fetch(ctx context.Context, fields []field, rows []int) error {
 		return fmt.Errorf("%w: %d values for %d objects", snmp.ErrUnexpected, len(vars), len(oids))
 	}
 	for k, v := range vars {
-		r.rows[rows[k/len(fields)]].set(fields[k%len(fields)], v.Value, v.At)
+		r.set(rows[k/len(fields)], fields[k%len(fields)], v.Value, v.At)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (c *Context) choose(r *reader) {
 	for k := range c.Target.Ports {
 		port := &c.Target.Ports[k]
 		i, ok := r.byIndex[port.State.IfIndex]
-		if !ok || port.Vanished || port.State.IfName != r.rows[i].identity() {
+		if !ok || port.Vanished || port.State.Row != "" || port.State.IfName != r.rows[i].identity() {
 			continue
 		}
 		was := port.State.IfAdminStatus == "down" || port.State.IfOperStatus == "down" || port.State.IfOperStatus == "lowerLayerDown"
@@ -92,7 +92,7 @@ func (r *reader) countChosen(ctx context.Context, fields []field) error {
 			return fmt.Errorf("%w: %d values for %d objects", snmp.ErrUnexpected, len(vars), len(oids))
 		}
 		for k, v := range vars {
-			r.rows[rows[k/len(fields)]].set(fields[k%len(fields)], v.Value, v.At)
+			r.set(rows[k/len(fields)], fields[k%len(fields)], v.Value, v.At)
 		}
 		oids, rows, size = nil, nil, 0
 		return nil
@@ -103,7 +103,7 @@ func (r *reader) countChosen(ctx context.Context, fields []field) error {
 		}
 		from := len(oids)
 		for _, f := range fields {
-			oids = append(oids, columns[f].Append(uint32(r.rows[i].index)))
+			oids = append(oids, r.oid(f, &r.rows[i]))
 			size += snmp.VariableSize(oids[len(oids)-1], snmp.Value{}) + likelyValue
 		}
 		if rows = append(rows, i); from > 0 && (size > fullReply || len(oids) > fullRequest) {
