@@ -52,7 +52,7 @@ func (c *Consumer) billTarget(t *collectTurn) (poller.BillTarget, error) {
 	}
 	target := poller.BillTarget{
 		Device: found, Slot: t.Slot, Interval: t.Interval, Fixed: c.biller.sought.lately(t.DeviceID),
-		MaxObjects: max(c.deps.Settings().Int(settings.KeySNMPMaxOID), leastObjects),
+		MaxObjects: max(c.deps.Settings().Int(settings.KeySNMPMaxOID), leastObjects), Definitions: c.deps.Definitions,
 	}
 	for _, port := range ports {
 		if port.Last < t.Slot {
@@ -148,6 +148,9 @@ func (c *Consumer) dateReadings(t *collectTurn, report poller.BillReport) []bill
 	}
 	if len(report.Missing) > 0 {
 		c.log.Debug("billed ports have no reading", "device", t.DeviceID, "slot", t.Slot, "ports", len(report.Missing), "reason", report.Reason)
+	}
+	if report.Unreadable != "" {
+		c.complain(&c.unbilled, slog.LevelWarn, "billed ports of a device cannot be read as things are", "device", t.DeviceID, "why", report.Unreadable)
 	}
 	readings := report.Readings[:0]
 	for _, r := range report.Readings {

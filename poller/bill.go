@@ -7,6 +7,7 @@ import (
 
 	"pollux/billing"
 	"pollux/device"
+	"pollux/poller/definitions"
 	"pollux/snmp"
 )
 
@@ -19,6 +20,8 @@ type BillTarget struct {
 	// Fixed says that a port which does not answer under its ifIndex is not to be searched for: it was, a short while ago.
 	Fixed      bool
 	MaxObjects int // that one request names; 50 when it is not positive. A port takes 10 with sysUpTime
+	// Definitions say which columns the ports have that stand in another table than the IF-MIB; nil leaves such ports unread.
+	Definitions *definitions.Set
 }
 
 // BillMiss says why a port has no reading. The strings are labels of a metric.
@@ -30,7 +33,7 @@ const (
 	BillAuth      BillMiss = "auth"      // it refuses the credentials
 	BillGone      BillMiss = "gone"      // it has no port of that name
 	BillAmbiguous BillMiss = "ambiguous" // it has several
-	BillRefused   BillMiss = "refused"   // it answers with an error, or with no counters
+	BillRefused   BillMiss = "refused"   // it answers with an error, or with no counters, or what it has cannot be read for a bill
 	BillNarrow    BillMiss = "narrow"    // it has no 64-bit counters, but had some a short while ago
 	BillLate      BillMiss = "late"      // the time was over
 )
@@ -48,6 +51,8 @@ type BillReport struct {
 	Fruitless bool               // the names of all ports were read, and some of the target's were not among them
 	Requests  int                // requests that were asked, without their tries
 	Reason    string             // of the last failure, one line of at most 200 bytes; "" for none
+	// Unreadable is why some ports will not be read until somebody changes something; "" for none. One line.
+	Unreadable string
 	// FirstRequest is the local time just before the first request.
 	FirstRequest time.Time
 }
@@ -55,7 +60,8 @@ type BillReport struct {
 // ReadBilled reads the octets of the billed ports of a device, in as few PDUs as
 // their size allows. A port's counters, its name and speed, sysUpTime and ifCounterDiscontinuityTime
 // come in one PDU; where the name is not the port's, the port is searched for by its name, once for all ports. A port that
-// cannot be read, or not for sure, is missing: it never gets a zero, an old figure or another port's.
+// cannot be read, or not for sure, is missing: it never gets a zero, an old figure or another port's. One that stands in a table
+// beside the IF-MIB is read there, by its row, and is not searched for: its name may stand in several routing instances.
 //
 // A device that is known to be down is asked for sysUpTime.0 first, with 2 tries of 1 s.
 func ReadBilled(ctx context.Context, s Session, t BillTarget) BillReport {
@@ -67,6 +73,7 @@ func ReadBilled(ctx context.Context, s Session, t BillTarget) BillReport {
 	for i := range t.Ports {
 		b.all = append(b.all, billed{Port: t.Ports[i], index: t.Ports[i].Index})
 	}
+	b.place()
 	if b.alive(ctx) {
 		b.read(ctx)
 	}
@@ -83,9 +90,11 @@ func ReadBilled(ctx context.Context, s Session, t BillTarget) BillReport {
 // billed is one port while it is read.
 type billed struct {
 	billing.Port
-	index   int64 // that is asked
-	narrow  bool  // its 32-bit counters are asked for too
-	lost    bool  // another port answered under its index, or none
+	index   int64      // that is asked
+	at      string     // its index in that table
+	table   *portTable // beside the IF-MIB, that it stands in; nil for a port of the IF-MIB
+	narrow  bool       // its 32-bit counters are asked for too
+	lost    bool       // another port answered under its index, or none
 	reading *billing.Reading
 	miss    BillMiss
 }
@@ -122,6 +131,12 @@ func (b *billReader) read(ctx context.Context) {
 	var first []*billed
 	for i := range b.all {
 		p := &b.all[i]
+		if p.table != nil || p.miss != "" {
+			if p.miss == "" {
+				first = append(first, p)
+			}
+			continue
+		}
 		p.narrow = v1
 		if p.Name == "" { // nothing could say that it is the port
 			p.miss = BillGone

@@ -26,6 +26,7 @@ const (
 	// without its text; and what its 32-bit counters, ifDescr and ifSpeed add.
 	billPortSize   = 117
 	billNarrowSize = 87
+	billCounter    = 9 // a Counter64, without its tag and length
 )
 
 // What is asked of each port, and of one that may lack the wide counters, or its ifName. What was
@@ -36,6 +37,8 @@ var (
 	billNarrowFields = []field{
 		fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity, fieldHighSpeed, fieldDescr, narrowInOctets, narrowOutOctets, fieldSpeed,
 	}
+	// Ports of other tables have 64-bit counters or none that are read for bills.
+	billTableFields = []field{fieldName, wideInOctets, wideOutOctets, fieldDiscontinuity, fieldHighSpeed, fieldSpeed}
 	// SNMPv1 refuses a whole request for one object that the agent does not have, and has no Counter64.
 	billFieldsV1 = []field{fieldName, fieldDiscontinuity, fieldDescr, narrowInOctets, narrowOutOctets, fieldSpeed}
 )
@@ -45,6 +48,8 @@ func isIndex(index int64) bool { return index > 0 && index <= math.MaxUint32 }
 // fields are those that are asked of a port.
 func (b *billReader) fields(p *billed) []field {
 	switch {
+	case p.table != nil:
+		return without(billTableFields, ^p.table.has)
 	case !p.narrow:
 		return billFields
 	case b.target.Device.Credentials.Version == snmp.V1:
@@ -67,10 +72,7 @@ func (b *billReader) readPorts(ctx context.Context, ports []*billed) {
 func (b *billReader) fit(ports []*billed) int {
 	size, objects := billHeaders, 1 // sysUpTime.0
 	for n, p := range ports {
-		size += billPortSize + len(p.Name)
-		if p.narrow {
-			size += billNarrowSize + len(p.Name)
-		}
+		size += b.size(p)
 		objects += len(b.fields(p))
 		if n > 0 && (size > maxBillReply || objects > b.objects || b.most > 0 && n >= b.most) {
 			return n
@@ -79,13 +81,36 @@ func (b *billReader) fit(ports []*billed) int {
 	return len(ports)
 }
 
+// size is about how many bytes a port takes in a reply.
+func (b *billReader) size(p *billed) int {
+	size := billPortSize + len(p.Name)
+	if p.table != nil {
+		size = len(p.Name)
+		for _, f := range b.fields(p) {
+			size += snmp.VariableSize(p.oid(f), snmp.Value{}) + billCounter
+		}
+	}
+	if p.narrow {
+		size += billNarrowSize + len(p.Name)
+	}
+	return size
+}
+
+// oid is the object of a field of a port.
+func (p *billed) oid(f field) snmp.OID {
+	if p.table != nil {
+		return p.table.columns[f] + snmp.OID("."+p.at)
+	}
+	return columns[f].Append(uint32(p.index))
+}
+
 // readGroup reads some ports in one request. What the agent does not answer in
 // one PDU, because it is too big or because of one of them, is asked for in halves.
 func (b *billReader) readGroup(ctx context.Context, group []*billed) {
 	oids := []snmp.OID{oidSysUpTime}
 	for _, p := range group {
 		for _, f := range b.fields(p) {
-			oids = append(oids, columns[f].Append(uint32(p.index)))
+			oids = append(oids, p.oid(f))
 		}
 	}
 	b.report.Requests++
@@ -151,6 +176,10 @@ func (b *billReader) take(p *billed, uptime snmp.Variable, vars []snmp.Variable)
 			a.set(f, v.Value, v.At) // a wide counter of another type would wrap where nobody knows
 		}
 	}
+	if p.table != nil {
+		b.takeFurther(p, &a, uptime)
+		return true
+	}
 	name := a.text(fieldName)
 	if name == "" && p.narrow {
 		name = a.text(fieldDescr)
@@ -182,15 +211,19 @@ func (a *answered) pretends() bool {
 }
 
 // speed is what the agent says of the port's speed, in bit/s; 0 when it says nothing. ifHighSpeed is in
-// Mbit/s; ifSpeed is asked for beside 32-bit counters only, and ends at 4.29 Gbit/s (RFC 2863).
-func (a *answered) speed() uint64 {
-	return max(min(a.number(fieldHighSpeed), math.MaxUint32)*1_000_000, min(a.number(fieldSpeed), math.MaxUint32))
+// Mbit/s; ifSpeed is asked for beside 32-bit counters only, and ends at 4.29 Gbit/s (RFC 2863). That of another table may have 64 bits.
+func (a *answered) speed(beside bool) uint64 {
+	limit := uint64(math.MaxUint32)
+	if beside {
+		limit = maxSpeed
+	}
+	return max(min(a.number(fieldHighSpeed), math.MaxUint32)*1_000_000, min(a.number(fieldSpeed), limit))
 }
 
 // reading is what is kept. A device that does not say when it started, or when its counters did, has 0 there.
 func (b *billReader) reading(p *billed, a *answered, uptime snmp.Variable, width int) *billing.Reading {
 	r := &billing.Reading{
-		Port: p.ID, Slot: b.target.Slot, Interval: b.target.Interval, Read: a.at, Index: p.index, Speed: max(p.Speed, a.speed()), Bits: width,
+		Port: p.ID, Slot: b.target.Slot, Interval: b.target.Interval, Read: a.at, Index: p.index, Speed: max(p.Speed, a.speed(p.table != nil)), Bits: width,
 		In: a.number(wideInOctets), Out: a.number(wideOutOctets),
 	}
 	if width == narrowBits {
