@@ -32,8 +32,7 @@ drac powerconnect dnos dell-os10 xos voss boss enterasys airos airos-af unifi ed
 vmware-esxi vmware-vcsa dsm qnap truenas netapp apc eatonups eatonpdu eaton-mgeups raritan-pdu liebert generex-ups poweralert zynos dlink jetstream
 awplus fabos ruckuswireless ricoh brother konica xerox jetdirect"
 # Modules of an OS that may be below OS_FLOOR, a line each, and why.
-EXCEPTED="hpe-ilo:mempools one of four pools has a negative size, which is refused and counted
-timos:ports eight are interfaces of VPRN services, which are in TIMETRA-VRTR-MIB and not in IF-MIB"
+EXCEPTED="hpe-ilo:mempools one of four pools has a negative size, which is refused and counted"
 MOST_ASKED=60
 MOST_REPLIES=1.3
 AT_ONCE=4  # devices asked at the same time
