@@ -285,40 +285,58 @@ func TestReadingsAreGathered(t *testing.T) {
 	for name, c := range map[string]struct {
 		devices, ports int
 		every          time.Duration
-		want           int // devices in the first batch
+		interval       int           // seconds of a slot
+		stops          time.Duration // when the node begins to drain; 0 for never, negative for before
+		want           int           // devices in the first batch
+		waits          time.Duration
 	}{
-		"all at once":                        {100, 48, 0, 17},
-		"as fast as 100,000 ports in 150 s":  {100, 50, 75 * time.Millisecond, 16},
-		"the third part of them":             {100, 50, 230 * time.Millisecond, 14},
-		"devices of one port":                {640, 1, 0, 512},
-		"few devices":                        {8, 3, 0, 8},
-		"few devices, one after the other":   {8, 3, 1500 * time.Millisecond, 1},
-		"one of more ports than a batch has": {3, 4000, 0, 1},
+		"all at once":                         {100, 48, 0, 300, 0, 17, 0},
+		"as fast as 100,000 ports in 150 s":   {100, 50, 75 * time.Millisecond, 300, 0, 16, 1125 * time.Millisecond},
+		"a third of them":                     {100, 50, 230 * time.Millisecond, 300, 0, 16, 3450 * time.Millisecond},
+		"a third of them in a short slot":     {100, 50, 230 * time.Millisecond, 60, 0, 14, 3 * time.Second},
+		"13 devices of 10 ports in a second":  {100, 10, 77 * time.Millisecond, 300, 0, 80, 79 * 77 * time.Millisecond},
+		"13 of 5 ports":                       {200, 5, 77 * time.Millisecond, 300, 0, 104, 8 * time.Second},
+		"devices of one port":                 {640, 1, 0, 300, 0, 512, 0},
+		"few devices":                         {8, 3, 0, 300, 0, 8, 3 * time.Second},
+		"few devices in a short slot":         {8, 3, 0, 60, 0, 8, time.Second},
+		"few devices, one after the other":    {8, 3, 1900 * time.Millisecond, 300, 0, 5, 8 * time.Second},
+		"one after the other in a short slot": {8, 3, 1500 * time.Millisecond, 60, 0, 1, time.Second},
+		"one of more ports than a batch has":  {3, 4000, 0, 300, 0, 1, 0},
+		"the longest slot":                    {1, 3, 0, 900, 0, 1, 3 * time.Second},
+		"the node drains":                     {8, 3, 1900 * time.Millisecond, 300, 5 * time.Second, 3, 5 * time.Second},
+		"the node has drained for a while":    {8, 3, 1900 * time.Millisecond, 300, -1, 1, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newCollector(nil)
 				ctx, stop := context.WithCancel(t.Context())
+				draining, drain := context.WithCancel(ctx)
+				w := newCollector(&Consumer{draining: draining})
 				var coming sync.WaitGroup
 				coming.Go(func() {
 					for range c.devices {
 						select {
-						case w.in <- gathered{readings: make([]billing.Reading, c.ports)}:
+						case w.in <- gathered{readings: slices.Repeat([]billing.Reading{{Interval: c.interval}}, c.ports)}:
 						case <-ctx.Done():
 							return
 						}
 						time.Sleep(c.every)
 					}
 				})
+				if c.stops < 0 {
+					drain()
+				} else if c.stops > 0 {
+					time.AfterFunc(c.stops, drain)
+				}
 				began := time.Now()
 				if got := w.gather(ctx, <-w.in); len(got) != c.want {
 					t.Errorf("%d devices are written together, want %d", len(got), c.want)
 				}
-				if waited := time.Since(began); waited > gatherTime {
-					t.Errorf("the first one waited for %v", waited)
+				if waited := time.Since(began); waited != c.waits {
+					t.Errorf("the first one waited for %v, want %v", waited, c.waits)
 				}
 				stop()
+				drain()
 				coming.Wait()
 			})
 		})

@@ -15,12 +15,13 @@ import (
 const (
 	// Readings of many devices are written at once, 500 to 1,000 in a statement when there are that many: what is written
 	// for each device alone costs the database several times as much. They are written as soon as there are gatherRows of
-	// them, or of gatherDevices, whose tasks are most of those in hand; when nothing more has come for gatherIdle; and gatherTime after the first.
+	// them, or of gatherDevices, whose tasks are most of those in hand; or when gatherTimes are over.
 	gatherRows    = 800
 	gatherDevices = 512
-	gatherIdle    = time.Second
-	gatherTime    = 3 * time.Second
-	// collectSave bounds one writing, and collectWait how long a task waits for its own.
+	// Readings wait for a part of their slot: what a killed node had in hand is read again in the same slot.
+	gatherShare, gatherLeast, gatherMost = 30, 3 * time.Second, 8 * time.Second
+	idleShare, idleLeast, idleMost       = 100, time.Second, 3 * time.Second
+	// collectSave bounds one writing, and collectWait how long a task waits for its own: both, and gatherMost.
 	collectSave = 20 * time.Second
 	collectWait = 30 * time.Second
 )
@@ -84,20 +85,33 @@ func (w *collector) run(ctx context.Context) {
 	}
 }
 
-// gather waits a moment for the readings of other devices.
+// gatherTimes are how long a reading waits for others at most, and how long for the next one, in a slot of so many seconds.
+func gatherTimes(interval int) (most, idle time.Duration) {
+	slot := time.Duration(interval) * time.Second
+	return min(max(slot/gatherShare, gatherLeast), gatherMost), min(max(slot/idleShare, idleLeast), idleMost)
+}
+
+// gather waits a moment for the readings of other devices; for the shortest one while the node drains.
 func (w *collector) gather(ctx context.Context, first gathered) []gathered {
 	all, rows := []gathered{first}, len(first.readings)
-	wait, idle := time.NewTimer(gatherTime), time.NewTimer(gatherIdle)
+	most, pause := gatherTimes(first.readings[0].Interval)
+	draining := w.draining.Done()
+	if w.stopping() {
+		most, pause, draining = gatherLeast, idleLeast, nil
+	}
+	wait, idle := time.NewTimer(most), time.NewTimer(pause)
 	defer wait.Stop()
 	defer idle.Stop()
 	for rows < gatherRows && len(all) < gatherDevices {
 		select {
 		case next := <-w.in:
 			all, rows = append(all, next), rows+len(next.readings)
-			idle.Reset(gatherIdle)
+			idle.Reset(pause)
 		case <-idle.C:
 			return all
 		case <-wait.C:
+			return all
+		case <-draining:
 			return all
 		case <-ctx.Done():
 			return all
