@@ -124,7 +124,8 @@ func (r *periodRow) setFigures(f billing.Figures) {
 	r.AverageIn, r.AverageOut = bounded(f.AverageIn), bounded(f.AverageOut)
 	r.PeakIn, r.PeakOut, r.Peak = bounded(f.PeakIn), bounded(f.PeakOut), bounded(f.Peak)
 	r.Used, r.Overuse, r.Predicted = bounded(f.Used), bounded(f.Overuse), bounded(f.Predicted)
-	r.MeasuredSeconds, r.Expected, r.CalculatedTo = f.MeasuredSeconds, f.Expected, f.CalculatedTo
+	r.MeasuredSeconds, r.Expected = f.MeasuredSeconds, f.Expected
+	r.CalculatedTo = max(r.CalculatedTo, f.CalculatedTo) // what is in stays in, when slots become longer or a clock steps back
 }
 
 func (r *periodRow) standing() billing.Standing {

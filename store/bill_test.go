@@ -497,6 +497,13 @@ func billInterval(t *testing.T, e engine) {
 	if s := historyOf(t, e, b)[0]; s.Got != 24 || s.Expected != 24 || s.Coverage() != 10_000 || s.Rate95In != 10_000 || s.MeasuredSeconds != 55*60 {
 		t.Errorf("%+v", s)
 	}
+	// Slots of 15 minutes: that of 00:45 is not over, but what was of it in the figures is.
+	if err := e.CalculateBills(t.Context(), []int64{b.ID}, billing.Calculation{Now: billStart.Add(59 * time.Minute), Interval: 900, Method: billing.Nearest}); err != nil {
+		t.Fatal(err)
+	}
+	if s := historyOf(t, e, b)[0]; s.Got != 24 || s.CalculatedTo != billStart.Add(time.Hour).Unix() {
+		t.Errorf("%+v", s)
+	}
 }
 
 func billDamaged(t *testing.T, e engine) {
