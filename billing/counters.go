@@ -68,7 +68,8 @@ const (
 	ticks      = 10 * time.Millisecond
 	clockSlack = 5 * time.Second // between the cluster's clock and the device's, and 1/200 of the time in between
 	clockDrift = 200
-	most       = math.MaxInt64 // bytes of one sample: what every database can keep
+	clockAhead = 7 * 24 * time.Hour // more than this by the device's clock than by the cluster's is the device's fault
+	most       = math.MaxInt64      // bytes of one sample: what every database can keep
 )
 
 // Measure makes the sample of two readings of one port, in the order of their
@@ -147,8 +148,10 @@ func elapsed(before, now Reading) (span time.Duration, rebooted, stepped bool) {
 			return byClock, true, true
 		}
 		return span, true, false
-	case went > 0:
+	case went > 0 && went <= max(span, 0)+clockAhead:
 		return went, false, true
+	case span > 0: // its sysUpTime leapt by weeks, or back over 0
+		return span, false, true
 	default:
 		return byClock, false, true
 	}
@@ -160,17 +163,17 @@ func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 // which that is more than the port can carry adds nothing, and the other what it
 // carried: whoever is billed for that one has used it.
 //
-// A 32-bit counter that fell has passed 0, or began at 0 anew. Where the device
-// does not say how long it is up, or the other counter is implausible, as after
-// both were cleared, nobody can tell, so it adds nothing. One of 64 bits that
-// begins anew is implausible at any speed.
+// A counter that fell has passed 0, or began at 0 anew. Where the other counter is
+// implausible, as after both were cleared, or the device does not say how long it
+// is up, nobody can tell, so it adds nothing. One of 64 bits that begins anew is
+// implausible at any speed, unless it was about to pass 0.
 func went(s *Sample, before, now Reading) {
 	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
 	limit := carried(fasterSpeed(before, now), s.Span+slack)
 	if in > limit || out > limit {
 		s.Flags |= Implausible // counters that were cleared, or of a device that errs
 	}
-	anew := now.Bits == 32 && (before.Uptime == 0 || now.Uptime == 0 || s.Flags&Implausible != 0)
+	anew := s.Flags&Implausible != 0 || now.Bits == 32 && (before.Uptime == 0 || now.Uptime == 0)
 	count := func(before, now, went uint64) uint64 {
 		switch {
 		case went > limit:
@@ -186,32 +189,28 @@ func went(s *Sample, before, now Reading) {
 		}
 	}
 	s.In, s.Out = count(before.In, now.In, in), count(before.Out, now.Out, out)
-	s.ambiguous(before, now, s.Span)
+	s.ambiguous(before, now, max(s.Span, now.Read.Sub(before.Read))) // by the clock that says more, where two disagree
 }
 
 // restarted counts by what the counters say since they began at 0, which is
 // since at most. What passed between the former reading and that is not known.
 //
 // Where no counter fell they may have gone on, as those of a host do whose
-// agent alone was started again; then the difference is what is certain.
+// agent alone was started again; then the difference is what is certain. Of
+// 32-bit counters that went on one may have passed 0 and the other not, so that each is judged alone.
 func restarted(s *Sample, before, now Reading, since time.Duration) {
 	if since <= 0 || since > s.Span {
 		since = s.Span
 	}
 	speed := fasterSpeed(before, now)
-	if limit := carried(speed, s.Span+slack); now.In >= before.In && now.Out >= before.Out && now.In-before.In <= limit && now.Out-before.Out <= limit {
-		s.In, s.Out = now.In-before.In, now.Out-before.Out
-		s.ambiguous(before, now, s.Span)
-		return
+	whole, limit := carried(speed, s.Span+slack), carried(speed, since+slack)
+	wentOn := now.In >= before.In && now.Out >= before.Out && now.In-before.In <= whole && now.Out-before.Out <= whole
+	if !wentOn && now.Bits == 64 {
+		if s.In, s.Out = now.In, now.Out; now.In <= limit && now.Out <= limit {
+			return
+		}
+		s.Flags |= Implausible
 	}
-	limit := carried(speed, since+slack)
-	if now.In <= limit && now.Out <= limit {
-		s.In, s.Out = now.In, now.Out
-		s.ambiguous(before, now, since)
-		return
-	}
-	s.Flags |= Implausible
-	whole := carried(speed, s.Span+slack)
 	least := func(before, now uint64) uint64 { // whether its counter began at 0 or went on
 		switch {
 		case now >= before && now-before <= whole:
@@ -219,10 +218,14 @@ func restarted(s *Sample, before, now Reading, since time.Duration) {
 		case now < before && now <= limit:
 			return now
 		}
+		s.Flags |= Implausible
 		return 0
 	}
 	s.In, s.Out = least(before.In, now.In), least(before.Out, now.Out)
-	s.ambiguous(before, now, s.Span)
+	if now.In >= before.In || now.Out >= before.Out || s.Flags&Implausible != 0 {
+		since = s.Span // they may not have begun at 0
+	}
+	s.ambiguous(before, now, since)
 }
 
 // ambiguous marks a sample of 32-bit counters that may have passed 0 more often than they show.

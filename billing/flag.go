@@ -18,9 +18,9 @@ const (
 	Reboot                         // the device started since: what it carried before that is not known, except that it counted on
 	Discontinuity                  // ifCounterDiscontinuityTime changed, or counters of another width: as Reboot
 	Reindexed                      // the port has another ifIndex than at the reading before: exact, since its name was checked both times
-	Ambiguous                      // a 32-bit counter may have passed 0 more often than it shows: the least that it can have been; or it fell, and the device may have started: nothing
+	Ambiguous                      // a 32-bit counter may have passed 0 more often than it shows: the least that it can have been; or a counter fell, and may have begun at 0 anew: nothing
 	Implausible                    // more than the port's speed allows: that direction counts nothing, the other the least that it can have been
-	Clock                          // the cluster's clock and the device's disagree: exact bytes, the rate by the device's clock
+	Clock                          // the cluster's clock and the device's disagree: exact bytes, the rate by the device's clock, or by ours where that leapt by more than a week
 	Joined                         // the port came to the bill after the reading before: only the share of the slots since counts, as if all slots had carried alike
 )
 
