@@ -123,8 +123,8 @@ func Figure(t Terms, totals Totals, slots []Slot) Figures {
 	if t.Type == Quota {
 		f.Used = t.Direction.of(totals.In, totals.Out)
 		f.Predicted = f.Used
-		if elapsed, whole := t.To-max(t.Period.From, t.Began), t.Period.To-max(t.Period.From, t.Began); elapsed > 0 && whole > elapsed {
-			f.Predicted = scale(f.Used, uint64(whole), uint64(elapsed))
+		if elapsed, left := t.To-max(t.Period.From, t.Began), t.Period.To-t.To; elapsed > 0 && left > 0 {
+			f.Predicted = min(f.Used+scale(min(f.Used, t.Direction.carriedIn(slots)), uint64(left), uint64(elapsed)), most)
 		}
 	} else {
 		f.Used = f.Rate95
@@ -134,6 +134,17 @@ func Figure(t Terms, totals Totals, slots []Slot) Figures {
 		f.Overuse = f.Used - t.Allowed
 	}
 	return f
+}
+
+// carriedIn are the bytes that the rates of slots stand for. They are fewer than
+// the total where a sample brought what slots before the period had carried: that does not come again.
+func (d Direction) carriedIn(slots []Slot) uint64 {
+	var in, out uint64
+	for _, s := range slots {
+		in = min(in+scale(s.In, uint64(s.Width), 8), most)
+		out = min(out+scale(s.Out, uint64(s.Width), 8), most)
+	}
+	return d.of(in, out)
 }
 
 // of is what counts of two directions.

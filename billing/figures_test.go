@@ -103,6 +103,11 @@ func TestFigures(t *testing.T) {
 	if f := Figure(terms, totals, slots); f.Predicted != 150_000 {
 		t.Errorf("%+v", f)
 	}
+	// Of the first slot's 864,000 bytes only 300 were carried in it, the others before the period: those do not come again.
+	first := Terms{Type: Quota, Direction: In, Method: Nearest, Period: Period{From: 0, To: 90_000}, To: 300}
+	if f := Figure(first, Totals{In: 864_000}, []Slot{{Width: 300, In: 8}}); f.Used != 864_000 || f.Predicted != 864_000+299*300 {
+		t.Errorf("%+v", f)
+	}
 	if f := Figure(terms, Totals{}, nil); f.Used != 0 || f.Predicted != 0 || f.Rate95 != 0 || f.AverageIn != 0 {
 		t.Errorf("of nothing: %+v", f)
 	}
