@@ -56,7 +56,7 @@ type Sample struct {
 	Width int           // seconds of the slot
 	Slots int           // that the bytes are spread over: 1, and 1 more for each slot missed before
 	Read  time.Time     // when the counters were read
-	Span  time.Duration // since the reading before; 0 for the first
+	Span  time.Duration // since the reading before; 0 for the first, and where the two cannot be compared
 	In    uint64        // bytes
 	Out   uint64        // bytes
 	Flags Flag
@@ -102,8 +102,9 @@ func Measure(before, now Reading) (Sample, bool) {
 		s.Flags |= Reindexed
 	}
 	switch {
-	case before.Bits != now.Bits: // the two cannot be compared
+	case before.Bits != now.Bits: // the two cannot be compared, so that no rate is known either
 		s.Flags |= Discontinuity
+		s.Span = 0
 	case rebooted:
 		s.Flags |= Reboot
 		restarted(&s, before, now, sinceTicks(now.Uptime))
@@ -161,7 +162,9 @@ func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 
 // went counts by the difference, modulo the counters' width. A direction in
 // which that is more than the port can carry adds nothing, and the other what it
-// carried: whoever is billed for that one has used it.
+// carried: whoever is billed for that one has used it. What it can carry goes by
+// the shorter of our time and the device's: one that is up for days longer than
+// five minutes ago may be another device behind the same address.
 //
 // A counter that fell has passed 0, or began at 0 anew. Where the other counter is
 // implausible, as after both were cleared, or the device does not say how long it
@@ -169,7 +172,11 @@ func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 // implausible at any speed, unless it was about to pass 0.
 func went(s *Sample, before, now Reading) {
 	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
-	limit := carried(fasterSpeed(before, now), s.Span+slack)
+	between := s.Span
+	if ours := now.Read.Sub(before.Read); ours > 0 {
+		between = min(between, ours)
+	}
+	limit := carried(faster(fasterSpeed(before, now)), between+slack)
 	if in > limit || out > limit {
 		s.Flags |= Implausible // counters that were cleared, or of a device that errs
 	}
@@ -203,7 +210,7 @@ func restarted(s *Sample, before, now Reading, since time.Duration) {
 		since = s.Span
 	}
 	speed := fasterSpeed(before, now)
-	whole, limit := carried(speed, s.Span+slack), carried(speed, since+slack)
+	whole, limit := carried(faster(speed), s.Span+slack), carried(faster(speed), since+slack)
 	wentOn := now.In >= before.In && now.Out >= before.Out && now.In-before.In <= whole && now.Out-before.Out <= whole
 	if !wentOn && now.Bits == 64 {
 		if s.In, s.Out = now.In, now.Out; now.In <= limit && now.Out <= limit {
@@ -251,6 +258,16 @@ func fasterSpeed(before, now Reading) uint64 {
 	return fastest
 }
 
+// faster is a speed that a port which says this one may have. ifHighSpeed has
+// whole Mbit/s only, rounded (RFC 2863) or, by some agents, cut off: a T1 of 1.544 Mbit/s says 1.
+func faster(speed uint64) uint64 {
+	const precision = 1_000_000 // bit/s
+	if speed%precision == 0 {
+		return speed + precision - 1
+	}
+	return speed
+}
+
 // carried are the bytes that a port carries in a time at most.
 func carried(speed uint64, span time.Duration) uint64 {
 	high, low := bits.Mul64(speed, uint64(max(span, 0)/time.Millisecond))
@@ -261,7 +278,7 @@ func carried(speed uint64, span time.Duration) uint64 {
 	return min(bytes, most)
 }
 
-// Rates are the average rates of the sample in bit/s, rounded down; 0 for the first.
+// Rates are the average rates of the sample in bit/s, rounded down; 0 where Span is.
 func (s Sample) Rates() (in, out uint64) {
 	return rate(s.In, s.Span), rate(s.Out, s.Span)
 }

@@ -23,7 +23,7 @@ type Slot struct {
 }
 
 // Spread calls add for each slot that the sample's bytes are spread over, the
-// last first, as far back as from; never for a first sample, which has no rate.
+// last first, as far back as from; never for a sample without a span, which has no rate.
 func (s Sample) Spread(from int64, add func(Slot)) {
 	if s.Span <= 0 {
 		return
