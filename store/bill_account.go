@@ -101,8 +101,38 @@ func (a *account) add(m *memberRow, sample billing.Sample) {
 	})
 }
 
-// figure makes the figures of the open period.
-func (a *account) figure(c billing.Calculation) {
+// figure makes the figures of the open period. While not all samples are
+// counted, the time to which it is calculated stays where it was.
+func (a *account) figure(c billing.Calculation, whole bool) {
+	p, expected := a.period, int64(0)
+	for _, m := range a.members {
+		if from, to := a.present(m); from < to {
+			expected += billing.Expected(from, to, c.Interval)
+		}
+	}
+	p.Method, p.CalculatedAt = string(billing.Nearest), millis(c.Now)
+	if c.Method == billing.LibreNMS {
+		p.Method = string(billing.LibreNMS)
+	}
+	p.setTotals(a.totals)
+	reached := p.CalculatedTo
+	p.setFigures(a.figures(billing.Amend(expected, c.Interval, a.totals)))
+	if !whole {
+		p.CalculatedTo = reached
+	}
+}
+
+// present is from when to when samples of a member count in the open period, as far as it is calculated.
+func (a *account) present(m *memberRow) (from, to int64) {
+	from, to = max(m.FromSlot, a.period.PeriodFrom), a.to
+	if m.UntilSlot > 0 {
+		to = min(to, m.UntilSlot)
+	}
+	return from, to
+}
+
+// figures are those of what was counted, by the terms of the open period.
+func (a *account) figures(expected int64) billing.Figures {
 	p := a.period
 	size := 0
 	for _, chunk := range a.chunks {
@@ -116,29 +146,33 @@ func (a *account) figure(c billing.Calculation) {
 			}
 		}
 	}
-	began, expected := a.to, int64(0)
+	began := a.to
 	for _, m := range a.members {
-		from, to := max(m.FromSlot, p.PeriodFrom), a.to
-		if m.UntilSlot > 0 {
-			to = min(to, m.UntilSlot)
-		}
-		if from < to {
+		if from, to := a.present(m); from < to {
 			began = min(began, from)
-			expected += billing.Expected(from, to, c.Interval)
 		}
 	}
-	method := c.Method
-	if method != billing.LibreNMS {
-		method = billing.Nearest
-	}
-	p.setTotals(a.totals)
 	figures := billing.Figure(billing.Terms{
-		Type: billing.Type(p.Type), Allowed: unsigned(p.Allowed), Direction: billing.Direction(p.Direction), Method: method,
+		Type: billing.Type(p.Type), Allowed: unsigned(p.Allowed), Direction: billing.Direction(p.Direction), Method: billing.Method(p.Method),
 		Period: p.period(), To: a.to, Began: began,
 	}, a.totals, slots)
-	figures.Expected = billing.Amend(expected, c.Interval, a.totals)
-	p.setFigures(figures)
-	p.Method, p.CalculatedAt = string(method), millis(c.Now)
+	figures.Expected = expected
+	return figures
+}
+
+// refigure makes the figures of an open period by new terms, from what was
+// counted: nobody sees what was used by the old ones beside the new allowance.
+func refigure(ctx context.Context, tx bun.Tx, p *periodRow, members []*memberRow) error {
+	if p.CalculatedAt == 0 {
+		return nil
+	}
+	a := &account{period: p, totals: p.totals(), to: p.CalculatedTo, members: members, chunks: map[int64]*billing.Chunk{}}
+	a.bill.ID = p.BillID
+	if err := readChunks(ctx, tx, []*account{a}); err != nil {
+		return err
+	}
+	p.setFigures(a.figures(p.Expected))
+	return nil
 }
 
 func billIDs(accounts []*account) []int64 {

@@ -104,7 +104,7 @@ func (s *Store) calculate(ctx context.Context, tx bun.Tx, ids []int64, c billing
 	var events []device.Event
 	var closed []*account
 	for _, a := range accounts {
-		a.figure(c)
+		a.figure(c, !more)
 		if !more {
 			events = append(events, a.warnings()...)
 			if !c.Open && c.Now.Unix() >= a.period.PeriodTo+int64(CloseAfter/time.Second) {

@@ -73,9 +73,10 @@ const (
 )
 
 const (
-	near        = 8000 // hundredths of a percent of the allowance
-	leastCover  = 9900 // hundredths of a percent
-	leastSample = 100  // samples expected before coverage says anything
+	near        = 8000      // hundredths of a percent of the allowance
+	leastCover  = 9900      // hundredths of a percent
+	leastSample = 100       // samples expected before coverage says anything
+	leastRated  = 24 * 3600 // seconds of rates before a percentile says anything: that of the first slots is their highest
 )
 
 // warnings are events about what the open period has reached, each once in a period.
@@ -91,6 +92,7 @@ func (a *account) warnings() []device.Event {
 		a.period.Warned |= mark
 	}
 	switch {
+	case s.Type == billing.CDR && s.MeasuredSeconds < leastRated:
 	case s.Allowed > 0 && s.Overuse > 0:
 		warn(warnedOver, device.SeverityWarning, "used more than its allowance: %d of %d (%s %%)", s.Used, s.Allowed, hundredths(s.Percent()))
 		a.period.Warned |= warnedNear

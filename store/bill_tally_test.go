@@ -20,9 +20,10 @@ func TestWhatIsAskedOfBills(t *testing.T) {
 				b.Direction = billing.Aggregate
 				return addedBill(t, e, b, port)
 			}
-			// 300 bytes are used of each.
-			bills := []billing.Bill{quota(1_000_000_000_000_000_000, ports[0]), quota(320, ports[1]), quota(290, ports[2]), quota(0, ports[3])}
-			if got, err := e.TallyBills(t.Context()); err != nil || got != (BillTally{Bills: 4}) {
+			// 300,000 bytes are used of each.
+			bills := []billing.Bill{quota(1_000_000_000_000_000_000, ports[0]), quota(320_000, ports[1]), quota(290_000, ports[2]), quota(0, ports[3])}
+			bills = append(bills, addedBill(t, e, describedAs(billing.CDR, 1), ports[0])) // whose percentile is not of a day yet
+			if got, err := e.TallyBills(t.Context()); err != nil || got != (BillTally{Bills: 5}) {
 				t.Errorf("before the first calculation: %+v, %v", got, err)
 			}
 			for i, port := range ports {
@@ -31,11 +32,11 @@ func TestWhatIsAskedOfBills(t *testing.T) {
 					samples = 140 // of the 149 that there are to be
 				}
 				for n := 1; n < samples; n++ {
-					collected(t, e, readAt(port, n, uint64(min(n-1, 100)), uint64(2*min(n-1, 100))))
+					collected(t, e, readAt(port, n, uint64(1000*min(n-1, 100)), uint64(2000*min(n-1, 100))))
 				}
 			}
 			calculated(t, e, billStart.Add(150*300*time.Second), bills...)
-			if got, err := e.TallyBills(t.Context()); err != nil || got != (BillTally{Bills: 4, Near: 2, Over: 1, Incomplete: 1}) {
+			if got, err := e.TallyBills(t.Context()); err != nil || got != (BillTally{Bills: 5, Near: 2, Over: 1, Incomplete: 2}) {
 				t.Errorf("%+v, %v", got, err)
 			}
 			billed, err := e.BilledPorts(t.Context(), d.ID)

@@ -35,6 +35,10 @@ var billBehaviours = []behaviour{
 	{"a port that left is read until its last slot was", billLeft},
 	{"a recalculation by hand closes no period", billByHand},
 	{"a new interval keeps coverage and percentile right", billInterval},
+	{"new terms and their figures are there at once", billTermsAtOnce},
+	{"another allowance is warned of anew", billWarnedAnew},
+	{"a percentile is warned of when there is a day of it", billPercentileWarns},
+	{"more samples than a transaction counts", billManySamples},
 }
 
 var billNames atomic.Int64

@@ -152,16 +152,28 @@ func changeOpen(ctx context.Context, tx bun.Tx, row, old *billRow, zone *time.Lo
 	if err := tx.NewSelect().Model(&p).Where("bill_id = ?", row.ID).Where("closed = ?", false).Scan(ctx); err != nil {
 		return fmt.Errorf("read the open period: %w", err)
 	}
+	var members []*memberRow
+	if err := tx.NewSelect().Model(&members).Where("bill_id = ?", row.ID).Scan(ctx); err != nil {
+		return fmt.Errorf("read the ports: %w", err)
+	}
 	reached := max(now.Unix(), p.CalculatedTo, p.PeriodFrom) // whatever the clock says, what was calculated is over
+	for _, m := range members {
+		reached = max(reached, m.DoneSlot)
+	}
 	if p.PeriodTo <= reached {
 		return nil
 	}
-	update := tx.NewUpdate().Table("bill_history").Where("bill_id = ?", row.ID).Where("period_from = ?", p.PeriodFrom).
-		Set("bill_type = ?", row.Type).Set("allowed = ?", row.Allowed).Set("direction = ?", row.Direction)
-	if row.Day != old.Day || row.Zone != old.Zone {
-		update = update.Set("period_to = ?", billing.NextBoundary(time.Unix(reached, 0), row.Day, zone))
+	if row.Type != old.Type || row.Allowed != old.Allowed || row.Direction != old.Direction {
+		p.Type, p.Allowed, p.Direction = row.Type, row.Allowed, row.Direction
+		p.Warned &^= warnedNear | warnedOver // another allowance can be used up once more
 	}
-	_, err := update.Exec(ctx)
+	if row.Day != old.Day || row.Zone != old.Zone {
+		p.PeriodTo = billing.NextBoundary(time.Unix(reached, 0), row.Day, zone)
+	}
+	if err := refigure(ctx, tx, &p, members); err != nil {
+		return err
+	}
+	_, err := tx.NewUpdate().Model(&p).WherePK().Exec(ctx)
 	return err
 }
 
