@@ -52,16 +52,15 @@ func (s *Store) BillHistory(ctx context.Context, billID int64) ([]billing.Standi
 // A sample counts once for each membership of its port, and those do not
 // overlap; of the first one after a port came it is what counts (billing.Sample.Since).
 func (s *Store) BillSamples(ctx context.Context, billID int64, p billing.Period, each func(billing.Sample) error) error {
-	return s.memberSamples(ctx, billID, p, func(_ *memberRow, sample billing.Sample) error { return each(sample) })
+	var members []memberRow
+	if err := s.reads.NewSelect().Model(&members).Where("bill_id = ?", billID).Order("port_id", "from_slot").Scan(ctx); err != nil {
+		return s.fail(fmt.Sprintf("read the samples of the bill %d", billID), err)
+	}
+	return s.memberSamples(ctx, billID, members, p, func(_ *memberRow, sample billing.Sample) error { return each(sample) })
 }
 
 // memberSamples calls each for every sample that a bill counts in a period, with the membership that it counts by.
-func (s *Store) memberSamples(ctx context.Context, billID int64, p billing.Period, each func(*memberRow, billing.Sample) error) error {
-	doing := fmt.Sprintf("read the samples of the bill %d", billID)
-	var members []memberRow
-	if err := s.reads.NewSelect().Model(&members).Where("bill_id = ?", billID).Order("port_id", "from_slot").Scan(ctx); err != nil {
-		return s.fail(doing, err)
-	}
+func (s *Store) memberSamples(ctx context.Context, billID int64, members []memberRow, p billing.Period, each func(*memberRow, billing.Sample) error) error {
 	for i := range members {
 		m := &members[i]
 		from, to := max(p.From, m.FromSlot), p.To
@@ -70,7 +69,7 @@ func (s *Store) memberSamples(ctx context.Context, billID int64, p billing.Perio
 		}
 		err := s.portSamples(ctx, m.PortID, from, to, func(sample billing.Sample) error { return each(m, sample.Since(m.FromSlot)) })
 		if err != nil {
-			return s.fail(doing, err)
+			return s.fail(fmt.Sprintf("read the samples of the bill %d", billID), err)
 		}
 	}
 	return nil
@@ -180,10 +179,21 @@ func (s *Store) forgetChunks(ctx context.Context, tx bun.Tx, billID, from int64)
 func (s *Store) VerifyPeriod(ctx context.Context, billID, from int64) (kept, again billing.Totals, err error) {
 	doing := fmt.Sprintf("verify a period of the bill %d", billID)
 	var row periodRow
-	if err := s.reads.NewSelect().Model(&row).Where("bill_id = ?", billID).Where("period_from = ?", from).Scan(ctx); err != nil {
-		return kept, again, s.fail(doing, err)
+	var members []memberRow
+	err = s.tx(ctx, doing, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := s.lockedBill(ctx, tx, billID); err != nil { // no calculation comes between the two
+			return err
+		}
+		row, members = periodRow{}, nil
+		if err := tx.NewSelect().Model(&row).Where("bill_id = ?", billID).Where("period_from = ?", from).Scan(ctx); err != nil {
+			return err
+		}
+		return tx.NewSelect().Model(&members).Where("bill_id = ?", billID).Order("port_id", "from_slot").Scan(ctx)
+	})
+	if err != nil {
+		return kept, again, err
 	}
-	err = s.memberSamples(ctx, billID, row.period(), func(m *memberRow, sample billing.Sample) error {
+	err = s.memberSamples(ctx, billID, members, row.period(), func(m *memberRow, sample billing.Sample) error {
 		if row.Closed || sample.Slot <= m.DoneSlot {
 			again.Add(sample)
 		}

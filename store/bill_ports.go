@@ -80,41 +80,55 @@ const maxBillPorts = 10_000
 // AddBillPorts adds ports to a bill: their samples count from now on. A port
 // may be in several bills. Errors: ErrNotFound for the bill or a port, ErrDuplicate for a port that is in it.
 func (s *Store) AddBillPorts(ctx context.Context, billID int64, ports []int64, now time.Time, actor string) error {
-	return s.tx(ctx, fmt.Sprintf("add ports to the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
-		row, err := s.lockedBill(ctx, tx, billID)
-		if err != nil {
-			return err
-		}
-		if err := s.joinBill(ctx, tx, billID, ports, now); err != nil {
-			return err
-		}
-		return addEvents(ctx, tx, []device.Event{billEvent(actor, "%s: added the ports %s", titledBill(&row), listed(ports))})
-	})
+	return s.MoveBillPorts(ctx, billID, nil, ports, now, actor)
 }
 
 // RemoveBillPorts takes ports out of a bill: their samples count until now,
 // and what they were counts on, also where now is before samples that were counted. ErrNotFound for the bill, or a port that is not in it.
 func (s *Store) RemoveBillPorts(ctx context.Context, billID int64, ports []int64, now time.Time, actor string) error {
-	ports = sortedOnce(ports)
-	return s.tx(ctx, fmt.Sprintf("take ports out of the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
+	return s.MoveBillPorts(ctx, billID, ports, nil, now, actor)
+}
+
+// MoveBillPorts takes ports out of a bill as RemoveBillPorts does and adds
+// others as AddBillPorts does: all of it, or on an error nothing.
+func (s *Store) MoveBillPorts(ctx context.Context, billID int64, leaving, joining []int64, now time.Time, actor string) error {
+	leaving = sortedOnce(leaving)
+	return s.tx(ctx, fmt.Sprintf("change the ports of the bill %d", billID), func(ctx context.Context, tx bun.Tx) error {
 		row, err := s.lockedBill(ctx, tx, billID)
-		if err != nil || len(ports) == 0 {
-			return err
-		}
-		result, err := tx.NewUpdate().Table("bill_ports").Set("until_slot = CASE WHEN done_slot >= ? THEN done_slot + 1 ELSE ? END", now.Unix(), now.Unix()).
-			Where("bill_id = ?", billID).Where("until_slot = 0").Where("port_id IN (?)", bun.List(ports)).Exec(ctx)
 		if err != nil {
 			return err
 		}
-		if rows, err := result.RowsAffected(); err != nil || rows != int64(len(ports)) {
-			return cmp.Or(err, fmt.Errorf("%w: not all of the ports %s are in the bill", ErrNotFound, listed(ports)))
+		var events []device.Event
+		if len(leaving) > 0 {
+			if err := leaveBill(ctx, tx, billID, leaving, now.Unix()); err != nil {
+				return err
+			}
+			events = append(events, billEvent(actor, "%s: removed the ports %s", titledBill(&row), listed(leaving)))
 		}
-		// What counted for no time would keep the port from coming again in the same second.
-		if _, err := tx.NewDelete().Table("bill_ports").Where("bill_id = ?", billID).Where("until_slot > 0").Where("until_slot <= from_slot").Exec(ctx); err != nil {
-			return err
+		if len(joining) > 0 {
+			from := max(now.Unix(), row.PeriodFrom) // whatever the clock says, closed periods get no port
+			if err := s.joinBill(ctx, tx, billID, joining, time.Unix(from, 0)); err != nil {
+				return err
+			}
+			events = append(events, billEvent(actor, "%s: added the ports %s", titledBill(&row), listed(joining)))
 		}
-		return addEvents(ctx, tx, []device.Event{billEvent(actor, "%s: removed the ports %s", titledBill(&row), listed(ports))})
+		return addEvents(ctx, tx, events)
 	})
+}
+
+// leaveBill takes ports, each once, out of a locked bill.
+func leaveBill(ctx context.Context, tx bun.Tx, billID int64, ports []int64, now int64) error {
+	result, err := tx.NewUpdate().Table("bill_ports").Set("until_slot = CASE WHEN done_slot >= ? THEN done_slot + 1 ELSE ? END", now, now).
+		Where("bill_id = ?", billID).Where("until_slot = 0").Where("port_id IN (?)", bun.List(ports)).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	if rows, err := result.RowsAffected(); err != nil || rows != int64(len(ports)) {
+		return cmp.Or(err, fmt.Errorf("%w: not all of the ports %s are in the bill", ErrNotFound, listed(ports)))
+	}
+	// What counted for no time would keep the port from coming again in the same second.
+	_, err = tx.NewDelete().Table("bill_ports").Where("bill_id = ?", billID).Where("until_slot > 0").Where("until_slot <= from_slot").Exec(ctx)
+	return err
 }
 
 // joinBill adds ports to a locked bill.

@@ -38,6 +38,9 @@ var billBehaviours = []behaviour{
 	{"new terms and their figures are there at once", billTermsAtOnce},
 	{"another allowance is warned of anew", billWarnedAnew},
 	{"a percentile is warned of when there is a day of it", billPercentileWarns},
+	{"ports move whole or not at all", billMovedWhole},
+	{"a clock that went back changes nothing that was counted", billStepBack},
+	{"a period is verified while it is calculated", billVerifiedMeanwhile},
 	{"more samples than a transaction counts", billManySamples},
 }
 

@@ -191,7 +191,7 @@ func (p *program) billPortsCommand() *cobra.Command {
 	return command
 }
 
-// movePorts takes ports out of a bill, then others into it.
+// movePorts takes ports out of a bill and others into it, all or none.
 func movePorts(ctx context.Context, s *store.Store, billID int64, leaving, joining []int64) error {
 	if len(leaving)+len(joining) == 0 {
 		return nil
@@ -200,15 +200,7 @@ func movePorts(ctx context.Context, s *store.Store, billID int64, leaving, joini
 	if err != nil {
 		return err
 	}
-	if len(leaving) > 0 {
-		if err := s.RemoveBillPorts(ctx, billID, leaving, now, actor()); err != nil {
-			return err
-		}
-	}
-	if len(joining) == 0 {
-		return nil
-	}
-	return s.AddBillPorts(ctx, billID, joining, now, actor())
+	return s.MoveBillPorts(ctx, billID, leaving, joining, now, actor())
 }
 
 func (p *program) printMembers(members []billing.Membership) error {
