@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -24,20 +26,22 @@ func (p *program) billExportCommand() *cobra.Command {
 		Long: `Writes the periods of a bill, or with --samples the samples that it counts in
 one period, as CSV (RFC 4180) or JSON, all numbers in bytes, bit/s and seconds.`,
 		Example: "  pollux bill export 'Example Ltd' > periods.csv\n  pollux bill export 17 --samples --period 2026-03-31 --format json",
-		RunE: p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
-			switch {
-			case format != "csv" && format != "json":
-				return usagef("--format is csv or json, not %.40q", format)
-			case samples && format == "csv":
-				return p.writeCSV(sampleColumns(), func(write func([]string) error) error {
-					return p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error { return write(sampleToJSON(sample).row()) })
-				})
-			case samples:
-				return p.exportSamplesJSON(ctx, s, b, flags)
-			}
-			return p.exportPeriods(ctx, s, b, format)
-		}),
 	}
+	command.RunE = p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
+		switch {
+		case format != "csv" && format != "json":
+			return usagef("--format is csv or json, not %.40q", format)
+		case !samples && given(command, []string{"period", "port", "limit"}):
+			return usagef("--period, --port and --limit choose samples: give --samples with them")
+		case samples && format == "csv":
+			return p.writeCSV(sampleColumns(), func(write func([]string) error) error {
+				return p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error { return write(sampleToJSON(sample).row()) })
+			})
+		case samples:
+			return p.exportSamplesJSON(ctx, s, b, flags)
+		}
+		return p.exportPeriods(ctx, s, b, format)
+	})
 	flags.register(command, maxSamples)
 	command.Flags().BoolVar(&samples, "samples", false, "the samples of a period, not the periods")
 	command.Flags().StringVar(&format, "format", "csv", "csv or json")
@@ -102,7 +106,7 @@ func (p *program) exportPeriods(ctx context.Context, s *store.Store, b billing.B
 
 // cell keeps a spreadsheet from taking a text for a formula.
 func cell(text string) string {
-	if strings.HasPrefix(text, "=") || strings.HasPrefix(text, "+") || strings.HasPrefix(text, "-") || strings.HasPrefix(text, "@") {
+	if first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(text, unicode.IsSpace)); strings.ContainsRune("=+-@＝＋－＠", first) {
 		return "'" + text
 	}
 	return text

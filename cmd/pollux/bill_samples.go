@@ -39,8 +39,9 @@ func (p *program) billSamplesCommand() *cobra.Command {
 		Use: "samples BILL", Short: "List the samples that the figures of a bill are made of", Args: words(1),
 		Long: `Lists the samples that a bill counts in a period, in the order of ports and
 time: the bytes, the rate, over how many slots they are spread, and what is
-special about them. --gaps lists only those that follow missed slots, --flagged
-only those with a flag.`,
+special about them. Of the open period these are the samples that are in its
+figures; pollux bill recalculate adds those that came since. --gaps lists only
+those that follow missed slots, --flagged only those with a flag.`,
 		RunE: p.onBill(func(ctx context.Context, s *store.Store, _ settings.Values, b billing.Bill) error {
 			shown, rows := []sampleJSON{}, [][]string{}
 			err := p.eachSample(ctx, s, b, flags, func(sample billing.Sample) error {
@@ -106,7 +107,7 @@ func (f *sampleFlags) chosen(ctx context.Context, s *store.Store, b billing.Bill
 	if f.period == "" {
 		for i := range periods {
 			if !periods[i].Closed {
-				return periods[i].Period, nil
+				return inFigures(periods[i]), nil
 			}
 		}
 		return billing.Period{}, fmt.Errorf("%w: the bill has no open period", errNotFound)
@@ -119,12 +120,22 @@ func (f *sampleFlags) chosen(ctx context.Context, s *store.Store, b billing.Bill
 	if err != nil {
 		return billing.Period{}, usagef("--period is a date such as 2026-03-31, not %.40q", f.period)
 	}
+	noon := at.Add(12 * time.Hour).Unix() // where clocks are put forward at midnight, what is read of a date may lie in the day before
 	for i := range periods {
-		if p := periods[i].Period; at.Unix() >= p.From && at.Unix() < p.To {
-			return p, nil
+		if p := periods[i].Period; noon >= p.From && noon < p.To {
+			return inFigures(periods[i]), nil
 		}
 	}
 	return billing.Period{}, fmt.Errorf("%w: bill %d has no period in which %s lies; see: pollux bill history %d", errNotFound, b.ID, f.period, b.ID)
+}
+
+// inFigures is the part of a period whose samples are in its figures: of one that
+// is open, what began before its last calculation.
+func inFigures(s billing.Standing) billing.Period {
+	if s.Closed {
+		return s.Period
+	}
+	return billing.Period{From: s.Period.From, To: min(s.Period.To, s.CalculatedTo)}
 }
 
 // sampleJSON is a sample in JSON. Rates are bit/s.

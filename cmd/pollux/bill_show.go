@@ -53,10 +53,10 @@ func (p *program) billListCommand() *cobra.Command {
 func (p *program) printBills(bills []billing.Bill, open map[int64]billing.Standing, base int) error {
 	shown, rows := make([]billJSON, len(bills)), make([][]string, len(bills))
 	for i, b := range bills {
-		s := open[b.ID]
+		s := open[b.ID] // with the terms of that period: new ones of the bill may be those of the next
 		shown[i] = billToJSON(b, &s)
 		rows[i] = []string{
-			strconv.FormatInt(b.ID, 10), b.Name, b.Customer, string(b.Type), billing.FormatAmount(uint64(b.Allowed), b.Type, base),
+			strconv.FormatInt(b.ID, 10), b.Name, b.Customer, string(s.Type), billing.FormatAmount(uint64(max(s.Allowed, 0)), s.Type, base),
 			billing.FormatAmount(s.Used, s.Type, base), hundredths(s.Percent()), billing.FormatAmount(s.Overuse, s.Type, base), billing.FormatAmount(s.Predicted, s.Type, base),
 			hundredths(s.Coverage()), time.Unix(s.Period.To, 0).UTC().Format(time.RFC3339),
 		}
@@ -98,6 +98,7 @@ func (p *program) billShowCommand() *cobra.Command {
 func (p *program) printFigures(b billing.Bill, s billing.Standing, base int) error {
 	zone, err := b.Location()
 	if err != nil {
+		fmt.Fprintf(p.errout, "pollux: these times are in UTC, since the bill's zone is not known here: %v; see: pollux bill set %d --time-zone ZONE\n", err, b.ID)
 		zone = time.UTC
 	}
 	at := func(unix int64) string { return time.Unix(unix, 0).In(zone).Format("2006-01-02 15:04 MST") }
@@ -116,7 +117,7 @@ func (p *program) printFigures(b billing.Bill, s billing.Standing, base int) err
 		{"average", rate(s.AverageIn), rate(s.AverageOut), ""},
 		{"peak", rate(s.PeakIn), rate(s.PeakOut), ""},
 		{"95th percentile", rate(s.Rate95In), rate(s.Rate95Out), rate(s.Rate95) + " (" + string(s.Direction) + ", " + string(s.Method) + ")"},
-		{"used", used(s.Used), hundredths(s.Percent()) + " %", ""},
+		{"used", used(s.Used), hundredths(s.Percent()) + " % of " + used(uint64(max(s.Allowed, 0))), ""},
 		{"overuse", used(s.Overuse), "", ""},
 		{"predicted", used(s.Predicted), "", ""},
 		{"coverage", hundredths(s.Coverage()) + " %", fmt.Sprintf("%d of %d samples", s.Got, s.Expected), fmt.Sprintf("%d inexact, %d implausible, %d late", s.Inexact, s.Implausible, s.Late)},

@@ -183,6 +183,44 @@ func TestBillsByHand(t *testing.T) {
 	}
 }
 
+// TestBillsOfOddPeriods has a period that began at 1:00, one that waits to be closed by terms of its own, and a zone that is not known.
+func TestBillsOfOddPeriods(t *testing.T) {
+	t.Parallel()
+	s, ports := billed(t)
+	s.ok("bill", "add", "Example Ltd", "--port", fmt.Sprint(ports[0]), "--allowed", "1k", "--day", fmt.Sprint(time.Now().UTC().AddDate(0, 0, -3).Day()), "--time-zone", "Asia/Beirut", "--ref", " =cmd()", "--customer", "＝cmd()")
+	if rows, err := csv.NewReader(strings.NewReader(s.ok("bill", "export", "1"))).ReadAll(); err != nil || rows[1][2] != "' =cmd()" || rows[1][3] != "'＝cmd()" {
+		t.Errorf("%v, %v", rows, err)
+	}
+	s.carried(ports[0])
+	// A sample that came after the calculation is in no figure yet, and listed with none.
+	s.ok("bill", "recalculate", "1")
+	s.execute("UPDATE bill_history SET calculated_to = (SELECT MAX(slot) FROM bill_samples)")
+	if items := decode[list](s.call("bill", "samples", "1", "--json")).Items; len(items) != 10 {
+		t.Errorf("%d samples, want 10", len(items))
+	}
+	// On 29 March 2026 the clocks there went from 0:00 to 1:00.
+	began := time.Date(2026, 3, 28, 22, 0, 0, 0, time.UTC).Unix()
+	s.execute(fmt.Sprintf("UPDATE bill_history SET period_from = %d, period_to = %d, calculated_to = %d, closed = 1", began-28*86400, began, began),
+		"UPDATE bill_ports SET from_slot = 1", fmt.Sprintf("UPDATE bill_samples SET slot = %d WHERE slots = 2", began))
+	s.execute(fmt.Sprintf("INSERT INTO bill_history SELECT 1, %d, %d, 0, calculated_at, %d, bill_type, 2000, direction, method, in_bytes, out_bytes, rate_95th_in, rate_95th_out, rate_95th, "+
+		"average_in, average_out, peak_in, peak_out, peak, used, overuse, predicted, measured_seconds, got, got_seconds, expected, inexact, implausible, late, checksum, warned FROM bill_history",
+		began, began+31*86400, began+86400))
+	if items := decode[list](s.call("bill", "samples", "1", "--period", "2026-03-29", "--json")).Items; len(items) != 1 || items[0]["slots"] != 2.0 {
+		t.Errorf("%v", items)
+	}
+	// What is shown beside the figures are the terms that they were made by.
+	if out := s.ok("bill", "list"); !strings.Contains(out, "2 kbit/s") {
+		t.Errorf("list says:\n%s", out)
+	}
+	if out := s.ok("bill", "show", "1"); !strings.Contains(out, "% of 2 kbit/s") || !strings.Contains(out, "2026-03-29 01:00 EEST") {
+		t.Errorf("show says:\n%s", out)
+	}
+	s.execute("UPDATE bills SET time_zone = 'Mars/Base'")
+	if r := s.call("bill", "show", "1"); r.code != exitOK || !strings.Contains(r.errout, "UTC") || !strings.Contains(r.errout, "pollux bill set 1 --time-zone") || !strings.Contains(r.out, "2026-03-28 22:00 UTC") {
+		t.Errorf("%d: %s%s", r.code, r.out, r.errout)
+	}
+}
+
 func TestBillChanges(t *testing.T) {
 	t.Parallel()
 	s, ports := billed(t)
@@ -218,6 +256,9 @@ func TestBillChanges(t *testing.T) {
 		{exitNotFound, "pollux bill list", []string{"remove", "7", "--yes"}},
 		{exitUsage, "--yes", []string{"remove", "1"}},
 		{exitUsage, "cdr or quota", []string{"list", "--type", "flat"}},
+		{exitNotFound, "port 999", []string{"ports", "1", "--remove", fmt.Sprint(ports[0]), "--add", "999"}},
+		{exitUsage, "--samples", []string{"export", "1", "--period", "2026-03-31"}},
+		{exitUsage, "--samples", []string{"export", "1", "--limit", "3"}},
 	} {
 		s.call(append([]string{"bill"}, c.args...)...).fails(c.code, c.says)
 	}
