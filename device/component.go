@@ -94,8 +94,9 @@ type ValueTest struct {
 	More *float64 `json:"more,omitempty"`
 }
 
-// Skips says whether what was read means that there is no reading.
-func (r *Reading) Skips(text string) bool {
+// Skips says whether what was read means that there is no reading. text is its
+// text without blanks at the ends; number, when it has one, is the first number in it.
+func (r *Reading) Skips(text string, number float64, isNumber bool) bool {
 	n, err := strconv.ParseFloat(text, 64)
 	for _, test := range r.Skip {
 		for _, word := range test.Is {
@@ -104,7 +105,7 @@ func (r *Reading) Skips(text string) bool {
 				return true
 			}
 		}
-		if err == nil && (test.Less != nil && n < *test.Less || test.More != nil && n > *test.More) {
+		if isNumber && (test.Less != nil && number < *test.Less || test.More != nil && number > *test.More) {
 			return true
 		}
 	}

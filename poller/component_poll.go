@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"pollux/device"
@@ -94,7 +96,7 @@ var errRefused = errors.New("refused")
 // cannot be; one that was not answered is no fault.
 func (c *Context) measure(component *device.Component, file measurement.Kind, answers map[string]snmp.Variable) bool {
 	if component.Kind == device.KindHost {
-		c.measureHost(component, answers)
+		c.Report.Poll.Refused += c.measureHost(component, answers)
 		return true
 	}
 	reading, values, at, err := readComponent(component, answers)
@@ -112,12 +114,13 @@ func (c *Context) measure(component *device.Component, file measurement.Kind, an
 	return true
 }
 
-// measureHost files what was answered of a host's file. Its counters begin anew when the device did.
-func (c *Context) measureHost(component *device.Component, answers map[string]snmp.Variable) {
+// measureHost files what was answered of a host's file, and says how many values of it cannot be: what a
+// host tells of itself is never negative. Its counters begin anew when the device did.
+func (c *Context) measureHost(component *device.Component, answers map[string]snmp.Variable) (refused int) {
 	kind := measurement.Kind(component.Reading.File)
 	sources := component.Reading.Sources
 	if !kind.Named() || len(sources) != len(kind.Sources()) {
-		return // of another version of the program
+		return 0 // of another version of the program
 	}
 	m := measurement.Measurement{
 		Kind: kind, Instance: component.ID, Name: component.RRDName, Generation: component.Generation,
@@ -125,23 +128,33 @@ func (c *Context) measureHost(component *device.Component, answers map[string]sn
 	}
 	for i, oid := range sources {
 		v, ok := answers[oid]
-		if !ok || oid == "" {
+		if !ok || oid == "" || !v.Value.Exists() {
 			continue
 		}
-		if kind.Counters() {
-			if n, ok := v.Value.Uint(); ok {
-				m.Values[i] = measurement.Counter(n)
-			}
-		} else if n, ok := v.Value.Number(); ok {
-			m.Values[i] = measurement.Gauge(n)
-		}
-		if m.Time.IsZero() && !m.Values[i].IsUnknown() {
+		if m.Values[i] = hostValue(v.Value, kind.Counters()); m.Values[i].IsUnknown() {
+			refused++
+		} else if m.Time.IsZero() {
 			m.Time = v.At
 		}
 	}
 	if !m.Time.IsZero() {
 		c.Report.Measurements = append(c.Report.Measurements, m)
 	}
+	return refused
+}
+
+// hostValue is a counter or a level of a host, unknown for what cannot be one.
+func hostValue(v snmp.Value, counter bool) measurement.Value {
+	if counter {
+		if n, ok := v.Uint(); ok {
+			return measurement.Counter(n)
+		}
+		return measurement.Value{}
+	}
+	if n, ok := v.Number(); ok && n >= 0 {
+		return measurement.Gauge(n)
+	}
+	return measurement.Value{}
 }
 
 // errAbsent says that the device did not answer for a component.
@@ -157,7 +170,7 @@ func readComponent(c *device.Component, answers map[string]snmp.Variable) (devic
 	if !ok || !v.Value.Exists() {
 		return device.ComponentReading{}, nil, time.Time{}, errAbsent
 	}
-	if r.Skips(v.Value.Text()) {
+	if skipped(&r, v.Value) {
 		return device.ComponentReading{}, nil, time.Time{}, errAbsent
 	}
 	formula, err := formulaOf(r.Formula)
@@ -171,39 +184,61 @@ func readComponent(c *device.Component, answers map[string]snmp.Variable) (devic
 	if !ok || c.Kind != device.KindSensor && !isPercent(value) {
 		return device.ComponentReading{}, nil, time.Time{}, errRefused
 	}
-	read := device.ComponentReading{Value: value}
 	if c.Kind != device.KindMempool && c.Kind != device.KindStorage {
-		return read, []measurement.Value{measurement.Gauge(value)}, v.At, nil
+		return device.ComponentReading{Value: value}, []measurement.Value{measurement.Gauge(value)}, v.At, nil
 	}
-	// Of a share in percent the bytes are filed when the total is known, else the percent of 100.
-	total := 100.0
-	if bytes, known := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, or(r.Unit, 1))); known {
+	return readShare(&r, value, v.At, answers)
+}
+
+// readShare makes used and free of the used share in percent: bytes when the
+// total is known, else the percent of 100. A file holds one or the other: without the total that it has held so far nothing is filed.
+func readShare(r *device.Reading, share float64, at time.Time, answers map[string]snmp.Variable) (device.ComponentReading, []measurement.Value, time.Time, error) {
+	read, total := device.ComponentReading{Value: share}, 100.0
+	bytes, err := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, or(r.Unit, 1)))
+	switch {
+	case err == nil && (bytes <= 0 || bytes > maxAmount):
+		return read, nil, at, errRefused
+	case err == nil:
 		total, read.Total = bytes, &bytes
+	case r.Total != "":
+		return read, nil, at, err
 	}
-	used := total * value / 100
+	used := total * share / 100
 	if read.Total != nil {
 		read.Used = &used
 	}
-	return read, []measurement.Value{measurement.Gauge(used), measurement.Gauge(total - used)}, v.At, nil
+	return read, []measurement.Value{measurement.Gauge(used), measurement.Gauge(total - used)}, at, nil
+}
+
+// skipped says whether what was read means that there is no reading, as the
+// conditions of definitions judge it: a text has the first number in it.
+func skipped(r *device.Reading, v snmp.Value) bool {
+	if len(r.Skip) == 0 {
+		return false
+	}
+	n, isNumber := definitions.Number(v, definitions.Regexp{}, false)
+	return r.Skips(strings.TrimSpace(v.Text()), n, isNumber)
 }
 
 // readAmounts makes used and free of two of used, free and total.
 func readAmounts(c *device.Component, answers map[string]snmp.Variable) (device.ComponentReading, []measurement.Value, time.Time, error) {
 	r := c.Reading
 	unit := or(r.Unit, 1)
-	if first, ok := answers[or2(r.Used, r.Free)]; ok && r.Skips(first.Value.Text()) {
+	if first, ok := answers[or2(r.Used, r.Free)]; ok && skipped(&r, first.Value) {
 		return device.ComponentReading{}, nil, time.Time{}, errAbsent
 	}
-	used, hasUsed := amountOf(answers, r.Used, 0, unit)
-	free, hasFree := amountOf(answers, r.Free, 0, unit)
-	total, hasTotal := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, unit))
+	used, noUsed := amountOf(answers, r.Used, 0, unit)
+	free, noFree := amountOf(answers, r.Free, 0, unit)
+	total, noTotal := amountOf(answers, r.Total, r.Constant, or(r.TotalUnit, unit))
 	switch {
-	case hasUsed && hasFree && !hasTotal:
+	case noUsed == nil && noFree == nil && noTotal != nil:
 		total = used + free
-	case hasUsed && hasTotal:
+	case noUsed == nil && noTotal == nil:
 		free = total - used
-	case hasFree && hasTotal:
+	case noFree == nil && noTotal == nil:
 		used = total - free
+	case slices.Contains([]error{noUsed, noFree, noTotal}, errRefused):
+		return device.ComponentReading{}, nil, time.Time{}, errRefused
 	default:
 		return device.ComponentReading{}, nil, time.Time{}, errAbsent
 	}
@@ -216,16 +251,20 @@ func readAmounts(c *device.Component, answers map[string]snmp.Variable) (device.
 }
 
 // amountOf is an amount in bytes: of an object, else the constant that is not 0.
-func amountOf(answers map[string]snmp.Variable, oid string, constant, unit float64) (float64, bool) {
-	if oid == "" {
-		return constant, constant != 0
+// Errors: errAbsent when there is neither, errRefused when what was answered is no number.
+func amountOf(answers map[string]snmp.Variable, oid string, constant, unit float64) (float64, error) {
+	if oid == "" && constant != 0 {
+		return constant, nil
 	}
 	v, ok := answers[oid]
-	if !ok {
-		return 0, false
+	if oid == "" || !ok || !v.Value.Exists() {
+		return 0, errAbsent
 	}
 	n, ok := definitions.Number(v.Value, definitions.Regexp{}, false)
-	return n * unit, ok
+	if !ok {
+		return 0, errRefused
+	}
+	return n * unit, nil
 }
 
 // maxAmount is more bytes than there are in one place: 8 EiB.

@@ -89,3 +89,74 @@ func TestWhatIsNotAnsweredIsNotFiled(t *testing.T) {
 		t.Errorf("%d refused, %+v", report.Poll.Refused, report.Poll.Components)
 	}
 }
+
+// What a device gives as the size of a pool of which it gives the used share is
+// judged by each poll, as discoveries judge it.
+func TestASizeThatCannotBeIsRefusedByPolls(t *testing.T) {
+	t.Parallel()
+	objects := testBoxObjects()
+	components := known(t, objects)
+	for _, size := range []string{"2|-5", "2|0", "4|1e300", "4|NaN"} {
+		objects["1.3.6.1.4.1.99999.5.1.2.1"] = size
+		report := Poll(t.Context(), serveOne(t, objects), Target{Components: components})
+		if got := filedComponents(report); strings.Contains(got, "storage") || report.Poll.Refused != 1 {
+			t.Errorf("size %s: %d refused, filed\n%s", size, report.Poll.Refused, got)
+		}
+		for _, read := range report.Poll.Components {
+			if read.ID == 4 {
+				t.Errorf("size %s is kept: %+v", size, read)
+			}
+		}
+	}
+	// One that is not there any more is no fault. A file of bytes gets no percent.
+	delete(objects, "1.3.6.1.4.1.99999.5.1.2.1")
+	report := Poll(t.Context(), serveOne(t, objects), Target{Components: components})
+	if got := filedComponents(report); strings.Contains(got, "storage") || report.Poll.Refused != 0 {
+		t.Errorf("%d refused, filed\n%s", report.Poll.Refused, got)
+	}
+	// A size that was never there leaves the percent.
+	found := known(t, objects)
+	report = Poll(t.Context(), serveOne(t, objects), Target{Components: found})
+	if got := filedComponents(report); !strings.Contains(got, "sw/storage-testbox-1-g3.rrd 25 75") || report.Poll.Refused != 0 {
+		t.Errorf("%d refused, filed\n%s", report.Poll.Refused, got)
+	}
+	// An amount that is no number is counted, too.
+	objects["1.3.6.1.4.1.99999.4.1.1.1"] = "4|plenty"
+	report = Poll(t.Context(), serveOne(t, objects), Target{Components: found})
+	if got := filedComponents(report); strings.Contains(got, "mempool") || report.Poll.Refused != 1 {
+		t.Errorf("%d refused, filed\n%s", report.Poll.Refused, got)
+	}
+}
+
+// A poll leaves out what the definition skips, however the device writes it.
+func TestPollsSkipWhatDiscoveriesSkip(t *testing.T) {
+	t.Parallel()
+	const box = `
+sensors:
+  - table: 1.3.6.1.4.1.99999.6.1
+    columns: {raw: 2}
+    class: temperature
+    value: raw
+    skip: [{of: value, is: [-999]}, {of: raw, more: 500}, {of: raw, less: -100}]
+`
+	const raw = "1.3.6.1.4.1.99999.6.1.2.1"
+	objects := mib{raw: "4|21.5 C"}.system(1000)
+	found, _ := Discover(t.Context(), serveOne(t, objects), Target{}, defined(t, box))
+	if len(found.Components) != 1 {
+		t.Fatal(found.Components)
+	}
+	for value, want := range map[string]string{
+		"4|22 C": " 22", "4| -999": "", "4|-999.0 ": "", "4|501 C": "", "4|> 9999": "", "4|-200C": "", "2|-999": "", "2|600": "", "2|500": " 500",
+	} {
+		objects[raw] = value
+		report := Poll(t.Context(), serveOne(t, objects), Target{Components: found.Components})
+		_, got, _ := strings.Cut(filedComponents(report), ".rrd")
+		if got != want || report.Poll.Refused != 0 {
+			t.Errorf("%q: filed %q, want %q; %d refused", value, got, want, report.Poll.Refused)
+		}
+		again, _ := Discover(t.Context(), serveOne(t, objects), Target{}, defined(t, box))
+		if there := len(again.Components) == 1; there != (want != "") {
+			t.Errorf("%q: a discovery finds %v", value, again.Components)
+		}
+	}
+}

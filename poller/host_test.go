@@ -101,12 +101,21 @@ ucd_ssCpuRawUser 1`
 			t.Error("the poll asks for what the device lacks")
 		}
 	}
+	// What cannot be is left out and counted.
+	wrong := hostObjectsOfTest()
+	wrong["1.3.6.1.2.1.25.1.6.0"], wrong["1.3.6.1.4.1.2021.10.1.5.2"], wrong["1.3.6.1.4.1.2021.11.53.0"] = "2|-211", "4|much", "2|-4"
+	report := Poll(t.Context(), serveOne(t, wrong), target)
+	got := hostValues(report)
+	if report.Poll.Refused != 4 || strings.Contains(got, "hr_processes") || strings.Contains(got, "ucd_ssCpuRawIdle") ||
+		!strings.Contains(got, "ucd_load 110g U 70g") || !strings.Contains(got, "ucd_cpu 1 2 3 U") {
+		t.Errorf("%d refused:\n%s", report.Poll.Refused, got)
+	}
 	// After a restart counters begin anew, levels go on.
 	target.Since = time.Now().Add(-time.Minute)
 	target.Device = device.Device{ID: 1, PolledAt: time.Now().Add(-time.Minute), Facts: device.Facts{Uptime: time.Hour}}
 	restarted := hostObjectsOfTest()
 	restarted["1.3.6.1.2.1.1.3.0"] = "67|1000"
-	got := hostValues(Poll(t.Context(), serveOne(t, restarted), target))
+	got = hostValues(Poll(t.Context(), serveOne(t, restarted), target))
 	if strings.Count(got, " break") != 7 || strings.Contains(got, "load 110g 90g 70g break") {
 		t.Errorf("after a restart:\n%s", got)
 	}
