@@ -181,7 +181,7 @@ func readComponent(c *device.Component, answers map[string]snmp.Variable) (devic
 	if r.Inverted {
 		value = 100 - value
 	}
-	if !ok || c.Kind != device.KindSensor && !isPercent(value) {
+	if !ok || c.Kind != device.KindSensor && !isPercent(value) || c.Kind == device.KindSensor && !canBe(c.Class, value) {
 		return device.ComponentReading{}, nil, time.Time{}, errRefused
 	}
 	if c.Kind != device.KindMempool && c.Kind != device.KindStorage {

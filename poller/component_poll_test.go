@@ -160,3 +160,40 @@ sensors:
 		}
 	}
 }
+
+// A share of a whole is 0 to 100 percent, and a factor of 0 says nothing; a load may be more.
+func TestSharesBeyondTheWholeAreRefused(t *testing.T) {
+	t.Parallel()
+	const box = `
+sensors:
+  - table: 1.3.6.1.4.1.99999.6.1
+    columns: {kind: 1, raw: 2, factor: 3}
+    class: {of: kind, map: {"1": humidity, "2": charge, "3": load}}
+    value: raw
+    multiplier: factor
+`
+	objects := mib{}.system(1000)
+	set := func(raw, factor string) {
+		for _, row := range []string{"1", "2", "3"} {
+			objects["1.3.6.1.4.1.99999.6.1.1."+row] = "2|" + row
+			objects["1.3.6.1.4.1.99999.6.1.2."+row], objects["1.3.6.1.4.1.99999.6.1.3."+row] = raw, factor
+		}
+	}
+	set("2|100", "2|1")
+	found, _ := Discover(t.Context(), serveOne(t, objects), Target{}, defined(t, box))
+	if len(found.Components) != 3 || found.Refused != 0 {
+		t.Fatal(found.Components, found.Refused)
+	}
+	for raw, want := range map[string]int{"2|0": 3, "2|101": 1, "2|-1": 1, "2|655": 1} {
+		set(raw, "2|1")
+		report := Poll(t.Context(), serveOne(t, objects), Target{Components: found.Components})
+		again, _ := Discover(t.Context(), serveOne(t, objects), Target{}, defined(t, box))
+		if len(report.Poll.Components) != want || report.Poll.Refused != 3-want || len(again.Components) != want || again.Refused != 3-want {
+			t.Errorf("%s: a poll keeps %d and refuses %d, a discovery %d and %d", raw, len(report.Poll.Components), report.Poll.Refused, len(again.Components), again.Refused)
+		}
+	}
+	set("2|50", "2|0")
+	if again, _ := Discover(t.Context(), serveOne(t, objects), Target{}, defined(t, box)); len(again.Components) != 0 || again.Refused != 3 {
+		t.Errorf("a factor of 0: %+v", again.Components)
+	}
+}

@@ -52,7 +52,7 @@ func formula(row definitions.Row, divisor, multiplier, decimals definitions.Num,
 	m, okM := multiplier.Eval(row, 1)
 	places, okP := decimals.Eval(row, 0)
 	f := definitions.Formula{Divisor: d * math.Pow(10, places), Multiplier: m, Convert: convert, Pattern: pattern}
-	return f, okD && okM && okP && f.Divisor != 0 && math.Abs(places) <= 30 && !math.IsInf(f.Divisor, 0)
+	return f, okD && okM && okP && f.Divisor != 0 && f.Multiplier != 0 && math.Abs(places) <= 30 && !math.IsInf(f.Divisor, 0)
 }
 
 func stored(f definitions.Formula) device.Formula {
@@ -65,6 +65,12 @@ func stored(f definitions.Formula) device.Formula {
 
 // isPercent says whether a number can be a percentage.
 func isPercent(n float64) bool { return n >= 0 && n <= 100 }
+
+// canBe says whether a sensor of a class can have a value: what is a share of a
+// whole is 0 to 100 percent. A load is none: a power supply may bear more than it should.
+func canBe(class string, value float64) bool {
+	return class != "charge" && class != "humidity" || isPercent(value)
+}
 
 // warnAt is a limit in percent, nil for none.
 func warnAt(n definitions.Num, row definitions.Row) *float64 {
@@ -138,7 +144,7 @@ func sensor(s *definitions.Sensor, class string, row definitions.Row) (device.Co
 	}
 	scale.Map = s.Map
 	current, known := scale.Apply(row.Values[row.Value])
-	if !ok || !known {
+	if !ok || !known || !canBe(class, current) {
 		return device.Component{}, false
 	}
 	c := component(device.KindSensor, &s.Entry, row)
