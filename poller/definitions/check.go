@@ -45,26 +45,29 @@ func parseOS(content []byte) (*OS, error) {
 	if err := decode(content, o); err != nil {
 		return nil, err
 	}
-	var c checker
+	c := checker{content: content}
 	if !osName.MatchString(o.OS) {
-		c.add(1, "os: %q is no name of an OS", o.OS)
+		c.at("os", "%q is no name of an OS", o.OS)
 	}
 	if o.Text == "" {
-		c.add(1, "text is missing: what people read")
+		c.at("text", "text is missing: what people read")
 	}
 	if o.Type != "" && !slices.Contains(OSTypes(), o.Type) {
-		c.add(1, "type %q is none of %q", o.Type, OSTypes())
+		c.at("type", "type %q is none of %q", o.Type, OSTypes())
 	}
 	for module := range o.Exclude {
 		if !slices.Contains(modules, module) {
-			c.add(1, "exclude: %q is none of %q", module, modules)
+			c.at("exclude", "exclude: %q is none of %q", module, modules)
 		}
 	}
 	c.ports(&o.Ports)
+	if slices.Contains(o.Ports.SkipDescr, "") {
+		c.at("ports", "ports: a text of skip_ifDescr is empty, and would leave out every port")
+	}
 	c.switches("modules", o.Modules, device.DiscoveryModules())
 	c.switches("poller_modules", o.Polls, device.PollModules())
 	if !o.Polling.SelectedPorts.Valid() {
-		c.add(1, "polling: selected_ports is auto, true or false, not %q", o.Polling.SelectedPorts)
+		c.at("polling", "polling: selected_ports is auto, true or false, not %q", o.Polling.SelectedPorts)
 	}
 	c.tables(&o.Tables, o.States, o.OS)
 	return o, c.err()
@@ -75,9 +78,9 @@ func (c *checker) switches(key string, modules map[string]bool, known []string) 
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		switch {
 		case !slices.Contains(known, name):
-			c.add(1, "%s: %q is none of %q", key, name, known)
+			c.at(key, "%s: %q is none of %q", key, name, known)
 		case modules[name]:
-			c.add(1, "%s: %s: only false means something; a module runs unless somebody switches it off", key, name)
+			c.at(key, "%s: %s: only false means something; a module runs unless somebody switches it off", key, name)
 		}
 	}
 }
@@ -88,9 +91,9 @@ func parseMIB(content []byte) (*MIB, error) {
 	if err := decode(content, m); err != nil {
 		return nil, err
 	}
-	var c checker
+	c := checker{content: content}
 	if !osName.MatchString(m.MIB) {
-		c.add(1, "mib: %q is no name of a file of tables", m.MIB)
+		c.at("mib", "mib: %q is no name of a file of tables", m.MIB)
 	}
 	c.tables(&m.Tables, m.States, m.MIB)
 	return m, c.err()
@@ -98,7 +101,31 @@ func parseMIB(content []byte) (*MIB, error) {
 
 // checker collects what is wrong with a file.
 type checker struct {
-	found []string
+	content []byte // of the file
+	found   []string
+}
+
+// at adds what is wrong with a key of the file.
+func (c *checker) at(key, format string, args ...any) {
+	c.add(lineOf(c.content, key), format, args...)
+}
+
+// lineOf is where a key of the file stands; 1 when it is not there.
+func lineOf(content []byte, key string) int {
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err != nil || len(document.Content) == 0 {
+		return 1
+	}
+	keys, err := pairs(document.Content[0])
+	if err != nil {
+		return 1
+	}
+	for _, p := range keys {
+		if p.key.Value == key {
+			return p.key.Line
+		}
+	}
+	return 1
 }
 
 func (c *checker) add(line int, format string, args ...any) {
@@ -122,6 +149,7 @@ func (c *checker) tables(t *Tables, states map[string][]State, file string) {
 		c.names(&p.Entry, p.Value, "value")
 		c.nums(&p.Entry, p.Divisor, p.Multiplier, p.Warn)
 		c.divisors(p.Divisor)
+		c.factors("multiplier", p.Multiplier)
 	}
 	for _, m := range t.Mempools {
 		c.amounts(&m.Entry, &m.Amounts)
@@ -210,12 +238,21 @@ func (c *checker) divisors(nums ...Num) {
 	}
 }
 
+// factors refuses constants that make everything 0.
+func (c *checker) factors(what string, nums ...Num) {
+	for _, n := range nums {
+		if n.set && n.column == "" && n.constant == 0 {
+			c.add(n.line, "a %s of 0 leaves nothing", what)
+		}
+	}
+}
+
 func (c *checker) names(e *Entry, names Names, key string) {
-	if len(names) == 0 {
+	if len(names.list) == 0 {
 		c.add(e.line(), "%s is missing", key)
 	}
-	for _, name := range names {
-		c.column(e, name, e.line())
+	for _, name := range names.list {
+		c.column(e, name, names.line)
 	}
 }
 
@@ -236,6 +273,10 @@ func (c *checker) choice(e *Entry, choice Choice, key string, known []string) {
 
 func (c *checker) amounts(e *Entry, a *Amounts) {
 	c.nums(e, a.Used, a.Free, a.Total, a.Percent, a.PercentFree, a.Unit, a.TotalUnit, a.Warn)
+	c.factors("unit", a.Unit, a.TotalUnit)
+	if n := a.Total; n.set && n.column == "" && n.constant <= 0 {
+		c.add(n.line, "a total of %v cannot be", n.constant)
+	}
 	given := 0
 	for _, n := range []Num{a.Used, a.Free, a.Total} {
 		given += btoi(!n.IsZero())
@@ -256,6 +297,7 @@ func (c *checker) sensor(s *Sensor, states map[string][]State) {
 	c.nums(&s.Entry, s.Divisor, s.Multiplier, s.Decimals, s.LimitDivisor,
 		s.Limits.Low, s.Limits.LowWarn, s.Limits.HighWarn, s.Limits.High)
 	c.divisors(s.Divisor, s.LimitDivisor)
+	c.factors("multiplier", s.Multiplier)
 	c.template(&s.Entry, s.Group)
 	if s.Convert != "" && !slices.Contains(conversions(), s.Convert) {
 		c.add(s.line(), "convert %q is none of %q", s.Convert, conversions())

@@ -135,7 +135,7 @@ func (s *sources) add(folder, name, shown string, content []byte) error {
 			return err
 		}
 		if mib.MIB != stem {
-			return fmt.Errorf("line 1: mib is %q, the file's name says %q", mib.MIB, stem)
+			return fmt.Errorf("line %d: mib is %q, the file's name says %q", lineOf(content, "mib"), mib.MIB, stem)
 		}
 		mib.file = shown
 		s.mibs[stem] = mib
@@ -146,7 +146,7 @@ func (s *sources) add(folder, name, shown string, content []byte) error {
 		return err
 	}
 	if parsed.OS != stem {
-		return fmt.Errorf("line 1: os is %q, the file's name says %q", parsed.OS, stem)
+		return fmt.Errorf("line %d: os is %q, the file's name says %q", lineOf(content, "os"), parsed.OS, stem)
 	}
 	parsed.file = shown
 	if former := s.oses[stem]; former != nil {

@@ -293,10 +293,14 @@ func (c Choice) Eval(row Row) string {
 }
 
 // Names are the names of columns of which the first that a row has is meant.
-type Names []string
+type Names struct {
+	list []string
+	line int
+}
 
 // UnmarshalYAML reads one name or a list of them.
 func (n *Names) UnmarshalYAML(node *yaml.Node) error {
+	n.line = node.Line
 	nodes := []*yaml.Node{node}
 	if node.Kind == yaml.SequenceNode {
 		nodes = node.Content
@@ -305,14 +309,14 @@ func (n *Names) UnmarshalYAML(node *yaml.Node) error {
 		if name.Kind != yaml.ScalarNode || !column.MatchString(name.Value) {
 			return wrong(name, "%q is no name of a column", name.Value)
 		}
-		*n = append(*n, name.Value)
+		n.list = append(n.list, name.Value)
 	}
 	return nil
 }
 
 // First is the first of the columns that the row has, "" when it has none.
 func (n Names) First(row Row) string {
-	for _, name := range n {
+	for _, name := range n.list {
 		if _, ok := row.get(name); ok {
 			return name
 		}

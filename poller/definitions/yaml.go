@@ -16,7 +16,7 @@ func wrong(node *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %s", node.Line, fmt.Sprintf(format, args...))}}
 }
 
-// checkItems refuses items of lists that say nothing: they would be left as zero
+// checkItems refuses items of lists and keys that say nothing: they would be left as zero
 // values, and a rule without conditions fits every device.
 func checkItems(content []byte) error {
 	var document yaml.Node
@@ -31,9 +31,12 @@ func checkItems(content []byte) error {
 
 // emptyItems are those items, by their lines.
 func emptyItems(node *yaml.Node) (found []string) {
-	for _, item := range node.Content {
-		if node.Kind == yaml.SequenceNode && item.ShortTag() == "!!null" {
+	for i, item := range node.Content {
+		switch empty := item.ShortTag() == "!!null"; {
+		case empty && node.Kind == yaml.SequenceNode:
 			found = append(found, fmt.Sprintf("line %d: an item of a list is empty", item.Line))
+		case empty && node.Kind == yaml.MappingNode && i%2 == 1:
+			found = append(found, fmt.Sprintf("line %d: %.64s is empty", node.Content[i-1].Line, node.Content[i-1].Value))
 		}
 		found = append(found, emptyItems(item)...)
 	}
@@ -127,6 +130,9 @@ func pairs(node *yaml.Node, known ...string) ([]pair, error) {
 		key := node.Content[i]
 		if len(known) > 0 && !slices.Contains(known, key.Value) {
 			return nil, wrong(key, "%q is not known here; known are %q", key.Value, known)
+		}
+		if slices.ContainsFunc(all, func(p pair) bool { return p.key.Value == key.Value }) {
+			return nil, wrong(key, "%q is there twice", key.Value)
 		}
 		all = append(all, pair{key, node.Content[i+1]})
 	}
