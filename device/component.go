@@ -1,6 +1,7 @@
 package device
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
@@ -172,6 +173,53 @@ func (c *Component) StatusOf(value float64) ComponentStatus {
 	default:
 		return ComponentOK
 	}
+}
+
+// StatusAfter is the status that a value means of a component that had another
+// one: a worse one at once, a better one only when the value is clear of the limit by 1 percent of it, and at most by a
+// tenth of what lies between the limits. A value that swings about its limit crosses it once.
+func (c *Component) StatusAfter(was ComponentStatus, value float64) ComponentStatus {
+	now := c.StatusOf(value)
+	if len(c.States) > 0 || now.badness() >= was.badness() {
+		return now
+	}
+	held := (&Component{Limits: c.Limits.narrowed()}).StatusOf(value)
+	if held.badness() > was.badness() {
+		return was
+	}
+	return held
+}
+
+// badness orders the statuses of values with limits.
+func (s ComponentStatus) badness() int {
+	switch s {
+	case ComponentCritical:
+		return 2
+	case ComponentWarning:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// narrowed are limits that leave less room for what is good.
+func (l Limits) narrowed() Limits {
+	between := math.Inf(1)
+	for _, low := range []*float64{l.Low, l.LowWarn} {
+		for _, high := range []*float64{l.HighWarn, l.High} {
+			if low != nil && high != nil {
+				between = min(between, max(*high-*low, 0))
+			}
+		}
+	}
+	moved := func(limit *float64, by float64) *float64 {
+		if limit == nil {
+			return nil
+		}
+		to := *limit + by*min(math.Abs(*limit)/100, between/10)
+		return &to
+	}
+	return Limits{Low: moved(l.Low, 1), LowWarn: moved(l.LowWarn, 1), HighWarn: moved(l.HighWarn, -1), High: moved(l.High, -1)}
 }
 
 // Key tells the components of one device apart.

@@ -113,6 +113,9 @@ func (m *componentMerge) meet(old, found componentRow, whole bool) {
 	if !whole {
 		row.fill(&old)
 	}
+	judged := row
+	judged.Status = old.Status
+	row.Status = string(judged.steady(device.ComponentStatus(row.Status), row.LastValue))
 	if old.SeenAt > found.SeenAt { // a poll has seen it since the discovery began
 		row.Status, row.LastValue, row.Used, row.Total, row.SeenAt = old.Status, old.LastValue, old.Used, old.Total, old.SeenAt
 	}

@@ -29,6 +29,16 @@ func componentsDigest(readings []device.ComponentReading) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// steady is the status that a value means after the row's: one that is better than
+// it counts only when the value is clear of the limit, or each swing about it would be two events.
+func (r *componentRow) steady(found device.ComponentStatus, value float64) device.ComponentStatus {
+	c, err := r.component()
+	if err != nil || c.StatusOf(value) != found { // it was judged by other limits, which the next poll knows as well
+		return found
+	}
+	return c.StatusAfter(c.Status, value)
+}
+
 // saveComponentStatus writes the components whose status a poll found changed,
 // with the value that changed it, and returns the events of the changes. Values
 // alone are in the RRD files: a row per sensor and poll would be most of what the database does.
@@ -45,15 +55,22 @@ func (s *Store) saveComponentStatus(ctx context.Context, tx bun.Tx, p device.Pol
 	for i := range rows {
 		row := rows[i]
 		found := read[row.ID]
+		if found == nil || row.Vanished {
+			continue
+		}
+		status := row.steady(found.Status, found.Value)
+		if status != found.Status { // the next poll with this value compares again
+			digest = ""
+		}
 		switch {
-		case found == nil, row.Vanished, row.Status == string(found.Status):
+		case row.Status == string(status):
 			continue
 		case row.SeenAt > millis(p.At): // a discovery that began later has judged it: the next poll compares again
 			digest = ""
 			continue
 		}
 		former := row.Status
-		row.Status, row.LastValue, row.SeenAt = line(string(found.Status), 16), found.Value, millis(p.At)
+		row.Status, row.LastValue, row.SeenAt = line(string(status), 16), found.Value, millis(p.At)
 		if found.Used != nil {
 			row.Used = found.Used
 		}

@@ -308,7 +308,7 @@ func componentStatuses(t *testing.T, e engine) {
 		save(t, e, p)
 	}
 	first := messagesOf(t, e, d)
-	for n, value := range []float64{21, 71, 72, 69, 22} {
+	for n, value := range []float64{21, 71, 72, 70, 69.9, 71, 69.5, 69, 22} { // close to the limit it is still beyond it
 		poll(n+1, value)
 	}
 	got := strings.TrimPrefix(messagesOf(t, e, d), first+"\n")
@@ -321,6 +321,16 @@ sensor ok temperature Inlet 1: critical -> ok at 69`
 	after, err := e.Components(t.Context(), d.ID)
 	if err != nil || after[0].Status != device.ComponentOK || after[0].Value != 69 || after[1].Value != 20 {
 		t.Errorf("%+v, %v", after, err)
+	}
+	// A value that a discovery finds close to the limit is judged alike, and one that stays there is found good at last.
+	poll(10, 71)
+	list = discovered(t, e, discoveryOf(d, 1, sensorOf("1", 69.9), sensorOf("2", 20)))
+	if list[0].Status != device.ComponentCritical {
+		t.Errorf("a discovery: %s at %v", list[0].Status, list[0].Value)
+	}
+	list = discovered(t, e, discoveryOf(d, 2, sensorOf("1", 60), sensorOf("2", 20)))
+	if list[0].Status != device.ComponentOK {
+		t.Errorf("another discovery: %s at %v", list[0].Status, list[0].Value)
 	}
 }
 
