@@ -46,7 +46,7 @@ func (p *program) definitions(dir string) (*definitions.Set, error) {
 
 func (p *program) definitionsCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check FILE...", Short: "Say what is wrong with definitions, with their lines", Args: cobra.MinimumNArgs(1),
+		Use: "check FILE...", Short: "Say what is wrong with definitions, with their lines", Args: atLeast(1, "FILE"),
 		Long: `Reads OS definitions (os/NAME.yaml) and files of tables (mibs/NAME.yaml) as the
 poller does and says what is wrong with them, each with its line. It needs no
 database and no configuration. docs/definitions.md describes the format.`,

@@ -55,6 +55,7 @@ func TestDefinitionsAreCheckedWithTheirLines(t *testing.T) {
 		}
 	}
 	s.call("definitions", "check", filepath.Join(s.dir, "nowhere.yaml")).fails(2, "1 of 1 files")
+	s.call("definitions", "check").fails(2, "pollux definitions check FILE...", "no FILE was given")
 	list := decode[items[listedOS]](s.call("definitions", "list", "--definitions", s.dir, "--json")).Items
 	found := 0
 	for _, o := range list {

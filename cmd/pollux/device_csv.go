@@ -187,11 +187,23 @@ func (l csvLine) request(p *program, command *cobra.Command, s *store.Store, val
 			continue
 		}
 		if err := row.Flags().Set(flag, cell); err != nil {
-			return admission.Request{}, usagef("the column %s cannot be %.40q", column, cell) // no secret: any text is one
+			return admission.Request{}, usagef("the column %s takes %s, not %.40q", column, takes(row.Flag(flag).Value.Type()), cell) // no secret: any text is one
 		}
 	}
 	flags.snmp.literal = true
 	return flags.request(row, p, s, values, l.cells["hostname"])
+}
+
+// takes says what a flag of a type takes.
+func takes(kind string) string {
+	switch kind {
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	default:
+		return "a " + kind
+	}
 }
 
 // inherit gives a line the flags of the command line, but for credentials when it has its own.

@@ -112,7 +112,14 @@ func TestDeviceAddFromTheInput(t *testing.T) {
 	if out := s.callWith(text, "device", "add", "--csv", "-", "-r", port).works(); out != "line 2: sw1: added as device 1, 3 ports\nline 3: sw2: added as device 2, 3 ports\n2 lines: 2 added, 0 refused\n" {
 		t.Errorf("it says %q", out)
 	}
-	r := s.callWith(text, "device", "add", "--csv", "-", "-r", port)
+	r := s.callWith("hostname,ping_only,interval\nsw3,yes,\nsw4,,often\n", "device", "add", "--csv", "-", "-r", port)
+	r.fails(exitFailure, "2 of 2 lines were refused")
+	for _, says := range []string{`sw3: refused: the column ping_only takes true or false, not "yes"`, `sw4: refused: the column interval takes a whole number, not "often"`} {
+		if !strings.Contains(r.out, says) {
+			t.Errorf("it does not say %q:\n%s", says, r.out)
+		}
+	}
+	r = s.callWith(text, "device", "add", "--csv", "-", "-r", port)
 	r.fails(exitFailure, "2 of 2 lines were refused")
 	if !strings.HasPrefix(r.out, "line 2: sw1: refused: ") || !strings.HasSuffix(r.out, "2 lines: 0 added, 2 refused\n") {
 		t.Errorf("it says %q", r.out)

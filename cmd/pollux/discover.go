@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pollux/admission"
+	"pollux/device"
 	"pollux/settings"
 	"pollux/store"
 )
@@ -108,6 +109,9 @@ func (p *program) discover(command *cobra.Command, s *store.Store, values settin
 	if err != nil {
 		return notAdded(ctx, err)
 	}
+	if err := checkScanned(s, request.Device, candidates[0], addresses[0]); err != nil {
+		return err
+	}
 	bar := p.newBar(len(addresses))
 	var found []admission.Agent
 	tally, err := a.Search(ctx, admission.Scan{
@@ -127,6 +131,12 @@ func (p *program) discover(command *cobra.Command, s *store.Store, values settin
 		return err
 	}
 	return d.finish(ctx, flags.add)
+}
+
+// checkScanned refuses what no agent could be added with before any is looked for.
+func checkScanned(s *store.Store, d device.Device, c admission.Candidate, address netip.Addr) error {
+	d.Hostname, d.Credentials = address.String(), c.Credentials
+	return s.CheckDevice(d)
 }
 
 // agentJSON is an agent that was found.

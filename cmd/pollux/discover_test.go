@@ -95,6 +95,7 @@ func TestDiscoverSearchesOnlyWhereItMay(t *testing.T) {
 	s.call("discover", "10.0.0.0/15").fails(exitUsage, "more than 65536 addresses")
 	s.call("discover", "127.84.0.0/30", "-3").fails(exitUsage, "-u NAME, or a credential set")
 	s.call("discover", "127.84.0.0/30", "-t", "udp6").fails(exitUsage, "udp6 does not lead to addresses of IPv4")
+	s.call("discover", "127.84.0.0/30", "-2", "--interval", "5").fails(exitUsage, "invalid interval: 5 s, want 10 to 3600")
 	s.call("discover", "127.84.0.0/30", "-1", "-2").fails(exitUsage, "one of -1, -2 and -3")
 	if page := s.ok("discover", "127.84.0.0/30", "-r", freeUDP(t), "-2"); page != "1 addresses, 0 agents, 0 of them known, 1 left out by autodiscovery.nets-exclude\n" {
 		t.Errorf("nobody there: %q", page)
