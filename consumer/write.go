@@ -42,7 +42,11 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 	restarted := slices.ContainsFunc(p.Events, func(e device.Event) bool { return e.Type == eventReboot })
 	p.Rediscover = restarted && c.deps.Settings().Bool(settings.KeyDiscoveryOnReboot)
 	for i := range report.Measurements {
-		report.Measurements[i].Time = clock.At(report.Measurements[i].Time)
+		m := &report.Measurements[i]
+		if m.Time = clock.At(m.Time); m.Kind == measurement.KindAvailability {
+			// It is not filed at each poll, so one sample fills several rows. RRDtool 1.7 then counts the part of a second to the wrong ones: 91 % and 101 % where there are 100.
+			m.Time = m.Time.Truncate(time.Second)
+		}
 	}
 	report.FirstRequest = clock.At(report.FirstRequest)
 }
