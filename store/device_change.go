@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,22 @@ func completed(d device.Device) device.Device {
 	}
 	if d.Transport == "" {
 		d.Transport = "udp"
+	}
+	return canonical(d)
+}
+
+// canonical has an address be asked as RFC 5952 writes it: twins are found by comparing texts. The hostname is a
+// label and stays.
+func canonical(d device.Device) device.Device {
+	address, err := netip.ParseAddr(d.Host())
+	if err != nil {
+		return d
+	}
+	if !strings.HasSuffix(d.Transport, "6") {
+		address = address.Unmap()
+	}
+	if text := address.String(); !strings.EqualFold(text, d.Host()) {
+		d.Address = text
 	}
 	return d
 }
@@ -160,6 +177,7 @@ func (s *Store) UpdateDevice(ctx context.Context, id int64, change func(*device.
 		if err := change(&d); err != nil {
 			return err
 		}
+		d = canonical(d)
 		d.ID = id
 		if err := validate(d); err != nil {
 			if lost != nil {

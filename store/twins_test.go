@@ -34,6 +34,16 @@ func twinOfAgent(t *testing.T, e engine) {
 	byAddress := add(func(d *device.Device) { d.Address = "192.0.2.10" })
 	byName := add(func(d *device.Device) { d.Hostname, d.Address = "Twin-Host.example", "" })
 	v6 := add(func(d *device.Device) { d.Address = "2001:DB8::10" })
+	spelt := add(func(d *device.Device) { d.Address = "2001:db8:0:0::0:0011" })
+	mapped := add(func(d *device.Device) { d.Address = "::ffff:192.0.2.13" })
+	label := add(func(d *device.Device) { d.Hostname, d.Address = "2001:0db8::0012", "" })
+	changed, err := e.UpdateDevice(t.Context(), add(func(d *device.Device) { d.Address = "192.0.2.14" }).ID, func(d *device.Device) error {
+		d.Address = "2001:db8:0::0013"
+		return nil
+	})
+	if err != nil || label.Hostname != "2001:0db8::0012" || label.Host() != "2001:db8::12" || spelt.Address != "2001:db8::11" || v6.Address != "2001:DB8::10" {
+		t.Error(err, label, spelt, v6)
+	}
 	indexed := add(func(d *device.Device) {
 		d.Address, d.Credentials.Community = "192.0.2.11", secret.New("canary@12")
 	})
@@ -48,6 +58,10 @@ func twinOfAgent(t *testing.T, e engine) {
 		"a name that leads to it":    {func(*device.Device) {}, []string{"else.example", "192.0.2.10"}, byAddress.ID},
 		"the name":                   {func(*device.Device) {}, []string{"twin-host.EXAMPLE", "192.0.2.99"}, byName.ID},
 		"the address of IPv6":        {func(*device.Device) {}, []string{"2001:db8::10"}, v6.ID},
+		"spelt otherwise":            {func(*device.Device) {}, []string{"2001:db8::11"}, spelt.ID},
+		"mapped into IPv6":           {func(*device.Device) {}, []string{"192.0.2.13"}, mapped.ID},
+		"the name is an address":     {func(*device.Device) {}, []string{"2001:db8::12"}, label.ID},
+		"an address that was set":    {func(*device.Device) {}, []string{"2001:db8::13"}, changed.ID},
 		"another port":               {func(d *device.Device) { d.Port = 1161 }, []string{"192.0.2.10"}, 0},
 		"another address":            {func(*device.Device) {}, []string{"192.0.2.77"}, 0},
 		"itself":                     {func(d *device.Device) { d.ID = byAddress.ID }, []string{"192.0.2.10"}, 0},
