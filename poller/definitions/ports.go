@@ -139,14 +139,14 @@ const maxPortTables = 4
 
 func (c *checker) ports(p *Ports) {
 	if slices.Contains(p.SkipDescr, "") {
-		c.add(1, "ports: a text of skip_ifDescr is empty, and would leave out every port")
+		c.at("ports", "ports: a text of skip_ifDescr is empty, and would leave out every port")
 	}
 	if len(p.Tables) > maxPortTables {
-		c.add(1, "ports: more than %d tables", maxPortTables)
+		c.at("ports", "ports: more than %d tables", maxPortTables)
 	}
 	for i, t := range p.Tables {
 		if t == nil {
-			c.add(1, "ports: a table is empty")
+			c.at("ports", "ports: a table is empty")
 			continue
 		}
 		if slices.ContainsFunc(p.Tables[:i], func(other *PortTable) bool { return other != nil && other.Name == t.Name }) {
