@@ -12,7 +12,7 @@ import (
 const portRules = `
 ports:
   skip_ifDescr: ["OPTICAL monitor"]
-  skip_ifDescr_regex: ['^internal \d']
+  skip_ifDescr_regex: ['^Internal \d']
   skip_ifName_regex: ['^npi\d']
   skip_ifType: [macSecControlledIF]
 `
@@ -22,7 +22,7 @@ func ruled() mib {
 	objects := mib{}.system(360_000)
 	for i, row := range []map[string]string{
 		ethernet("a"), with(ethernet("npi0"), "2", "4|npi0"), with(ethernet("s"), "3", "2|231"), ethernet("b"),
-		with(ethernet("d"), "2", "4|internal 7"), with(ethernet("o"), "2", "4|an Optical Monitor"),
+		with(ethernet("d"), "2", "4|INTERNAL 7"), with(ethernet("o"), "2", "4|an Optical Monitor"),
 	} {
 		objects.row(i+1, row)
 	}

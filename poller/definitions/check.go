@@ -45,6 +45,7 @@ func parseOS(content []byte) (*OS, error) {
 	if err := decode(content, o); err != nil {
 		return nil, err
 	}
+	o.Ports.foldCase()
 	c := checker{content: content}
 	if !osName.MatchString(o.OS) {
 		c.at("os", "%q is no name of an OS", o.OS)

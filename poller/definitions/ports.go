@@ -34,6 +34,18 @@ func (p *Ports) Skips(descr, name, kind string) bool {
 		slices.Contains(p.SkipType, kind)
 }
 
+// foldCase has the expressions on ifDescr, which they see in lower case, fit capital letters, too.
+func (p *Ports) foldCase() {
+	for i, r := range p.SkipDescrRegex {
+		if r.Regexp == nil { // an empty item, which is told elsewhere
+			continue
+		}
+		if folded, err := regexp.Compile("(?i)" + r.String()); err == nil {
+			p.SkipDescrRegex[i].Regexp = folded
+		}
+	}
+}
+
 // PortTable is a table of ports that the IF-MIB (RFC 2863) does not have, or not all
 // of them. Its columns are those of the IF-MIB by their meaning.
 type PortTable struct {
