@@ -187,9 +187,6 @@ func (c *checker) entry(e *Entry, file string) {
 		c.add(e.line(), "columns are missing")
 	}
 	for i, column := range e.Columns {
-		if slices.ContainsFunc(e.Columns[:i], func(other Column) bool { return other.Name == column.Name }) {
-			c.add(column.line, "column %s is there twice", column.Name)
-		}
 		for _, name := range column.Index.columns() {
 			if !slices.ContainsFunc(e.Columns[:i], func(other Column) bool { return other.Name == name }) {
 				c.add(column.line, "column %s: its index needs {%s}, which is no column above it", column.Name, name)

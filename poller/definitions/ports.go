@@ -180,12 +180,10 @@ func (c *checker) portTable(t *PortTable) {
 	if !tableName.MatchString(t.Name) {
 		c.add(t.line(), "ports: %q is no name of a table: small letters, digits and hyphens, at most 16", t.Name)
 	}
-	for i, column := range t.Columns {
+	for _, column := range t.Columns {
 		switch {
 		case !slices.Contains(PortColumns(), column.Name):
 			c.add(column.line, "ports: %s is no column of ports: %s", column.Name, strings.Join(PortColumns(), " "))
-		case slices.ContainsFunc(t.Columns[:i], func(other Column) bool { return other.Name == column.Name }):
-			c.add(column.line, "column %s is there twice", column.Name)
 		case !column.Index.IsZero():
 			c.add(column.line, "column %s: the columns of ports have the index of their row", column.Name)
 		case column.OID == "" && t.Table.OID == "":

@@ -57,15 +57,15 @@ func TestWrongTablesOfPortsAreToldOf(t *testing.T) {
 	at := func(from, to string) string { return good + strings.Replace(portTables, from, to, 1) }
 	for reason, text := range map[string]string{
 		`"VRTR 1" is no name of a table`:           at("name: vrtr", "name: VRTR 1"),
-		"line 17: ports: inOctets is no column":    at("ifHCInOctets: {", "inOctets: {"),
+		"line 18: ports: inOctets is no column":    at("ifHCInOctets: {", "inOctets: {"),
 		"has no column ifName":                     at("ifName: 4", "ifAlias: 4"),
-		"column ifName is there twice":             at("ifName: 4", "ifName: 4\n        ifName: 5"),
+		`"ifName" is there twice`:                  at("ifName: 4", "ifName: 4\n        ifName: 5"),
 		"have the index of their row":              at("99999.8.1.5}", `99999.8.1.5, index: "{ifName}"}`),
 		"table is missing, which it stands below":  at("      table: 1.3.6.1.4.1.99999.7.1\n", ""),
 		"of the row's index only, not of {ifName}": at("{index[-1]}", "{ifName}"),
 		`"1.x" is no beginning of an index`:        at(`standard: [1, "3.4"]`, `standard: "1.x"`),
 		`ifOperStatus: 2: "yes" is none of`:        at("2: up", "2: yes"),
-		`line 21: "two" is no number`:              at("2: up", "two: up"),
+		`line 22: "two" is no number`:              at("2: up", "two: up"),
 		`"a b" is no name of a state or type`:      at("serviceVprn", "a b"),
 		"the table vrtr is there twice":            good + portTables + "    - {name: vrtr, columns: {ifName: {oid: 1.3.6.1.4.1.99999.9.1}}}\n",
 		"an item of a list is empty":               good + portTables + "    -\n",
