@@ -16,6 +16,7 @@ import (
 func TestBilledPortsBesideTheIFMIB(t *testing.T) {
 	t.Parallel()
 	objects := router().row(3, ethernet("ce2")).row(9, ethernet("ce9"))
+	narrowed := router().row(1, with(ethernet("system"), "10", "65|1", "16", "65|2", "x19", "67|0"))
 	ce2 := billing.Port{ID: 1, Index: 3, Name: "ce2", Row: "vrtr:2.3", Last: 600, Bits: 64}
 	others := []billing.Port{{ID: 2, Index: 1, Name: "system"}, {ID: 3, Index: 1280, Name: "management", Row: "vrtr:4095.1280"}}
 	for name, c := range map[string]struct {
@@ -29,7 +30,7 @@ func TestBilledPortsBesideTheIFMIB(t *testing.T) {
 		others  int    // that are read all the same
 	}{
 		"its row":                       {port: ce2, objects: objects, others: 2},
-		"its row, over v1":              {port: ce2, objects: objects, version: snmp.V1, miss: BillRefused, says: "use v2c or v3", lasting: true, others: 1},
+		"its row, over v1":              {port: ce2, objects: narrowed, version: snmp.V1, miss: BillRefused, says: "use v2c or v3", lasting: true, others: 1},
 		"another number":                {port: billing.Port{ID: 1, Index: 1<<32 + 5, Name: "ce2", Row: "vrtr:2.3"}, objects: objects, others: 2},
 		"another name in its row":       {port: billing.Port{ID: 1, Index: 9, Name: "ce9", Row: "vrtr:2.3"}, objects: objects, miss: BillGone, says: "next poll", others: 2},
 		"no such row":                   {port: billing.Port{ID: 1, Index: 3, Name: "ce2", Row: "vrtr:8.3"}, objects: objects, miss: BillGone, says: "next poll", others: 2},

@@ -15,6 +15,7 @@ var portBehaviours = []behaviour{
 	{"a flood of changes is bounded", portFlood},
 	{"a port follows its name to another ifIndex", portMoves},
 	{"a port that outgrows its file gets another", portGenerations},
+	{"a port beside the IF-MIB is known by its row", portBeside},
 }
 
 func reading(ifIndex int64, name string) device.PortReading {
@@ -69,6 +70,40 @@ func portRoundTrip(t *testing.T, e engine) {
 	}
 	if left := portsOf(t, e, d); len(left) != 0 {
 		t.Errorf("the removed device left %+v", left)
+	}
+}
+
+func portBeside(t *testing.T, e engine) {
+	d := added(t, e)
+	in := func(row string, index int64, name string) device.PortReading {
+		r := reading(index, name)
+		r.State.Row = row
+		return r
+	}
+	save(t, e, withPorts(pollOf(d, 1), reading(1, "ce"), in("vrtr:2.3", 3, "ce"), in("vrtr:5.3", 1<<32+7, "ce")))
+	before := portsOf(t, e, d)
+	save(t, e, withPorts(pollOf(d, 2), reading(1, "ce"), reading(3, "ce"), in("vrtr:2.3", 1<<32+9, "ce"), in("vrtr:5.3", 1<<32+7, "ce")))
+	after := make(map[int64]string)
+	for _, port := range portsOf(t, e, d) {
+		after[port.ID] = fmt.Sprintf("%s %d", port.State.Row, port.State.IfIndex)
+	}
+	want := map[int64]string{before[0].ID: " 1", before[1].ID: fmt.Sprint("vrtr:2.3 ", int64(1<<32+9)), before[2].ID: fmt.Sprint("vrtr:5.3 ", int64(1<<32+7))}
+	for id, state := range want {
+		if after[id] != state || len(after) != 4 {
+			t.Errorf("port %d is %q of %d, want %q of 4", id, after[id], len(after), state)
+		}
+	}
+	// The rows alone change: the row of a routing instance that was numbered anew.
+	save(t, e, withPorts(pollOf(d, 3), reading(1, "ce"), reading(3, "ce"), in("vrtr:2.3", 1<<32+9, "ce"), in("vrtr:5.3", 1<<32+7, "b")))
+	save(t, e, withPorts(pollOf(d, 4), reading(1, "ce"), reading(3, "ce"), in("vrtr:2.3", 1<<32+9, "ce"), in("vrtr:8.4", 1<<32+7, "b")))
+	for _, port := range portsOf(t, e, d) {
+		if (port.ID == before[2].ID) != (port.State.Row == "vrtr:8.4") {
+			t.Errorf("port %+v", port)
+		}
+	}
+	events := messages(t, e, d.ID)
+	if last := events[len(events)-1]; last != "interface notice row: vrtr:5.3 -> vrtr:8.4" {
+		t.Errorf("the last event is %q", last)
 	}
 }
 
