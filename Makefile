@@ -77,8 +77,12 @@ faults: test-packages ## Freeze, kill and part the processes of clusters under l
 	go test -tags faults -c -o bin/faults.test ./cmd/pollux
 	@# Redis is away for ten minutes in which nothing happens: that test runs beside all others.
 	@cd cmd/pollux && { ../../bin/faults.test -test.timeout 25m -test.v -test.run '^TestFaultRedisAway$$' & away=$$!; code=0; \
-	../../bin/faults.test -test.timeout 25m -test.v -test.parallel $(FAULTS_AT_ONCE) -test.run '^TestFault' -test.skip '^TestFaultRedisAway$$' || code=1; \
+	../../bin/faults.test -test.timeout 25m -test.v -test.parallel $(FAULTS_AT_ONCE) -test.run '^TestFault' -test.skip '^TestFault(RedisAway|BillingNodes)$$' || code=1; \
 	wait $$away || code=1; exit $$code; }
+
+.PHONY: faults-billing
+faults-billing: test-packages ## Kill and switch the nodes that read billed ports, and compare each sample; about 15 minutes
+	go test -tags faults -count=1 -timeout 25m -run '^TestFaultBillingNodes$$' -v ./cmd/pollux
 
 .PHONY: faults-data
 faults-data: test-packages ## Take away RRDCached, the recorder, Redis and the database, and compare what the files have; at most 30 minutes

@@ -29,13 +29,13 @@ type keeper struct {
 // keep looks every two seconds until ctx ends.
 func (r *Recorder) keep(ctx context.Context) error {
 	k := &keeper{Recorder: r}
-	logged := ""
+	logged, loggedAt := "", time.Time{}
 	for ctx.Err() == nil {
 		if err := k.look(ctx); err == nil {
 			logged = ""
-		} else if text := err.Error(); text != logged && ctx.Err() == nil {
+		} else if text := err.Error(); text != logged && time.Since(loggedAt) > r.pace.log && ctx.Err() == nil {
 			r.log.Warn("the journal's size is not known", "error", err)
-			logged = text
+			logged, loggedAt = text, time.Now()
 		}
 		wait(ctx, r.pace.keep)
 	}

@@ -159,7 +159,7 @@ func (x *redisFault) idle(client cluster.Client) (polls float64) {
 	return polls
 }
 
-// held is how long after a moment the next entry came into the log.
+// stalled is how long after a moment the next entry came into the log.
 func held(entries []entry, after time.Time) time.Duration {
 	for _, e := range entries {
 		if e.at.After(after.Add(time.Second)) { // what was on its way at the moment may have come a little later
@@ -169,19 +169,22 @@ func held(entries []entry, after time.Time) time.Duration {
 	return time.Since(after)
 }
 
-// askedAgain is when, after a moment, the longest time without a read of a device ended.
+// stalled is how long a busy machine holds up all polls now and then.
+const stalled = 3 * time.Second
+
+// askedAgain is when, after a moment, the longest time without a read of a
+// device ended: the first read, unless there was a pause after it that no busy machine explains.
 func askedAgain(reads [][]time.Time, after time.Time) time.Duration {
 	all := slices.SortedFunc(slices.Values(slices.Concat(reads...)), time.Time.Compare)
-	var pause, ended time.Duration
-	last := after
-	for _, at := range all {
-		if at.Before(after) || at.After(after.Add(time.Minute)) {
-			continue
-		}
-		if gap := at.Sub(last); gap > pause {
+	all = slices.DeleteFunc(all, func(at time.Time) bool { return at.Before(after) || at.After(after.Add(time.Minute)) })
+	if len(all) == 0 {
+		return time.Minute
+	}
+	ended, pause := all[0].Sub(after), max(stalled, all[0].Sub(after))
+	for i, at := range all[1:] {
+		if gap := at.Sub(all[i]); gap > pause {
 			pause, ended = gap, at.Sub(after)
 		}
-		last = at
 	}
 	return ended
 }
