@@ -45,10 +45,20 @@ func (c *Consumer) date(t *turn, report *poller.Report) {
 		m := &report.Measurements[i]
 		if m.Time = clock.At(m.Time); m.Kind == measurement.KindAvailability {
 			// It is not filed at each poll, so one sample fills several rows. RRDtool 1.7 then counts the part of a second to the wrong ones: 91 % and 101 % where there are 100.
-			m.Time = m.Time.Truncate(time.Second)
+			m.Time = wholeSecond(m.Time, t.last.SampleAt)
 		}
 	}
 	report.FirstRequest = clock.At(report.FirstRequest)
+}
+
+// wholeSecond is the second in which a time lies. Where that is less than a second after the device's last sample (zero
+// for none) it is the next one, since the journal would refuse the whole poll for it.
+func wholeSecond(at, last time.Time) time.Time {
+	whole := at.Truncate(time.Second)
+	if whole.Sub(last) < time.Second {
+		return whole.Add(time.Second)
+	}
+	return whole
 }
 
 // entryOf is what the journal gets of a poll.
