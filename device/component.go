@@ -183,7 +183,7 @@ func (c *Component) StatusAfter(was ComponentStatus, value float64) ComponentSta
 	if len(c.States) > 0 || now.badness() >= was.badness() {
 		return now
 	}
-	held := (&Component{Limits: c.Limits.narrowed()}).StatusOf(value)
+	held := (&Component{Limits: c.narrowed()}).StatusOf(value)
 	if held.badness() > was.badness() {
 		return was
 	}
@@ -202,9 +202,10 @@ func (s ComponentStatus) badness() int {
 	}
 }
 
-// narrowed are limits that leave less room for what is good.
-func (l Limits) narrowed() Limits {
-	between := math.Inf(1)
+// narrowed are limits that leave less room for what is good. Some of it always stays: of what can be counted
+// there may never be more than the least that should be there, nor more than 100 percent of a whole.
+func (c *Component) narrowed() Limits {
+	l, between := c.Limits, math.Inf(1)
 	for _, low := range []*float64{l.Low, l.LowWarn} {
 		for _, high := range []*float64{l.HighWarn, l.High} {
 			if low != nil && high != nil {
@@ -217,6 +218,12 @@ func (l Limits) narrowed() Limits {
 			return nil
 		}
 		to := *limit + by*min(math.Abs(*limit)/100, between/10)
+		switch c.Class {
+		case "count":
+			to = *limit + min(by*math.Floor(math.Abs(to-*limit)), 0)
+		case "charge", "humidity", "percent":
+			to = min(to, max(*limit, 100))
+		}
 		return &to
 	}
 	return Limits{Low: moved(l.Low, 1), LowWarn: moved(l.LowWarn, 1), HighWarn: moved(l.HighWarn, -1), High: moved(l.High, -1)}
