@@ -164,7 +164,8 @@ func sinceTicks(t uint32) time.Duration { return time.Duration(t) * ticks }
 // which that is more than the port can carry adds nothing, and the other what it
 // carried: whoever is billed for that one has used it. What it can carry goes by
 // the shorter of our time and the device's: one that is up for days longer than
-// five minutes ago may be another device behind the same address.
+// five minutes ago may be another device behind the same address. Our time is no less than
+// the slots between say, since a clock that stepped back makes the readings look close together.
 //
 // A counter that fell has passed 0, or began at 0 anew. Where the other counter is
 // implausible, as after both were cleared, or the device does not say how long it
@@ -174,7 +175,7 @@ func went(s *Sample, before, now Reading) {
 	in, out := difference(before.In, now.In, now.Bits), difference(before.Out, now.Out, now.Bits)
 	between := s.Span
 	if ours := now.Read.Sub(before.Read); ours > 0 {
-		between = min(between, ours)
+		between = min(between, max(ours, time.Duration(now.Slot-before.Slot)*time.Second))
 	}
 	limit := carried(faster(fasterSpeed(before, now)), between+slack)
 	if in > limit || out > limit {

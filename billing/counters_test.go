@@ -72,6 +72,7 @@ func TestSamplesOfCounters(t *testing.T) {
 		{"another device answers, which is up for 10 days longer", reading(0, 5e12, 6e12), up(reading(1, 10e12, 6e12+9), 864_000_000+86_400_000), 0, 9, 1, 300 * time.Second, Clock | Implausible},
 		{"cleared by hand", reading(0, 5e12, 6e12), reading(1, 30, 40), 0, 0, 1, 300 * time.Second, Implausible},
 		{"our clock went an hour ahead", reading(0, 0, 0), with(reading(13, 100, 200), func(r *Reading) { r.Uptime = 864_030_000 }), 100, 200, 1, 300 * time.Second, Clock},
+		{"our clock came back by minutes while a port was busy", with(reading(0, 0, 0), func(r *Reading) { r.Read = r.Read.Add(230 * time.Second); r.Uptime += 23_000 }), with(reading(1, 18_750_000_000, 5), func(r *Reading) { r.Read = r.Read.Add(-50 * time.Second); r.Uptime += 23_000 }), 18_750_000_000, 5, 1, 300 * time.Second, Clock},
 		{"our clock came back", reading(12, 0, 0), with(reading(13, 1e9, 2e9), func(r *Reading) { r.Uptime += 12 * 30_000 }), 1e9, 2e9, 1, 3900 * time.Second, Clock},
 		{"the device's clock leapt by months", reading(0, 0, 0), up(reading(1, 100, 200), 1_500_000_000), 100, 200, 1, 300 * time.Second, Clock},
 		{"the device's clock stepped back over 0", up(reading(0, 0, 0), 1000), up(reading(1, 100, 200), math.MaxUint32-1000), 100, 200, 1, 300 * time.Second, Clock},
