@@ -62,9 +62,6 @@ func parseOS(content []byte) (*OS, error) {
 		}
 	}
 	c.ports(&o.Ports)
-	if slices.Contains(o.Ports.SkipDescr, "") {
-		c.at("ports", "ports: a text of skip_ifDescr is empty, and would leave out every port")
-	}
 	c.switches("modules", o.Modules, device.DiscoveryModules())
 	c.switches("poller_modules", o.Polls, device.PollModules())
 	if !o.Polling.SelectedPorts.Valid() {

@@ -124,7 +124,7 @@ func TestAWrongFileIsLeftOutWithItsLine(t *testing.T) {
 			name = "os/box.yaml"
 		}
 		set, problems := load(t, map[string]string{name: text, "os/other.yaml": strings.ReplaceAll(good, "mybox", "other")})
-		if len(problems) != 1 || !strings.HasSuffix(problems[0].File, name) || !strings.Contains(problems[0].Error(), reason) {
+		if len(problems) != 1 || !strings.HasSuffix(problems[0].File, name) || strings.Count(problems[0].Error(), reason) != 1 {
 			t.Errorf("want %q, got %v", reason, problems)
 		}
 		if set.Find("other") == nil || set.Find("linux") == nil || set.Find("mybox") != nil {
