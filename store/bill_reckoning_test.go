@@ -98,6 +98,7 @@ func (w *wire) reckonBytes(row *sampleRow, r billing.Reading, started bool) {
 	switch {
 	case old.Bits != r.Bits:
 		row.Flags |= oDiscontinuity
+		row.SpanMS = 0 // nothing to take a rate of
 		return
 	case started:
 		row.Flags |= oReboot
@@ -108,7 +109,7 @@ func (w *wire) reckonBytes(row *sampleRow, r billing.Reading, started bool) {
 	default:
 		wraps = w.reckonOn(row, r)
 	}
-	if r.Bits == 32 && w.carries(r, wraps)(1<<32) {
+	if r.Bits == 32 && w.within(r, 0, wraps)(1<<32) {
 		row.Flags |= oAmbiguous
 	}
 }
@@ -138,7 +139,7 @@ func (w *wire) reckonStart(row *sampleRow, r billing.Reading, since float64) (wr
 // reckonOn is what counters brought that went on.
 func (w *wire) reckonOn(row *sampleRow, r billing.Reading) (wraps float64) {
 	old, span := w.taken, float64(row.SpanMS)/1000
-	in, out, can := w.gone(old.In, r.In), w.gone(old.Out, r.Out), w.carries(r, span+30)
+	in, out, can := w.gone(old.In, r.In), w.gone(old.Out, r.Out), w.carries(r, w.shorter(span, r)+30)
 	if !can(in) || !can(out) {
 		row.Flags |= oImplausible
 	}
@@ -170,14 +171,30 @@ func alone(old, now uint64, whole, since func(uint64) bool) (uint64, bool) {
 	return 0, false
 }
 
-// carries says whether the port carries so many bytes in a time, at the faster of the speeds that were told.
+// shorter is the time between two readings by the clock that says less, where
+// ours says no less than the slots: it cannot have stood still between two of them.
+func (w *wire) shorter(span float64, r billing.Reading) float64 {
+	ours := r.Read.Sub(w.taken.Read).Seconds()
+	if ours <= 0 {
+		return span
+	}
+	return min(span, max(ours, float64(r.Slot-w.taken.Slot)))
+}
+
+// carries says whether the port carries so many bytes in a time, at the faster
+// of the speeds that were told, which may be a little below 1 Mbit/s more.
 func (w *wire) carries(r billing.Reading, seconds float64) func(uint64) bool {
+	return w.within(r, 999_999, seconds)
+}
+
+// within says whether a port of the faster of the speeds that were told, and so much more, carries so many bytes in a time.
+func (w *wire) within(r billing.Reading, more uint64, seconds float64) func(uint64) bool {
 	speed := max(r.Speed, w.taken.Speed)
 	if speed == 0 {
 		speed = 1e13
 	}
 	// Exactly: bytes * 8000 <= speed * milliseconds.
-	most := new(big.Int).Mul(new(big.Int).SetUint64(speed), big.NewInt(int64(seconds*1000+0.5)))
+	most := new(big.Int).Mul(new(big.Int).SetUint64(speed+more), big.NewInt(int64(seconds*1000+0.5)))
 	return func(bytes uint64) bool {
 		return new(big.Int).Mul(new(big.Int).SetUint64(bytes), big.NewInt(8000)).Cmp(most) <= 0
 	}
@@ -204,6 +221,6 @@ func (w *wire) riddle(row sampleRow, r billing.Reading, started bool) bool {
 	if told || old.Bits != r.Bits || w.since.leapt && r.Bits == 32 {
 		return true
 	}
-	can := w.carries(r, float64(row.SpanMS)/1000+30)
+	can := w.carries(r, w.shorter(float64(row.SpanMS)/1000, r)+30)
 	return can(w.gone(old.In, r.In)) && can(w.gone(old.Out, r.Out))
 }
