@@ -265,7 +265,7 @@ func (a *aviary) checkSweep(nodes ...*process) {
 		a.t.Fatal(err)
 	}
 	task := asynq.NewTask("planted", []byte(`{"x":"`+hex.EncodeToString([]byte(text))+`"}`))
-	if _, err := asynq.NewClientFromRedisClient(redis).Enqueue(task, asynq.Queue("billing")); err != nil { // nobody serves it
+	if _, err := asynq.NewClientFromRedisClient(redis).Enqueue(task, asynq.Queue("nobody")); err != nil { // which no node serves
 		a.t.Fatal(err)
 	}
 	if err := a.store.AddEvent(a.t.Context(), device.Event{Type: "planted", Message: "it is " + text}); err != nil {
@@ -276,7 +276,7 @@ func (a *aviary) checkSweep(nodes ...*process) {
 	}
 	a.add("planted-"+hex.EncodeToString([]byte(text)), a.port, "udp", snmp.V2c, "community")
 	a.say(0, "", nil, "device", "list", "--json")
-	hidden := []string{"Redis hash pollux:planted", "appendonlydir", "/asynqmon/api/queues/billing/pending_tasks", "table eventlog", "planted.log", `pollux ["device" "list" "--json"]`}
+	hidden := []string{"Redis hash pollux:planted", "appendonlydir", "/asynqmon/api/queues/nobody/pending_tasks", "table eventlog", "planted.log", `pollux ["device" "list" "--json"]`}
 	until(a.t, startLimit, "what was planted is found", func() bool {
 		leaks := a.finder.leaks(a.sweep(nodes...))
 		hidden = slices.DeleteFunc(hidden, func(place string) bool {

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // in one line and by its health check what is wrong, and the others go on.
 func (g *guide) mistakes() {
 	g.t.Helper()
-	for _, m := range []struct{ setting, named string }{
+	for i, m := range []struct{ setting, named string }{
 		{"APP_KEY=base64:" + strings.Repeat("A", 43) + "=", "APP_KEY"},
 		{"APP_KEY=base64:short", "APP_KEY"},
 		{"DB_PASSWORD=wrong", "database"},
@@ -25,8 +26,9 @@ func (g *guide) mistakes() {
 		{"DB_PORT=many", "DB_PORT"},
 		{"REDIS_SCHEME=carrier-pigeon", "REDIS_SCHEME"},
 	} {
-		id := strings.Fields(g.compose("run", "-d", "-e", m.setting, "consumer"))
-		g.wrong(id[len(id)-1], m.setting, m.named)
+		name := fmt.Sprintf("mistake-%d", i)
+		g.compose("run", "-d", "--name", name, "-e", m.setting, "consumer")
+		g.wrong(name, m.setting, m.named)
 	}
 	g.healthy(time.Minute)
 	g.unmissed("consumers with wrong settings beside others")
@@ -112,8 +114,8 @@ func (g *guide) second() {
 // late starts a consumer whose login the database does not know yet: it waits, and goes on by itself.
 func (g *guide) late() {
 	g.t.Helper()
-	ids := strings.Fields(g.compose("run", "-d", "-e", "DB_USERNAME=late", "-e", "DB_PASSWORD=late", "consumer"))
-	name := ids[len(ids)-1]
+	name := "late"
+	g.compose("run", "-d", "--name", name, "-e", "DB_USERNAME=late", "-e", "DB_PASSWORD=late", "consumer")
 	health := func(format string) string { return g.docker("inspect", "--format", format, name) }
 	untilEvery(g.t, time.Second, 2*time.Minute, "it says that its login is wrong", func() bool {
 		return strings.Contains(health("{{range .State.Health.Log}}{{.Output}}{{end}}"), "database")
