@@ -27,7 +27,7 @@ const maxPlace = 40
 
 func newPortTable(t *definitions.PortTable) *portTable {
 	table := &portTable{PortTable: t, states: make(map[field]map[uint64]uint64, 2)}
-	for f := range field(narrowInOctets) {
+	for f := range narrowInOctets {
 		if table.columns[f] = t.Column(fieldNames[f]); table.columns[f] != "" {
 			table.has |= 1 << f
 		}

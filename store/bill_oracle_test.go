@@ -31,9 +31,8 @@ type turn struct {
 
 // oracleTurns changes the collect interval four times, in the midst of a slot, which is read anew then where it is a later one.
 func oracleTurns() (turns []turn) {
-	at := oracleStart
 	for _, part := range []struct{ from, turns, width int }{{0, 11, 300}, {52, 5, 60}, {57, 1, 900}, {60, 2, 900}, {76, 2, 120}, {80, 13, 300}} {
-		at = oracleStart.Add(time.Duration(part.from) * time.Minute)
+		at := oracleStart.Add(time.Duration(part.from) * time.Minute)
 		for range part.turns {
 			turns = append(turns, turn{at, part.width})
 			at = at.Add(time.Duration(part.width) * time.Second)
@@ -143,8 +142,9 @@ func (o *oracle) turn(t *testing.T, n int) {
 	wait.Wait()
 	for skew, some := range readings { // by a clock that has stepped
 		if skew != 0 {
-			_, err := o.Collect(t.Context(), some, now.Add(skew))
-			failed = append(failed, err)
+			if _, err := o.Collect(t.Context(), some, now.Add(skew)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for _, err := range failed {

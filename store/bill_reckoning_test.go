@@ -94,7 +94,7 @@ func (w *wire) reckonTime(row *sampleRow, r billing.Reading) (started bool) {
 // reckonBytes fills in what counts of a sample.
 func (w *wire) reckonBytes(row *sampleRow, r billing.Reading, started bool) {
 	old := w.taken
-	wraps := 0.0 // the seconds in which a counter of 32 bits may pass 0 more than once
+	var wraps float64 // the seconds in which a counter of 32 bits may pass 0 more than once
 	switch {
 	case old.Bits != r.Bits:
 		row.Flags |= oDiscontinuity
@@ -125,7 +125,7 @@ func (w *wire) reckonStart(row *sampleRow, r billing.Reading, since float64) (wr
 	out, sureOut := alone(old.Out, r.Out, whole, short)
 	fell := r.In < old.In || r.Out < old.Out
 	if r.Bits == 64 && fell && short(r.In) && short(r.Out) { // both began at 0
-		in, out, sureIn, sureOut = r.In, r.Out, true, true
+		in, out = r.In, r.Out
 	} else if r.Bits == 64 && fell || !sureIn || !sureOut {
 		row.Flags |= oImplausible
 	}
