@@ -82,7 +82,7 @@ func (g *guide) second() {
 	line := g.blocks("When something is wrong")[1]
 	line = strings.NewReplacer("8081", g.env["ASYNQMON_PORT"], "9091", g.env["PROMETHEUS_PORT"]).Replace(strings.TrimSpace(line))
 	s.must("", "bash", "-c", line+" LOCAL=1 PROFILES=demo,pgsql")
-	if out, err := s.run("", "docker-compose", "up", "-d", "asynqmon"); err == nil || !strings.Contains(out, "port is already allocated") && !strings.Contains(out, "address already in use") {
+	if out, err := s.run("", "docker-compose", "up", "-d", "--no-deps", "asynqmon"); err == nil || !strings.Contains(out, "port is already allocated") && !strings.Contains(out, "address already in use") {
 		g.t.Errorf("a second stack with the ports of the first: %v: %s", err, out)
 	}
 	s.must("", "sed", "-i", "s/^ASYNQMON_PORT=.*/ASYNQMON_PORT=20881/; s/^PROMETHEUS_PORT=.*/PROMETHEUS_PORT=20991/", ".env")
