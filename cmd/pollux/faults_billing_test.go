@@ -15,6 +15,7 @@ import (
 
 	"pollux/billing"
 	"pollux/cluster"
+	"pollux/config"
 	"pollux/polluxtest"
 	"pollux/simulator"
 )
@@ -39,9 +40,9 @@ type billedFleet struct {
 	all    []*process         // every consumer that ever ran
 }
 
-func newBilledFleet(t *testing.T) *billedFleet {
+func newBilledFleet(t *testing.T, database config.Database) *billedFleet {
 	t.Helper()
-	b := &billedFleet{t: t, deployment: deploy(t, polluxtest.MariaDB(t)), groups: map[string][]int64{"c1": {1}, "c2": {2}, "c3": {1, 2}}}
+	b := &billedFleet{t: t, deployment: deploy(t, database), groups: map[string][]int64{"c1": {1}, "c2": {2}, "c3": {1, 2}}}
 	b.env = append(b.env, "POLLUX_LOG_LEVEL=debug")
 	for _, words := range [][]string{
 		{"config", "set", "distributed_poller", "true"}, {"config", "set", "service_billing_frequency", "60"}, {"config", "set", "service_billing_calculate_frequency", "60"},
@@ -152,7 +153,19 @@ func (b *billedFleet) holder() (name string) {
 // row, no byte is lost or counted twice, and while billing is distributed only the nodes of a device's group ask it.
 func TestFaultBillingNodes(t *testing.T) {
 	t.Parallel()
-	b := newBilledFleet(t)
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		readWhileNodesDie(t, polluxtest.MariaDB(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		readWhileNodesDie(t, polluxtest.PostgreSQL(t))
+	})
+}
+
+func readWhileNodesDie(t *testing.T, database config.Database) {
+	t.Helper()
+	b := newBilledFleet(t, database)
 	b.read("the first readings", time.Now().Truncate(collectSlot))
 	calm := span{from: b.nextSlot("a slot begins")}
 	calm.to = b.nextSlot("a slot without a fault is over")
