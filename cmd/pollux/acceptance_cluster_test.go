@@ -176,7 +176,7 @@ func testFourProcesses(t *testing.T, d *deployment) {
 	f.polledTwice(reads, logged)
 	checkCounted(t, f, logged, counted, added, headless, end)
 	checkMissed(t, f, logged, flying, added, killed, headless, end)
-	d.checkRates(f, client, f.recorded(reads, logged.up), strict, added, end)
+	d.checkRates(f, client, reads, logged, strict, added, end)
 }
 
 // killMidPoll kills a consumer while it asks devices, and returns how many.
@@ -242,7 +242,7 @@ func (d *deployment) drain(nodes ...*process) {
 
 // checkRates fails the test unless RRDCached got what is in the log, but for the
 // last poll's entry, which the next node to start records, and the files hold the rates of the devices.
-func (d *deployment) checkRates(f *fleet, client cluster.Client, reads [][]time.Time, share float64, from, end time.Time) {
+func (d *deployment) checkRates(f *fleet, client cluster.Client, reads [][]time.Time, logged history, share float64, from, end time.Time) {
 	d.t.Helper()
 	if behind, known := lag(d.t, client); !known || behind > 5*time.Second {
 		d.t.Errorf("the recorder left entries %v old (has there been one: %t)", behind, known)
@@ -260,7 +260,7 @@ func (d *deployment) checkRates(f *fleet, client cluster.Client, reads [][]time.
 	}
 	step := int64(f.interval)
 	ports, to := f.pick(d.store, d.rrd.Base, 100), end.Unix()/step*step-2*step
-	a := f.compare(ports, f.fetch(d.rrd.Address, ports, from.Unix()-6*step, to), reads, to)
+	a := f.compare(ports, f.fetch(d.rrd.Address, ports, from.Unix()-6*step, to), reads, logged, to)
 	// Beside a missed slot there is nothing to compare; at the ends of the run some more is left out.
 	checkAccuracy(d.t, a, share, max(int(share*share*float64(a.whole)), len(ports)))
 	if left, _ := filepath.Glob(filepath.Join(d.rrd.Base, "*", "*-g1.rrd")); len(left) > 0 {

@@ -67,5 +67,5 @@ func TestSoakWithDyingServers(t *testing.T) {
 	f.polledTwice(reads, logged)
 	in.checkInventory(f)
 	ports, to := f.pick(in.store, in.place.RRDBase, 100), end.Unix()/10*10-20
-	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), f.recorded(reads, logged.up), to), strict, 100*2*20)
+	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), reads, logged, to), strict, 100*2*20)
 }

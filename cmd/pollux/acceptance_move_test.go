@@ -58,7 +58,7 @@ func TestStandaloneMovesToServersApart(t *testing.T) {
 	f.stop()
 	reads := f.reads()
 	f.polledTwice(reads, logged)
-	checkAccuracy(t, f.compare(ports, files, f.recorded(reads, logged.up), to), delayed, devices*2*5)
+	checkAccuracy(t, f.compare(ports, files, reads, logged, to), delayed, devices*2*5)
 }
 
 // stop ends processes as an operator does.

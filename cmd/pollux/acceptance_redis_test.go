@@ -1,17 +1,12 @@
 package main_test
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/s2"
 
 	"pollux/cluster"
 	"pollux/config"
@@ -62,18 +57,6 @@ func redisVariables(prefix string, c config.Redis) (variables []string) {
 	return variables
 }
 
-// entry is what the head of an entry of the log says.
-type entry struct {
-	slot
-	outcome byte      // 1 is up
-	at      time.Time // when Redis took it
-}
-
-const (
-	outcomeUp   = 1
-	outcomeDown = 3
-)
-
 // journalEntries reads the whole log, which is kept for longer than a test lasts.
 func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
 	t.Helper()
@@ -88,7 +71,7 @@ func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
 		}
 		for _, message := range messages {
 			payload, _ := message.Values["e"].(string)
-			e, err := decodeHead([]byte(payload))
+			e, err := readEntry([]byte(payload))
 			if err != nil {
 				t.Fatalf("entry %s: %v", message.ID, err)
 			}
@@ -97,23 +80,6 @@ func journalEntries(t testing.TB, client cluster.Client) (all []entry) {
 		}
 		from = "(" + messages[len(messages)-1].ID
 	}
-}
-
-// decodeHead reads device, slot and outcome: a version, then an s2 block that begins with uvarints.
-func decodeHead(payload []byte) (e entry, err error) {
-	if len(payload) < 2 || payload[0] < 1 || payload[0] > 4 {
-		return e, errors.New("not of version 1 to 4")
-	}
-	body, err := s2.Decode(nil, payload[1:])
-	if err != nil {
-		return e, fmt.Errorf("its block: %w", err)
-	}
-	id, n := binary.Uvarint(body)
-	begin, m := binary.Uvarint(body[max(n, 0):])
-	if n <= 0 || m <= 0 || len(body) <= n+m {
-		return e, errors.New("cut short")
-	}
-	return entry{slot: slot{int64(id), int64(begin)}, outcome: body[n+m]}, nil
 }
 
 // appendedAt is the time in the id of an entry of a stream.
@@ -136,21 +102,26 @@ func (f *fleet) offered(from, added time.Time) span {
 	return span{from, added.Add(reread)}
 }
 
-// history is what the log says: all polls, those that are up, and those that were cut short, by their slots.
-type history struct{ all, up, short map[slot]int }
+// history is what the log says: all polls, those that are up, and those that
+// were cut short, by their slots, and what it has of the ports of each poll.
+type history struct {
+	all, up, short map[slot]int
+	ports          map[slot]map[int64]portSample
+}
 
 // checkJournal fails the test unless the log holds each slot once, in order for
 // each device, and up. Where current slots are offered late (to new devices,
 // by a new leader) a poll may be cut short by the end of its slot.
 func (f *fleet) checkJournal(entries []entry, late ...span) history {
 	f.t.Helper()
-	h, last := history{map[slot]int{}, map[slot]int{}, map[slot]int{}}, map[int64]int64{}
+	h, last := history{map[slot]int{}, map[slot]int{}, map[slot]int{}, map[slot]map[int64]portSample{}}, map[int64]int64{}
 	for _, e := range entries {
 		if e.begin <= last[e.device] {
 			f.t.Errorf("the log has slot %v of a device after %d", e.slot, last[e.device])
 		}
 		last[e.device] = e.begin
 		h.all[e.slot]++
+		h.ports[e.slot] = e.ports
 		if e.outcome == outcomeUp {
 			h.up[e.slot]++
 			continue

@@ -117,28 +117,11 @@ func parseRate(text string) (float64, error) {
 	return strconv.ParseFloat(strings.TrimPrefix(text, "-"), 64)
 }
 
-// accuracy is how well the files of some ports agree with the closed form.
-type accuracy struct {
-	slots   int     // compared, each direction for itself
-	whole   int     // that could be: read themselves, and the one after them too
-	unknown int     // without a rate
-	close   int     // within 0.5 %
-	worst   float64 // relative error of a slot
-	run     float64 // worst relative error of a port's rate over the whole run
-	gaps    int     // slots beside a missed one
-	moved   float64 // seconds' worth that the worst of them lacks or has too much
-}
-
-func (a accuracy) String() string {
-	return fmt.Sprintf("%d slots, %d unknown, %.2f %% within 0.5 %%, worst %.3f %%, worst over the run %.4f %%; %d slots beside a missed one, worst by %.2f s",
-		a.slots, a.unknown, 100*float64(a.close)/float64(max(a.slots-a.gaps, 1)), 100*a.worst, 100*a.run, a.gaps, a.moved)
-}
-
 // compare holds the rates of each port against the differences of its counter,
-// from the first whole step after its first recorded read up to the second to.
-func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time, to int64) (a accuracy) {
+// from the first whole step after its first read that came into the log up to the second to.
+func (f *fleet) compare(ports []sampledPort, files [][]row, all [][]time.Time, logged history, to int64) (a accuracy) {
 	f.t.Helper()
-	model := f.plan.Model()
+	model, reads := f.plan.Model(), f.recorded(all, logged.up)
 	for i, p := range ports {
 		first, read := f.steps(reads[p.device])
 		dark := f.dark(reads[p.device])
@@ -149,6 +132,7 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 		}
 		for _, direction := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
 			var rows []compared
+			taken := f.taken(p, direction, logged)
 			for _, r := range files[i] {
 				if r.at <= first || r.at > to {
 					continue
@@ -167,7 +151,7 @@ func (f *fleet) compare(ports []sampledPort, files [][]row, reads [][]time.Time,
 				// update as whole ones: of the step before a missed one and the missed
 				// one itself, one gets up to a second's worth of the other.
 				gap := !read[r.at] || !read[r.at+int64(f.interval)]
-				rows = append(rows, compared{got: got, want: rate(model, p, direction, begin, r.at), gap: gap})
+				rows = append(rows, compared{got: got, want: rate(model, p, direction, begin, r.at), taken: rateTaken(taken, begin, r.at), gap: gap})
 			}
 			a.take(rows, float64(f.interval))
 		}
@@ -202,82 +186,4 @@ func (f *fleet) dark(reads []time.Time) map[int64]bool {
 		}
 	}
 	return dark
-}
-
-// compared is one slot of a port: the rate in its file and the true one.
-type compared struct {
-	got, want float64
-	gap       bool // beside a missed slot
-}
-
-// shortestRun is how many slots make a run: in fewer, the error of the first and the last read is too large a part.
-const shortestRun = 6
-
-// take adds the slots of one port and direction.
-func (a *accuracy) take(rows []compared, step float64) {
-	// A pair of slots beside a miss is right as a whole; half a pair at an end of the run is left out.
-	for len(rows) > 0 && rows[0].gap {
-		rows = rows[1:]
-	}
-	for len(rows) > 0 && rows[len(rows)-1].gap {
-		rows = rows[:len(rows)-1]
-	}
-	var measured, expected float64
-	for _, r := range rows {
-		a.slots++
-		if math.IsNaN(r.got) {
-			a.unknown++
-			continue
-		}
-		measured, expected = measured+r.got, expected+r.want
-		relative := math.Abs(r.got-r.want) / r.want
-		switch {
-		case r.gap:
-			a.gaps++
-			a.moved = max(a.moved, relative*step)
-		case relative <= 0.005:
-			a.close++
-			fallthrough
-		default:
-			a.worst = max(a.worst, relative)
-		}
-	}
-	if expected > 0 && len(rows) >= shortestRun {
-		a.run = max(a.run, math.Abs(measured-expected)/expected)
-	}
-}
-
-// rate is what the counter of a port says of a stretch of time.
-func rate(model simulator.Model, p sampledPort, direction simulator.Column, from, to int64) float64 {
-	begin := model.Counter(p.device, p.port, direction, time.Unix(from, 0))
-	end := model.Counter(p.device, p.port, direction, time.Unix(to, 0))
-	return float64(end-begin) / float64(to-from)
-}
-
-// The share of slots that must be within 0.5 %: a simulated latency is no more
-// exact than the timers of a busy machine.
-const (
-	strict  = 0.99
-	delayed = 0.90
-)
-
-// checkAccuracy fails the test unless the rates are right: within 0.5 % in a
-// share of the slots, within 2 % in all (5 % where processes are disturbed on a busy
-// machine: of 20 s that is an answer that lay there for 1 s), within 0.2 % over the run.
-func checkAccuracy(t testing.TB, a accuracy, share float64, atLeast int) {
-	t.Helper()
-	t.Logf("rates: %v", a)
-	if a.slots < atLeast {
-		t.Errorf("only %d slots could be compared, want %d", a.slots, atLeast)
-	}
-	if a.unknown > 0 {
-		t.Errorf("%d slots have no rate", a.unknown)
-	}
-	worst := 0.02
-	if share < strict {
-		worst = 0.05
-	}
-	if float64(a.close) < share*float64(a.slots-a.unknown-a.gaps) || a.worst > worst || a.run > 0.002 || a.moved > 1.02 {
-		t.Errorf("the rates are not those of the devices: %v", a)
-	}
 }

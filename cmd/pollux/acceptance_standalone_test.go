@@ -96,7 +96,7 @@ func TestStandaloneMeasuresEveryRate(t *testing.T) {
 		t.Errorf("%d of %d slots were not polled: %v", len(missed), len(f.slots(added, stopped)), some(missed))
 	}
 	f.polledTwice(reads, logged)
-	checkAccuracy(t, f.compare(ports, files, f.recorded(reads, logged.up), to), strict, 100*2*5)
+	checkAccuracy(t, f.compare(ports, files, reads, logged, to), strict, 100*2*5)
 }
 
 // child is the process id of a server that standalone runs, 0 for none.
@@ -151,7 +151,7 @@ func TestStandaloneGoesOnWithItsData(t *testing.T) {
 	f.checkPart("around the kill", logged, killed.Add(-20*time.Second), end)
 	// The daemon wrote everything out when it was stopped: the files are read as they are.
 	ports, to := f.pick(in.store, in.place.RRDBase, 40), end.Unix()/10*10-20
-	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), f.recorded(reads, logged.up), to), delayed, 40*2*4)
+	checkAccuracy(t, f.compare(ports, f.fetch("", ports, added.Unix()-60, to), reads, logged, to), delayed, 40*2*4)
 }
 
 // checkPart fails the test when a device missed more than one slot in a part of the run.

@@ -60,7 +60,7 @@ func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 // reads some twice; none of a slot whose entry lacks the port, because the poll was cut short.
 func (f *fleet) filedOf(p sampledPort, all []answered, logged map[slot]tailed) (kept []answered) {
 	for _, a := range all {
-		ms := logged[slot{f.ids[p.device], a.begin}].times[p.id]
+		ms := logged[slot{f.ids[p.device], a.begin}].ports[p.id].ms
 		if ms == 0 {
 			continue
 		}

@@ -4,8 +4,6 @@ package main_test
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -13,18 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/s2"
-
 	"pollux/cluster"
-	"pollux/measurement"
 )
 
 // tailed is one entry of the log that a test saw.
 type tailed struct {
 	entry
-	id    string          // the one it had first
-	lines int             // for RRDCached
-	times map[int64]int64 // of the samples of each port, by its id, in Unix milliseconds
+	id string // the one it had first
 }
 
 // logTail reads the log while it grows, because with a short window RRDCached's
@@ -99,105 +92,10 @@ func (l *logTail) take(id string, payload []byte, sum string) {
 		l.damaged[id]++
 		return
 	}
-	e.id, e.at = id, appendedAt(l.t, id)
+	e.at = appendedAt(l.t, id)
 	l.seen[e.slot]++
 	if l.seen[e.slot] == 1 {
-		l.all = append(l.all, e)
-	}
-}
-
-// readEntry reads what a test needs to know of an entry: its head, how many
-// lines it makes, and for which times its ports were measured.
-func readEntry(payload []byte) (e tailed, err error) {
-	const most = 1 << 24 // bytes: a damaged entry may claim any size
-	if size, err := s2.DecodedLen(payload[min(len(payload), 1):]); err != nil || size > most {
-		return e, errors.New("no block")
-	}
-	if e.entry, err = decodeHead(payload); err != nil {
-		return e, err
-	}
-	body, err := s2.Decode(nil, payload[1:])
-	if err != nil {
-		return e, err
-	}
-	r := &entryReader{rest: body}
-	r.number() // device
-	r.number() // slot
-	r.skip(1)  // outcome
-	r.number() // step
-	r.number() // heartbeat
-	r.skip(int(r.number()))
-	e.lines, e.times = int(r.number()), map[int64]int64{}
-	var instance, at int64
-	for i := 0; i < e.lines && !r.failed; i++ {
-		kind := measurement.Kind(r.skip(1))
-		instance += r.signed()
-		r.number() // generation
-		if kind.Named() {
-			r.skip(int(r.number()))
-		}
-		r.number() // maximum
-		at += r.signed()
-		if kind == measurement.KindPort {
-			e.times[instance] = at
-		}
-		r.values(len(kind.Sources()))
-	}
-	if r.failed || len(r.rest) > 0 {
-		return e, errors.New("cut short, or too long")
-	}
-	return e, nil
-}
-
-// entryReader takes the parts of an entry off its front, as journal's encoder wrote them.
-type entryReader struct {
-	rest   []byte
-	failed bool
-}
-
-// skip drops n bytes and returns the first.
-func (r *entryReader) skip(n int) (first byte) {
-	if n < 0 || n > len(r.rest) {
-		r.failed, r.rest = true, nil
-	}
-	if r.failed || n == 0 {
-		return 0
-	}
-	first, r.rest = r.rest[0], r.rest[n:]
-	return first
-}
-
-func (r *entryReader) number() uint64 {
-	n, size := binary.Uvarint(r.rest)
-	r.skip(max(size, 1))
-	return n
-}
-
-func (r *entryReader) signed() int64 {
-	n, size := binary.Varint(r.rest)
-	r.skip(max(size, 1))
-	return n
-}
-
-// values drops the values of a measurement: all counters, or each with two bits that say what it is.
-func (r *entryReader) values(n int) {
-	if r.skip(1) == 0 {
-		for range n {
-			r.number()
-		}
-		return
-	}
-	forms := slices.Clone(r.rest[:min((n+3)/4, len(r.rest))])
-	r.skip((n + 3) / 4)
-	for i := range n {
-		switch {
-		case r.failed:
-			return
-		case forms[i/4]>>(i%4*2)&3 == 1:
-			r.number()
-		case forms[i/4]>>(i%4*2)&3 == 2:
-			r.skip(8)
-		}
+		l.all = append(l.all, tailed{e, id})
 	}
 }
 

@@ -202,7 +202,7 @@ func (w *world) checkRecorded(o outcome) {
 	}
 	step := int64(w.interval)
 	ports, to := w.pick(w.store, w.rrd.Base, 60), o.end.Unix()/step*step-2*step
-	a := w.compare(ports, w.fetch(w.rrd.Address, ports, w.added.Unix()-3*step, to), w.recorded(w.reads(), o.logged.up), to)
+	a := w.compare(ports, w.fetch(w.rrd.Address, ports, w.added.Unix()-3*step, to), w.reads(), o.logged, to)
 	w.t.Logf("rates: %v", a)
 	if a.unknown > 0 || a.run > 0.01 || a.slots == 0 {
 		w.t.Errorf("RRDCached lacks something: %v", a)

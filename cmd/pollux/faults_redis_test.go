@@ -124,7 +124,7 @@ func (x *redisFault) after(faulted time.Time, limit time.Duration, worst int) {
 	} else {
 		x.t.Logf("devices were asked again %v after the fault", pause.Round(10*time.Millisecond))
 	}
-	x.checkRates(x.fleet, client, x.fleet.recorded(reads, logged.up), delayed, x.added, end)
+	x.checkRates(x.fleet, client, reads, logged, delayed, x.added, end)
 }
 
 // checkAcknowledged fails the test when polls that the consumers brought to the journal are not in the log.
