@@ -57,7 +57,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		groupNodes:   gauge("group_nodes", "Active consumers that serve a poller group with devices; 0 is an alarm (leader only).", "group"),
 		nodes:        gauge("nodes", "Nodes, by role and state; stopped ones ended as they were told to, inactive ones are gone otherwise (leader only).", "role", "state"),
 		offers:       counter("offers_total", "Slots that the leader offered to the queues, by poller group and result.", "group", "result"),
-		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group (leader only).", "group"),
+		missed:       counter("slots_missed_total", "Slots that ended without up, partial, down or auth, by poller group; only the leader counts them.", "group"),
 		queueTasks:   gauge("queue_tasks", "Tasks in a queue, by state (leader only).", "queue", "state"),
 		queueLatency: gauge("queue_latency_seconds", "How long the oldest waiting task of a queue waits (leader only).", "queue"),
 		queuePaused:  gauge("queue_paused", "1 for a queue that is paused, else 0 (leader only).", "queue"),
@@ -77,16 +77,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, err
 }
 
-// show exports the sizes of the groups and makes their counters visible before anything is counted.
+// show exports the sizes of the groups.
 func (m *metrics) show(groups map[int64]int) {
 	m.devices.Reset()
 	for group, n := range groups {
-		label := strconv.FormatInt(group, 10)
-		m.devices.WithLabelValues(label).Set(float64(n))
-		m.missed.WithLabelValues(label).Add(0)
-		for _, result := range offerResults {
-			m.offers.WithLabelValues(label, result).Add(0)
-		}
+		m.devices.WithLabelValues(strconv.FormatInt(group, 10)).Set(float64(n))
+	}
+}
+
+// expose makes the counters of a group visible before anything is counted.
+// Producers that do not lead do so too: a new leader may count what was missed
+// without one within its first second, and Prometheus's increase() sees no
+// growth in a series whose first sample holds it already.
+func (m *metrics) expose(group int64) {
+	label := strconv.FormatInt(group, 10)
+	m.missed.WithLabelValues(label).Add(0)
+	for _, result := range offerResults {
+		m.offers.WithLabelValues(label, result).Add(0)
 	}
 }
 

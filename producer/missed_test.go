@@ -3,6 +3,7 @@ package producer
 import (
 	"io"
 	"testing"
+	"time"
 
 	"pollux/device"
 	"pollux/journal"
@@ -121,4 +122,36 @@ func TestSlotsMissedWhileRedisHung(t *testing.T) {
 	judge(8, 18, 6) // of eight back: 10 and 16
 	finish(18, 19, 20, 21, 22, 24, 25, 26, 27)
 	judge(18, 28, 7) // 23; 18 is forgotten and counts as finished
+}
+
+// TestAStandbyShowsWhatItMayHaveToCount: an increase over a series sees nothing of what its first sample holds.
+func TestAStandbyShowsWhatItMayHaveToCount(t *testing.T) {
+	t.Parallel()
+	server := polluxtest.Redis(t)
+	devices := []device.Scheduled{{ID: 1, Interval: 3600}, {ID: 2, Group: 3, Interval: 3600}}
+	leader, standby := newRig(t, server, "p1", devices...), newRig(t, server, "p2", devices...)
+	standby.store.groups = []device.Group{{ID: 5, Name: "without devices"}}
+	leader.start(t)
+	polluxtest.Eventually(t, time.Minute, "one leads", leader.Leading)
+	standby.start(t)
+	polluxtest.Eventually(t, time.Minute, "the other one has read the groups", func() bool { return standby.Producer.groups.Load() != nil })
+	for _, group := range []string{"group=0", "group=3", "group=5"} {
+		if n := standby.metric(t, "pollux_slots_missed_total", group); n != 0 {
+			t.Errorf("missed slots of %s are shown as %v, want 0", group, n)
+		}
+		for _, result := range offerResults {
+			if n := standby.metric(t, "pollux_offers_total", group, "result="+result); n != 0 {
+				t.Errorf("offers of %s that ended as %s are shown as %v, want 0", group, result, n)
+			}
+		}
+	}
+	if n := standby.metric(t, "pollux_group_devices"); n != -1 || standby.Leading() {
+		t.Errorf("the standby shows what only a leader does: %v", n)
+	}
+	standby.store.mu.Lock()
+	standby.store.broken = true
+	standby.store.mu.Unlock()
+	if err := standby.refresh(t.Context()); err == nil || standby.metric(t, "pollux_slots_missed_total", "group=3") != 0 {
+		t.Errorf("without the database nothing is shown any more, or it is read: %v", err)
+	}
 }

@@ -227,12 +227,19 @@ func (p *Producer) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the schedule: %w", err)
 	}
-	p.schedule.Store(follow(p.schedule.Load(), devices, p.deps.Clock.Now().Unix()))
+	schedule := follow(p.schedule.Load(), devices, p.deps.Clock.Now().Unix())
+	for group := range schedule.Groups() { // before the schedule is there to lead with
+		p.metrics.expose(group)
+	}
+	p.schedule.Store(schedule)
 	groups, err := p.deps.Store.Groups(ctx)
 	if err != nil {
 		return fmt.Errorf("read the poller groups: %w", err)
 	}
 	names := namesOf(groups)
+	for group := range names { // also those that have no devices yet
+		p.metrics.expose(group)
+	}
 	p.groups.Store(&names)
 	return nil
 }
