@@ -49,7 +49,7 @@ type DeskDeps struct {
 	CollectInterval    int         // the setting service_billing_frequency, in seconds
 }
 
-// Desk is where people ask about queues and coverage, and pause queues. It
+// Desk is where people ask about queues and coverage, pause queues, and clear them of what failed. It
 // needs no producer that runs: whatever it says it has just read.
 type Desk struct {
 	deps      DeskDeps
@@ -271,7 +271,7 @@ func (v view) note(s QueueState, kind string) string {
 	case len(s.Nodes) == 0 && s.Devices+held > 0:
 		return "no node serves it"
 	case s.Archived > 0:
-		return "tasks failed; see the log of the consumers"
+		return "tasks failed; see the log of the consumers, then pollux queue clear"
 	case kind == tasks.KindPoller && s.Pending >= limit:
 		return "full: its slots are skipped until nodes take tasks"
 	case s.Devices > 0 && kind != tasks.KindPoller && kind != tasks.KindDiscovery && s.Pending >= limit:

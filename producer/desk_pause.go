@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"pollux/device"
@@ -44,19 +43,13 @@ func (d *Desk) Resume(ctx context.Context, name, actor string) ([]Switched, erro
 
 // each does one thing with the queue of that name, or with all.
 func (d *Desk) each(ctx context.Context, name string, work func(name string) (changed bool, err error)) ([]Switched, error) {
-	var v view
-	if err := d.groupsOf(ctx, &v); err != nil {
-		return nil, err
+	var wanted []string
+	if name != "" {
+		wanted = []string{name}
 	}
-	names, err := d.queueNames(v)
+	names, err := d.named(ctx, wanted...)
 	if err != nil {
 		return nil, err
-	}
-	if name != "" {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("%w: %.60q; there are %s", ErrNoQueue, name, some(names))
-		}
-		names = []string{name}
 	}
 	var all []Switched
 	for _, name := range names {
@@ -82,7 +75,7 @@ func (d *Desk) turn(ctx context.Context, name string, pause bool, turn func(stri
 	return false, fmt.Errorf("pause or resume queue %s: %w", name, failure)
 }
 
-// tell writes the event of a queue that was paused or resumed.
+// tell writes the event of what was done with a queue.
 func (d *Desk) tell(ctx context.Context, name, what, actor string) error {
 	err := d.deps.Events.AddEvent(ctx, device.Event{
 		Time: time.Now(), Type: "queue", Severity: device.SeverityNotice, Message: "queue " + name + " " + what, Actor: actor,

@@ -18,7 +18,7 @@ import (
 const askLimit = 5 * time.Second
 
 func (p *program) queueCommand() *cobra.Command {
-	command := &cobra.Command{Use: "queue", Short: "List, pause and resume the queues of the poller groups", Args: words(0), RunE: help}
+	command := &cobra.Command{Use: "queue", Short: "List, pause, resume and clear the queues of the poller groups", Args: words(0), RunE: help}
 	command.AddCommand(
 		p.jsonFlag(&cobra.Command{
 			Use: "list", Short: "List the queues, who serves them and what is wrong with them", Args: words(0),
@@ -26,6 +26,7 @@ func (p *program) queueCommand() *cobra.Command {
 		}),
 		p.queueSwitch("pause [QUEUE]", "Keep the nodes from taking tasks of a queue; running polls go on", "paused", (*producer.Desk).Pause),
 		p.queueSwitch("resume [QUEUE]", "Let the nodes take tasks of a queue again", "resumed", (*producer.Desk).Resume),
+		p.queueClearCommand(),
 	)
 	return command
 }

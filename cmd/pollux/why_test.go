@@ -194,6 +194,12 @@ func TestQueueCommandsNameWhatTheyWant(t *testing.T) {
 		s.spawn("queue", action, "poller:7").fails(exitNotFound, "poller:7", "there are poller:0")
 		s.spawn("queue", action, "default").fails(exitNotFound, "there are poller:0")
 	}
+	s.call("queue", "clear").fails(exitUsage, "--all")
+	s.call("queue", "clear", "poller:0", "--all").fails(exitUsage, "--all")
+	s.spawn("queue", "clear", "poller:0", "poller:7").fails(exitNotFound, "poller:7", "there are poller:0")
+	if out := s.spawn("queue", "clear", "--all").works(); out != "poller:0 had no failed tasks\n" {
+		t.Errorf("queue clear says %q", out)
+	}
 	if out := s.spawn("queue", "resume", "--all").works(); out != "poller:0 was not paused\n" {
 		t.Errorf("queue resume says %q", out)
 	}
