@@ -46,6 +46,7 @@ type fleet struct {
 	answers string           // file with each octet counter that was answered
 
 	devices, ports, interval int
+	first                    int           // number of its first device in the simulation
 	latency                  time.Duration // of each answer
 	credentials              func(number int) snmp.Credentials
 	group                    func(number int) int64 // poller group of a device; nil for General
@@ -159,11 +160,17 @@ func (f *fleet) reads() [][]time.Time {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		if entry.Port == witness && entry.Column == simulator.InOctets && entry.Wide && entry.Device < f.devices {
-			reads[entry.Device] = append(reads[entry.Device], time.Unix(0, entry.UnixNano))
+		if number, own := f.number(entry); own && entry.Port == witness && entry.Column == simulator.InOctets && entry.Wide {
+			reads[number] = append(reads[number], time.Unix(0, entry.UnixNano))
 		}
 	}
 	return reads
+}
+
+// number is which device of the fleet an answer is of, and whether it is of one.
+func (f *fleet) number(e simulator.Entry) (number int, own bool) {
+	number = e.Device - f.first
+	return number, number >= 0 && number < f.devices
 }
 
 // slot is one turn of one device.

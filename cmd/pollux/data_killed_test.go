@@ -5,6 +5,7 @@ package main_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,17 +77,27 @@ func (w *dataWorld) revive(server *polluxtest.Server) time.Duration {
 func (w *dataWorld) killTarget(server *polluxtest.Server) {
 	w.t.Helper()
 	server.Kill()
+	w.kills = append(w.kills, kill{server.Base, leftIn(w.t, server.Base)})
+}
+
+// leftIn is what stands in the files of a tree whose daemon was killed.
+func leftIn(t testing.TB, base string) map[string]leftBehind {
+	t.Helper()
 	found := map[string]leftBehind{}
-	for _, name := range filesOf(w.t, server) {
-		b, err := os.ReadFile(filepath.Join(server.Base, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			w.t.Fatal(err)
+	err := filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || filepath.Ext(path) != ".rrd" {
+			return err
 		}
+		b, err := os.ReadFile(path)
 		if left, ok := readLeftBehind(b); ok {
-			found[filepath.Join(server.Base, name)] = left
+			found[path] = left
 		}
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
 	}
-	w.kills = append(w.kills, kill{server.Base, found})
+	return found
 }
 
 // instance counts the instances of the only RRDCached that recorders have seen.

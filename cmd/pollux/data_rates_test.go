@@ -41,11 +41,12 @@ func (f *fleet) answersOf(logged map[slot]tailed) map[counterOf][]answered {
 			f.t.Fatal(err)
 		}
 		at := time.Unix(0, e.UnixNano)
-		if e.Column == simulator.NoColumn || !e.Wide || e.Device >= f.devices || !at.After(f.added[e.Device]) {
+		number, own := f.number(e)
+		if e.Column == simulator.NoColumn || !e.Wide || !own || !at.After(f.added[number]) {
 			continue
 		}
-		if s := f.slotOf(e.Device, at); logged[s].id != "" {
-			k := counterOf{e.Device, e.Port, e.Column}
+		if s := f.slotOf(number, at); logged[s].id != "" {
+			k := counterOf{number, e.Port, e.Column}
 			answers[k] = append(answers[k], answered{at: float64(e.UnixNano) / 1e9, count: e.Counter, begin: s.begin})
 		}
 	}

@@ -93,7 +93,8 @@ func (s *stack) firing() (names []string) {
 	return names
 }
 
-// fires waits for alerts whose cause began at a moment, and tells how long each took.
+// fires waits for alerts whose cause began at a moment, before which they were
+// silent, and tells how long each took.
 func (s *stack) fires(since time.Time, wanted ...string) {
 	s.t.Helper()
 	missing := slices.Clone(wanted)

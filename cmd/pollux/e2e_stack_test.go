@@ -28,6 +28,7 @@ type stack struct {
 	dir   string            // copy of the repository that Compose runs in
 	env   map[string]string // its .env
 	store *store.Store
+	kills kills // of the RRDCached
 }
 
 // container is one of its containers.
@@ -177,12 +178,15 @@ func (s *stack) healthy(limit time.Duration) {
 }
 
 // kill ends the process of a container as a crash does: docker kill would count as an order, after which nothing restarts.
-func (s *stack) kill(c container) {
+// then is done as soon as it is dead.
+func (s *stack) kill(c container, then func()) {
 	s.t.Helper()
 	s.t.Logf("%s: kill -9 of %s %s", clock(time.Now()), c.Service, c.host())
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
 		s.t.Fatalf("kill %s: %v", c.Service, err)
 	}
+	until(s.t, time.Minute, c.Service+" is dead", func() bool { return syscall.Kill(c.PID, 0) != nil })
+	then()
 	untilEvery(s.t, time.Second, time.Minute, c.Service+" is started again by Docker", func() bool {
 		return slices.ContainsFunc(s.containers(c.Service), func(now container) bool {
 			return now.ID == c.ID && now.Running && now.PID != c.PID && now.Restarts == c.Restarts+1

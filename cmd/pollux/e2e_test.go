@@ -27,7 +27,8 @@ import (
 const (
 	e2eDevices  = 200 // polled every 20 s, in two poller groups
 	e2eInterval = 20
-	e2eSlow     = 20 // polled every 300 s, in group 0
+	e2eSlow     = 20 // polled every e2eLong, in group 0
+	e2eLong     = 300
 	e2ePorts    = 4
 	// settling is how long after a fault the next one comes: an asynq lease, a lease of the leader and a slot are over.
 	settling = 35 * time.Second
@@ -46,7 +47,7 @@ func TestComposeCluster(t *testing.T) {
 	s.healthy(2 * time.Minute)
 	s.watched(time.Minute)
 	s.monitored()
-	f := s.fleet()
+	fleets := []*fleet{s.fleet("demo", 0), s.fleet("slow", e2eDevices)}
 	logs := s.followLogs()
 	calm := time.Now()
 	s.t.Logf("%s: all is calm", clock(calm))
@@ -57,6 +58,7 @@ func TestComposeCluster(t *testing.T) {
 		pass(t, "the cluster has settled", time.Now().Add(settling))
 		ends = append(ends, time.Now())
 	}
+	s.silent(3 * time.Minute) // of what the kills may have fired
 	s.causes(slow)
 	ends = append(ends, time.Now())
 
@@ -68,7 +70,7 @@ func TestComposeCluster(t *testing.T) {
 	s.healthy(2 * time.Minute)
 	s.watched(time.Minute)
 	s.restarts()
-	s.judge(f, logs, ends)
+	s.judge(fleets, logs, ends)
 }
 
 // addSlow adds the devices with a long interval, and returns their ids.
@@ -76,7 +78,7 @@ func (s *stack) addSlow() (ids []int64) {
 	s.t.Helper()
 	lines := "hostname,address,port,version,community,group,interval\n"
 	for i := range e2eSlow {
-		lines += fmt.Sprintf("slow-%02d,simulator,%d,v2c,public,0,300\n", i, 20000+e2eDevices+i)
+		lines += fmt.Sprintf("slow-%02d,simulator,%d,v2c,public,0,%d\n", i, 20000+e2eDevices+i, e2eLong)
 	}
 	s.polluxWith(lines, "device", "add", "--csv", "-")
 	for i := range e2eSlow {
@@ -92,24 +94,32 @@ func (s *stack) addSlow() (ids []int64) {
 // share waits until all devices are up and every one of the five consumers has polled some.
 func (s *stack) share(until time.Time) {
 	s.t.Helper()
-	s.holds(time.Until(until)+20*time.Second, `count(sum by (instance) (pollux_polls_total{result="up"}) > 0)`, "5")
-	limit := time.Until(until) + 20*time.Second
-	untilEvery(s.t, time.Second, limit, "all devices are up", func() bool {
+	s.holds(time.Until(until), `count(sum by (instance) (pollux_polls_total{result="up"}) > 0)`, "5")
+	untilEvery(s.t, time.Second, time.Until(until), "all devices are up", func() bool {
 		up, err := s.inventory().Devices(s.t.Context(), store.Filter{Status: device.StatusUp, Limit: 1000})
 		return err == nil && len(up) == e2eDevices+e2eSlow
 	})
 	s.t.Logf("%s: five consumers share %d devices", clock(time.Now()), e2eDevices+e2eSlow)
 }
 
-// fleet is what judges the devices of the demo: their ids, and where their answers are written down.
-func (s *stack) fleet() *fleet {
+// fleet is what judges the devices of a name: their ids, and where their
+// answers are written down. first is the number of the first one in the simulation.
+func (s *stack) fleet(name string, first int) *fleet {
 	s.t.Helper()
-	f := &fleet{t: s.t, name: "demo", devices: e2eDevices, ports: e2ePorts, interval: e2eInterval, answers: filepath.Join(s.env["E2E_ANSWERS"], "log")}
+	f := &fleet{t: s.t, name: name, first: first, devices: e2eDevices, ports: e2ePorts, interval: e2eInterval, answers: filepath.Join(s.env["E2E_ANSWERS"], "log")}
+	number := func(i int) string { return fmt.Sprintf("demo-%04d", i+1) }
+	if name == "slow" {
+		f.devices, f.interval = e2eSlow, e2eLong
+		number = func(i int) string { return fmt.Sprintf("slow-%02d", i) }
+	}
 	now := time.Now()
-	for i := range e2eDevices {
-		d, err := s.inventory().DeviceByHostname(s.t.Context(), fmt.Sprintf("demo-%04d", i+1))
+	for i := range f.devices {
+		d, err := s.inventory().DeviceByHostname(s.t.Context(), number(i))
 		if err != nil {
 			s.t.Fatal(err)
+		}
+		if d.Interval != f.interval {
+			s.t.Fatalf("%s is polled every %d s, want %d", d.Hostname, d.Interval, f.interval)
 		}
 		f.ids, f.added = append(f.ids, d.ID), append(f.added, now)
 	}
@@ -125,7 +135,7 @@ func (s *stack) followLogs() (logs []*logTail) {
 	return logs
 }
 
-func (s *stack) killConsumer() { s.kill(s.running("consumer")[0]) }
+func (s *stack) killConsumer() { s.kill(s.running("consumer")[0], func() {}) }
 
 func (s *stack) killLeader() {
 	s.t.Helper()
@@ -137,7 +147,7 @@ func (s *stack) killLeader() {
 	}
 	for _, c := range s.running("producer") {
 		if c.host() == leading {
-			s.kill(c)
+			s.kill(c, func() {})
 			s.holds(time.Minute, "sum(pollux_leader)", "1")
 			return
 		}
@@ -145,11 +155,16 @@ func (s *stack) killLeader() {
 	s.t.Fatalf("the leader %q is no container", leading)
 }
 
-func (s *stack) killRRDCached() { s.kill(s.running("rrdcached-1")[0]) }
+// killRRDCached kills one, and looks at what that left in its files.
+func (s *stack) killRRDCached() {
+	s.t.Helper()
+	base := s.tree("rrd-1")
+	s.kill(s.running("rrdcached-1")[0], func() { s.kills = append(s.kills, kill{base, leftIn(s.t, base)}) })
+}
 
 func (s *stack) killMaster() {
 	s.t.Helper()
-	s.kill(s.running("redis-" + strconv.Itoa(s.master()))[0])
+	s.kill(s.running("redis-" + strconv.Itoa(s.master()))[0], func() {})
 }
 
 // causes brings about six alerts at once: a consumer is cut off from the network
@@ -165,7 +180,7 @@ func (s *stack) causes(slow []int64) {
 	// A slot of a slow device begins soon, so that a task waits in the paused queue at once.
 	soonest := time.Now().Add(time.Hour)
 	for _, id := range slow {
-		next := device.SlotAt(id, 300, time.Now().Unix()+5) + 300
+		next := device.SlotAt(id, e2eLong, time.Now().Unix()+5) + e2eLong
 		soonest = time.Unix(min(soonest.Unix(), next), 0)
 	}
 	pass(s.t, "a slot of a slow device begins", soonest.Add(-2*time.Second))
@@ -262,7 +277,7 @@ func (s *stack) restarts() {
 }
 
 // judge holds what the devices answered against the slots and against both trees.
-func (s *stack) judge(f *fleet, logs []*logTail, ends []time.Time) {
+func (s *stack) judge(fleets []*fleet, logs []*logTail, ends []time.Time) {
 	s.t.Helper()
 	s.holds(time.Minute, "max(pollux_journal_lag_seconds) < bool 5", "1")
 	logged := map[slot]tailed{}
@@ -274,6 +289,29 @@ func (s *stack) judge(f *fleet, logs []*logTail, ends []time.Time) {
 			}
 		}
 	}
+	// Slots of the long interval outlast even what was done at the end.
+	parts := map[*fleet][]time.Time{fleets[0]: ends, fleets[1]: append(slices.Clone(ends), time.Now())}
+	s.docker("stop", "-t", "30", s.running("simulator")[0].ID) // completes its log
+	for f, ends := range parts {
+		s.judgeSlots(f, logged, ends)
+	}
+	for _, n := range []string{"1", "2"} {
+		s.docker("stop", "-t", "120", s.running("rrdcached-" + n)[0].ID) // writes everything out
+		for f, ends := range parts {
+			// What was measured in the slots after the end is not compared.
+			kept, to := maps.Clone(logged), ends[len(ends)-1]
+			maps.DeleteFunc(kept, func(sl slot, _ tailed) bool { return sl.begin+2*e2eInterval > to.Unix() })
+			base := s.tree("rrd-" + n)
+			r := f.compareFiles(s.ports(f, base), kept, to, s.kills.of(base))
+			s.t.Logf("%s in rrdcached-%s: %v", f.name, n, r)
+			report(s.t, r.judge())
+		}
+	}
+}
+
+// judgeSlots fails the test when a fault costs a device more than one slot, or a slot was polled twice.
+func (s *stack) judgeSlots(f *fleet, logged map[slot]tailed, ends []time.Time) {
+	s.t.Helper()
 	from, to := ends[0], ends[len(ends)-1]
 	polled := map[slot]int{}
 	for sl := range logged {
@@ -282,27 +320,18 @@ func (s *stack) judge(f *fleet, logs []*logTail, ends []time.Time) {
 	missed := slotHistory{all: f.slots(from, to), polled: polled}.missed()
 	for i := range ends[1:] {
 		part := slices.DeleteFunc(slices.Clone(missed), func(m slot) bool { return m.begin < ends[i].Unix() || m.begin >= ends[i+1].Unix() })
-		inRow, worst := worstRun(part, e2eInterval)
-		s.t.Logf("fault %d: %d slots missed, at most %d of a device", i+1, len(part), worst)
+		inRow, worst := worstRun(part, int64(f.interval))
+		s.t.Logf("%s, fault %d: %d slots missed, at most %d of a device", f.name, i+1, len(part), worst)
 		if worst > 1 || inRow > 1 {
-			s.t.Errorf("fault %d: a device missed %d slots: %v", i+1, worst, some(part))
+			s.t.Errorf("%s, fault %d: a device missed %d slots: %v", f.name, i+1, worst, some(part))
 		}
 	}
-	s.docker("stop", "-t", "30", s.running("simulator")[0].ID) // completes its log
 	visits := slices.DeleteFunc(f.visits(), func(v visit) bool { return v.from.Before(from) || v.from.After(to) })
 	if twice := repeated(visits); len(twice) > 0 {
-		s.t.Errorf("%d slots were polled twice: %v", len(twice), some(twice))
+		s.t.Errorf("%s: %d slots were polled twice: %v", f.name, len(twice), some(twice))
 	}
 	report(s.t, judgeVisits(visits))
-	// What was measured in the slots after that is not compared.
-	maps.DeleteFunc(logged, func(sl slot, _ tailed) bool { return sl.begin+2*e2eInterval > to.Unix() })
-	s.t.Logf("%d of %d slots missed, %d polls seen by the devices", len(missed), len(f.slots(from, to)), len(visits))
-	for _, n := range []string{"1", "2"} {
-		s.docker("stop", "-t", "120", s.running("rrdcached-" + n)[0].ID) // writes everything out
-		r := f.compareFiles(s.ports(f, s.tree("rrd-"+n)), logged, to, nil)
-		s.t.Logf("rrdcached-%s: %v", n, r)
-		report(s.t, r.judge())
-	}
+	s.t.Logf("%s: %d of %d slots missed, %d polls seen by the devices", f.name, len(missed), len(f.slots(from, to)), len(visits))
 }
 
 // ports are all ports of the fleet, with their files in a tree.

@@ -33,8 +33,8 @@ func (f *fleet) visits() (all []visit) {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		if entry.Device < f.devices && entry.UnixNano > f.added[entry.Device].UnixNano() {
-			perDevice[entry.Device] = append(perDevice[entry.Device], entry)
+		if number, own := f.number(entry); own && entry.UnixNano > f.added[number].UnixNano() {
+			perDevice[number] = append(perDevice[number], entry)
 		}
 	}
 	for number, entries := range perDevice {
