@@ -24,6 +24,16 @@ func sampledAt(left map[int]bool) (all []answered, rows []rowOf) {
 	return all, rows
 }
 
+// lateBy are the answers of sampledAt of which the poller took the fourth for given some seconds too late, and the rows that came of it.
+func lateBy(seconds float64) (all []answered, rows []rowOf) {
+	all, rows = sampledAt(nil)
+	for i := range all {
+		all[i].taken = all[i].at
+	}
+	all[3].at -= seconds
+	return all, rows
+}
+
 func TestJudgeOfFiledRates(t *testing.T) {
 	t.Parallel()
 	all, right := sampledAt(nil)
@@ -35,11 +45,10 @@ func TestJudgeOfFiledRates(t *testing.T) {
 	short[3].rate *= 0.7
 	unknown := append([]rowOf(nil), right...)
 	unknown[2].rate = math.NaN()
-	waited, late := sampledAt(nil) // the poller took one answer for half a second later
-	waited[3].at -= 0.5
-	for i := range waited {
-		waited[i].taken = all[i].at
-	}
+	waited, late := lateBy(0.5)     // the poller took one answer for half a second later
+	tooLong, tooLate := lateBy(2.9) // six seconds on its way: nothing that a busy machine explains
+	beyond, other := lateBy(0.5)    // and the file has not what the poller took
+	other[2].rate *= 1.2
 	early, begun := sampledAt(map[int]bool{1: true}) // a slot was missed after the first sample of a file
 	begun[0].rate = math.NaN()
 	for name, c := range map[string]struct {
@@ -54,6 +63,8 @@ func TestJudgeOfFiledRates(t *testing.T) {
 		"beside a missed slot something is lost": {gap, short, 0, 1},
 		"a row is unknown":                       {all, unknown, 1, 0},
 		"the time of a sample is off":            {waited, late, 0, 0},
+		"the time of a sample is far off":        {tooLong, tooLate, 0, 1},
+		"it is off, and the file is wrong":       {beyond, other, 0, 1},
 		"a file began, and a slot was missed":    {early, begun, 0, 0},
 		"rows are not there":                     {all, right[:4], 4, 0},
 	} {

@@ -46,14 +46,15 @@ type filed struct {
 	rows, unknown, wrong, close, gaps int
 	torn                              int     // files that a kill left half written
 	late                              int     // that are wrong because the poller was off about the moment of an answer
+	waited                            float64 // seconds' worth that the worst of these lacks or has too much
 	worst                             float64 // relative error, without those
 	off                               float64 // seconds by which it was off, at most
 	complaints                        []string
 }
 
 func (r filed) String() string {
-	return fmt.Sprintf("%d rates, %d unknown, %d wrong, %.2f %% within 0.5 %%, the worst %.2f %%; %d beside samples whose time was off, by %.0f ms at most; %d beside missed slots; %d files torn by kills",
-		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.late, 1000*r.off, r.gaps, r.torn)
+	return fmt.Sprintf("%d rates, %d unknown, %d wrong, %.2f %% within 0.5 %%, the worst %.2f %%; %d beside samples whose time was off, the worst by %.2f s' worth, the times by %.0f ms at most; %d beside missed slots; %d files torn by kills",
+		r.rows, r.unknown, r.wrong, 100*float64(r.close)/float64(max(r.rows-r.gaps, 1)), 100*r.worst, r.late, r.waited, 1000*r.off, r.gaps, r.torn)
 }
 
 // judge is what is wrong, at the end. A poller whose times were off in more than a twentieth of the rows is not forgiven.
@@ -122,7 +123,7 @@ func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []an
 		if begin >= taken[0].at && end <= taken[len(taken)-1].at {
 			asTaken = (counted(taken, end) - counted(taken, begin)) / step
 		}
-		r.look(what, row, expected, asTaken)
+		r.look(what, row, step, expected, asTaken, fastest(all, begin, end))
 	}
 	if missing := int((last-first)/step) - 1 - len(rows); missing > 0 {
 		r.unknown += missing
@@ -130,12 +131,15 @@ func (r *filed) compareAnswers(what string, step float64, rows []rowOf, all []an
 	}
 }
 
-// look judges one row. On a busy machine an answer may wait for its way: the poller
-// takes its moment for half of the way, and is off. A row that is exactly right by the poller's times is not lost.
-func (r *filed) look(what string, row rowOf, expected, asTaken float64) {
+// look judges one row. On a busy machine an answer may lie there for up to two seconds before the poller reads it: the
+// poller takes its moment for half of the way, and is off. A row that is exactly right by the poller's times is not lost,
+// but for more than a second's worth no such answer is an excuse. That is a second of the fastest rate about
+// the row: what an answer that is late takes along is of the slot before it, in which the device may have
+// counted five times as fast as in the row itself.
+func (r *filed) look(what string, row rowOf, step, expected, asTaken, fastest float64) {
 	off := math.Abs(row.rate-expected) / expected
-	if off > rightWithin && math.Abs(row.rate-asTaken) <= closeWithin*asTaken {
-		r.late++
+	if off > rightWithin && off*expected*step <= fastest && math.Abs(row.rate-asTaken) <= closeWithin*asTaken {
+		r.late, r.waited = r.late+1, max(r.waited, off*expected*step/fastest)
 		return
 	}
 	r.worst = max(r.worst, off)
@@ -144,8 +148,18 @@ func (r *filed) look(what string, row rowOf, expected, asTaken float64) {
 		r.close++
 	case off > rightWithin:
 		r.wrong++
-		r.complain("I3: %s is %.0f at %.0f, the device says %.0f", what, row.rate, row.at, expected)
+		r.complain("I3: %s is %.0f at %.0f, the device says %.0f, and %.0f by the poller's times", what, row.rate, row.at, expected, asTaken)
 	}
+}
+
+// fastest is the highest rate between two answers in a row that it touches; those are two when an answer lies within it.
+func fastest(all []answered, begin, end float64) (rate float64) {
+	for i := 1; i < len(all); i++ {
+		if before, after := all[i-1], all[i]; after.at > begin && before.at < end {
+			rate = max(rate, float64(after.count-before.count)/(after.at-before.at))
+		}
+	}
+	return rate
 }
 
 // around tells of the answers near a moment: when each was given, and for when it was taken.
