@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -18,13 +19,14 @@ const (
 	coresMore      = 0.25     // cores that hostile devices may cost the consumer
 	deadWorker     = 8 * time.Second
 	leastComplete  = 0.99
+	besideHostile  = "hostile devices" // the spell for which the promise is made
 )
 
 // TestDataHostileDevices polls healthy devices alone, then beside hostile ones
 // of every script, then while a third of all devices is dead and a tenth takes
 // 1.9 s for each answer, and at last while the sick ones lose 30 % of the
 // requests. The healthy ones must not notice any of it. A second cluster, all of whose devices
-// are well, tells what the machine costs that both share.
+// are well, tells how the machine that both share went meanwhile.
 func TestDataHostileDevices(t *testing.T) {
 	t.Parallel()
 	w, control := newWard(t, healthyDevices), newWard(t, healthyDevices)
@@ -60,7 +62,7 @@ func TestDataHostileDevices(t *testing.T) {
 		ended.healthy.stop()
 	}
 	reads := w.healthy.reads()
-	w.checkHealthy(reads, control, alone, map[string]span{"hostile devices": hostile, "dead and slow devices": failing, "lossy devices": lossy})
+	w.checkHealthy(reads, control, alone, map[string]span{besideHostile: hostile, "dead and slow devices": failing, "lossy devices": lossy})
 	late, _ := w.late(reads, failing)
 	if late > wardInterval*time.Second/10 {
 		t.Errorf("healthy devices were polled %v late (p95) beside dead and slow ones", late)
@@ -112,9 +114,12 @@ func (w *ward) firstDown(f *fleet) (longest time.Duration) {
 }
 
 // checkHealthy fails the test unless each healthy device was polled in each slot of each
-// spell, and as early as in the one where they were alone: by a tenth or 100 ms, whichever is
-// more, at the 95th percentile. By as much as the devices of the other cluster were polled
-// later than then, these may be too: other tests share the cores, and begin and end meanwhile.
+// spell, and beside hostile devices as early as in the one where they were alone: by a tenth or 100 ms, whichever is
+// more, at the 95th percentile of the same cluster. That is the promise, so nothing is taken off for the machine, although other
+// tests share its cores, begin and end meanwhile: the figures of the other cluster only tell whether a failure is of the machine's making.
+//
+// Beside dead, slow and lossy devices, of which no more is promised than a tenth of the interval (checked by the caller), polls
+// may be later by as much as those of the other cluster were, too.
 func (w *ward) checkHealthy(reads [][]time.Time, control *ward, alone span, spells map[string]span) {
 	w.t.Helper()
 	polls, others := w.healthy.polls(reads), control.healthy.reads()
@@ -124,9 +129,13 @@ func (w *ward) checkHealthy(reads [][]time.Time, control *ward, alone span, spel
 	for beside, spell := range spells {
 		late, count := w.late(reads, spell)
 		othersLate, _ := control.late(others, spell)
-		w.t.Logf("figures: beside %s healthy devices were polled %d times, %v after the begin of their slots (p95), those of the other cluster %v",
-			beside, count, late.Round(time.Millisecond), othersLate.Round(time.Millisecond))
-		if late > calm+max(calm/10, 100*time.Millisecond)+max(0, othersLate-othersCalm) {
+		w.t.Logf("figures: beside %s healthy devices were polled %d times, %v after the begin of their slots (p95), %v without sick ones; those of the other cluster %v then, and %v before",
+			beside, count, late.Round(time.Millisecond), calm.Round(time.Millisecond), othersLate.Round(time.Millisecond), othersCalm.Round(time.Millisecond))
+		limit := calm + max(calm/10, 100*time.Millisecond)
+		if beside != besideHostile {
+			limit += max(0, othersLate-othersCalm)
+		}
+		if late > limit {
 			w.t.Errorf("beside %s healthy devices were polled %v late (p95), alone %v; those of the other cluster %v and %v", beside, late, calm, othersLate, othersCalm)
 		}
 		if missed, _ := w.healthy.missing(polls, spell.from, spell.to); len(missed) > 0 {
@@ -135,7 +144,10 @@ func (w *ward) checkHealthy(reads [][]time.Time, control *ward, alone span, spel
 	}
 }
 
-// checkComplete fails the test unless nearly all sick devices were read completely in the cycles of a spell.
+// checkComplete fails the test unless nearly all sick devices were read completely in each of the cycles of a spell.
+// Which requests are lost is chance: of 200 devices of which 99 % are complete in the long run some more than two are not in one
+// cycle in three. So the cycles together must reach the share, and each for itself may fall short of it by
+// three standard deviations, which one in two hundred does then (of 200 devices six may be incomplete, 3 %).
 func (w *ward) checkComplete(during span) {
 	w.t.Helper()
 	up := map[slot]bool{}
@@ -154,14 +166,20 @@ func (w *ward) checkComplete(during span) {
 			}
 		}
 	}
-	cycles, read, polled := 0, 0, 0
+	cycles, read, polled, worst := 0, 0, 0, 1.0
 	for cycle, devices := range all {
 		if devices < hostileDevices {
 			continue // the edge of the spell
 		}
 		w.t.Logf("figures: with 30 %% loss %d of %d devices were complete in cycle %d", complete[cycle], devices, cycle)
 		cycles, read, polled = cycles+1, read+complete[cycle], polled+devices
+		worst = min(worst, float64(complete[cycle])/float64(devices))
+		incomplete, chance := float64(devices-complete[cycle]), (1-leastComplete)*float64(devices)
+		if incomplete > chance+3*math.Sqrt(chance*leastComplete) {
+			w.t.Errorf("with 30 %% loss only %d of %d devices were complete in cycle %d", complete[cycle], devices, cycle)
+		}
 	}
+	w.t.Logf("figures: with 30 %% loss %d of %d polls of %d cycles were complete, %.1f %% in the worst cycle", read, polled, cycles, 100*worst)
 	if cycles < spellSlots || float64(read) < leastComplete*float64(polled) {
 		w.t.Errorf("with 30 %% loss %d of %d polls of %d cycles were complete", read, polled, cycles)
 	}
