@@ -400,11 +400,17 @@ const repeats = "a repeat: "
 // slots ended, and which tasks came again after their slot was finished.
 func (w *world) endings() (ended, again map[slot][]string) {
 	w.t.Helper()
+	return endingsOn(w.t, w.all...)
+}
+
+// endingsOn is endings for some processes. They must write debug lines.
+func endingsOn(t testing.TB, nodes ...*process) (ended, again map[slot][]string) {
+	t.Helper()
 	ended, again = map[slot][]string{}, map[slot][]string{}
-	for _, p := range w.all {
+	for _, p := range nodes {
 		file, err := os.Open(p.log)
 		if err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, 1<<20)
@@ -424,7 +430,7 @@ func (w *world) endings() (ended, again map[slot][]string) {
 			}
 		}
 		if err := lines.Err(); err != nil {
-			w.t.Fatalf("read what %s said: %v", p.name, err)
+			t.Fatalf("read what %s said: %v", p.name, err)
 		}
 		_ = file.Close()
 	}
