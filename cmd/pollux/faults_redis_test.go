@@ -50,7 +50,7 @@ type redisFault struct {
 // beforeTheFault starts a cluster and waits until each device has been polled twice.
 func beforeTheFault(t *testing.T, database config.Database, login config.Redis, servers ...*polluxtest.Server) *redisFault {
 	t.Helper()
-	x := &redisFault{deployment: deployAt(t, database, login), servers: servers}
+	x := &redisFault{deployment: deployAt(t, database, login, "POLLUX_LOG_LEVEL=debug"), servers: servers}
 	x.fleet = startCanaries(t, fleetRange, x.dir, "sim", redisDevices, 4, redisInterval, 120*time.Millisecond)
 	x.producers = []*process{x.run("producer", "p1"), x.run("producer", "p2")}
 	x.consumers = newTotal(x.run("consumer", "c1"), x.run("consumer", "c2"), x.run("consumer", "c3"))
