@@ -88,3 +88,26 @@ func TestJudgeForgivesFewTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestJudgeOfLines(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lines
+		wrong bool
+	}{
+		"all is recorded":                    {lines{appended: 10, accepted: 8, present: 2}, false},
+		"some was sent again":                {lines{appended: 10, accepted: 10, present: 5}, false},
+		"one is lost":                        {lines{appended: 10, accepted: 8, present: 1}, true},
+		"one was cut":                        {lines{appended: 10, cut: 1, accepted: 9}, false},
+		"one is refused":                     {lines{appended: 10, accepted: 10, refused: 1}, true},
+		"one is removed, and nobody removes": {lines{appended: 10, accepted: 9, removed: 1}, true},
+		"one is removed":                     {lines{appended: 10, accepted: 9, removed: 1, removing: true}, false},
+		"a consumer died, RRDCached lived":   {lines{appended: 10, accepted: 5, received: 11}, false},
+		"RRDCached got too few":              {lines{appended: 10, accepted: 5, received: 9}, true},
+		"nothing was appended":               {lines{}, true},
+	} {
+		if wrong := c.judge(); len(wrong) > 0 != c.wrong {
+			t.Errorf("%s: %v: %q", name, c.lines, wrong)
+		}
+	}
+}

@@ -187,3 +187,28 @@ func skipped(all []answered, step, begin, end float64) bool {
 	}
 	return false
 }
+
+// lines are those that a log held for one of its targets, and what became of them. One that
+// is sent again is counted again: recorded ones may be more than those appended, never fewer.
+type lines struct {
+	appended, cut                       int
+	accepted, present, refused, removed int
+	removing                            bool // devices were removed or moved, whose lines are dropped
+	received                            int  // updates that the daemon itself counted since it began; 0 when the consumers' counts are whole
+}
+
+func (l lines) String() string {
+	return fmt.Sprintf("%d lines appended, %d cut; %d accepted, %d there already, %d refused, %d removed; RRDCached itself was asked for its count: %d",
+		l.appended, l.cut, l.accepted, l.present, l.refused, l.removed, l.received)
+}
+
+// judge is what is wrong.
+func (l lines) judge() (wrong []string) {
+	if l.refused > 0 || l.removed > 0 && !l.removing {
+		wrong = append(wrong, fmt.Sprintf("I5: %d lines were refused and %d removed", l.refused, l.removed))
+	}
+	if recorded := max(l.accepted+l.present+l.removed, l.received); l.appended == 0 || recorded < l.appended-l.cut {
+		wrong = append(wrong, fmt.Sprintf("I5: %d lines were appended and %d cut, but only %d recorded or dropped with their device", l.appended, l.cut, recorded))
+	}
+	return wrong
+}

@@ -91,9 +91,13 @@ func (w *dataWorld) judgeShards(shards *journal.Shards, rrds map[int][]*polluxte
 		}
 		return true
 	})
+	for _, p := range w.running("c") {
+		w.watch.look(p)
+	}
 	w.drain(w.running("c")...)
 	w.tail.stop()
 	second.stop()
+	w.judgeShardLines(shards, rrds, map[int]*logTail{0: w.tail, 1: second})
 	w.fleet.stop()
 	polls := w.polls(w.reads())
 	missed, _ := w.missing(polls, w.calmAt, end.Add(-5*time.Second))

@@ -187,8 +187,8 @@ func (w *dataWorld) judge(figures string, wanted ...any) (v verdict) {
 	v.polled = map[slot]int{}
 	for _, e := range w.tail.entries() {
 		v.polled[e.slot]++
-		v.lines += e.lines
 	}
+	v.lines = linesIn(w.tail.entries())
 	v.missed, _ = w.missing(v.polled, w.calmAt, v.end.Add(-5*time.Second))
 	w.report(judgeVisits(v.visits, w.pardoned...))
 	twice := repeated(v.visits, w.pardoned...)
@@ -215,35 +215,6 @@ func (w *dataWorld) idle() {
 		}
 		return !slices.ContainsFunc(w.running("c"), func(p *process) bool { return p.scrape().sum("pollux_polls_in_flight") > 0 })
 	})
-}
-
-// judgeLines is I5: for each target all lines of the log are recorded, but for those that were cut.
-func (w *dataWorld) judgeLines(v verdict, status journal.Status) {
-	w.t.Helper()
-	died := slices.ContainsFunc(w.all, func(p *process) bool {
-		return strings.HasPrefix(p.name, "c") && p.command.ProcessState != nil && p.command.ProcessState.ExitCode() < 0
-	})
-	for _, target := range w.targets {
-		of := func(result string) int {
-			return int(w.sum("pollux_rrd_updates_total", fmt.Sprintf("target=%q", target.Address), fmt.Sprintf("result=%q", result)))
-		}
-		gone := v.lines
-		for _, e := range w.kept(target) {
-			gone -= e.lines
-		}
-		accepted, present, refused, removed := of("accepted"), of("present"), of("refused"), of("removed")
-		w.t.Logf("I5: %s: %d lines appended, %d cut; %d accepted, %d there already, %d refused", target.Address, v.lines, gone, accepted, present, refused)
-		if refused > 0 || removed > 0 {
-			w.t.Errorf("I5: %d lines were refused and %d removed", refused, removed)
-		}
-		// What a killed consumer had counted in its last second is not known.
-		if !died && accepted+present < v.lines-gone {
-			w.t.Errorf("I5: %d lines were appended and %d cut, but only %d recorded", v.lines, gone, accepted+present)
-		}
-	}
-	if len(w.cut) == 0 && status.Lost+status.AtRisk > 0 {
-		w.t.Errorf("I5: the journal counts %d entries as cut and lost and %d as cut and acknowledged", status.Lost, status.AtRisk)
-	}
 }
 
 // judgeTree is I3 for one target.
