@@ -4,7 +4,6 @@ package main_test
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,6 +76,7 @@ func TestDataIntervalChanges(t *testing.T) {
 	sent.appended, sent.removing = appended, true
 	d.drain(append(consumers, producer)...)
 	f.stop()
+	log.stop()
 	if left, err := filepath.Glob(filepath.Join(d.rrd.Base, fmt.Sprintf("sim-%04d", removedDevice), "*")); err != nil || len(left) > 0 {
 		t.Errorf("the removed device has files again: %v, %v", some(left), err)
 	}
@@ -85,7 +85,7 @@ func TestDataIntervalChanges(t *testing.T) {
 	if sent.removed == 0 {
 		t.Error("no line of the removed device was dropped")
 	}
-	d.checkSeams(f, seams, calm, end)
+	d.checkSeams(f, log, seams, calm, end)
 }
 
 // slotsAt waits until each device has finished some slots at an interval.
@@ -135,7 +135,7 @@ func (d *deployment) removeWithFiles(f *fleet, client cluster.Client) {
 }
 
 // checkSeams reads the newest file of each port, which holds the history of the older ones.
-func (d *deployment) checkSeams(f *fleet, seams []seam, calm, end time.Time) {
+func (d *deployment) checkSeams(f *fleet, log *logTail, seams []seam, calm, end time.Time) {
 	d.t.Helper()
 	model := f.plan.Model()
 	var ports []sampledPort
@@ -160,122 +160,23 @@ func (d *deployment) checkSeams(f *fleet, seams []seam, calm, end time.Time) {
 			}
 			// rrdtool takes no other name than one below the daemon's base over TCP.
 			file := measurement.Path(device.RRDDir, measurement.KindPort, port.ID, port.Generation)
-			ports = append(ports, sampledPort{device: number, port: int(port.State.IfIndex), file: file})
+			ports = append(ports, sampledPort{id: port.ID, device: number, port: int(port.State.IfIndex), file: file})
 		}
 	}
 	if _, err := os.Stat(filepath.Join(d.rrd.Base, "renamed")); err == nil {
 		d.t.Error("the renamed device got another directory")
 	}
-	total := seamCount{visits: f.visits()}
+	logged := history{ports: map[slot]map[int64]portSample{}}
+	for _, e := range log.entries() {
+		logged.ports[e.slot] = e.ports
+	}
+	total := seamCount{visits: f.visits(), seams: seams, step: f.interval}
 	for i, rows := range f.fetch(d.rrd.Address, ports, calm.Unix(), end.Unix()-2*int64(f.interval)) {
 		p := ports[i]
 		for _, direction := range []simulator.Column{simulator.InOctets, simulator.OutOctets} {
-			total.judge(d.t, f.ids[p.device], p, direction, rows, model.Rate(p.device, p.port, direction, calm), seams, f.interval)
+			c := counterSeen{p, f.ids[p.device], direction, model.Rate(p.device, p.port, direction, calm), f.taken(p, direction, logged)}
+			total.judge(d.t, c, rows)
 		}
 	}
 	d.t.Logf("figures: %v", total)
-}
-
-// wholeSecond is by how many seconds' worth a row may be off where a step of its file
-// holds no sample: RRDtool 1.7 then counts the seconds of its neighbour as whole ones. The file of that time had steps of the
-// interval of that time, so this is 10 % of a rate at 10 s, 5 % at 20 s and 1.7 % at 60 s, and nothing else is let pass.
-const wholeSecond = 1.02
-
-// fileStep is the step, in seconds, of the file that had the row that ended at a
-// moment; at a seam the shorter one of both files.
-func fileStep(seams []seam, at int64, seamAt int, found bool) int {
-	if found {
-		return min(seams[seamAt].before, seams[seamAt].after)
-	}
-	step := seams[0].before
-	for _, s := range seams {
-		if at > s.at.Unix() {
-			step = s.after
-		}
-	}
-	return step
-}
-
-// seamCount is what the seams cost.
-type seamCount struct {
-	rows, unknown, low, moved, longest int // rows of the newest file; seconds
-	lowest                             float64
-	visits                             []visit
-}
-
-func (c seamCount) String() string {
-	return fmt.Sprintf("%d rates; %d unknown and %d too low, at most %d s at a seam, the lowest %.1f %% of what it was; %d off by less than a second's worth",
-		c.rows, c.unknown, c.low, c.longest, 100*c.lowest, c.moved)
-}
-
-// judge holds the rows of one counter of constant rate against that.
-func (c *seamCount) judge(t testing.TB, id int64, p sampledPort, direction simulator.Column, rows []row, want float64, seams []seam, step int) {
-	t.Helper()
-	if c.lowest == 0 {
-		c.lowest = 1
-	}
-	spoiled := make([]int, len(seams)) // seconds
-	for _, r := range rows {
-		c.rows++
-		got := r.in
-		if direction == simulator.OutOctets {
-			got = r.out
-		}
-		share := got / want
-		at, found := nearest(seams, r.at)
-		whole := wholeSecond / float64(fileStep(seams, r.at, at, found))
-		switch {
-		case share >= 0.995 && share <= 1.005:
-			continue
-		case !found && math.Abs(share-1) <= whole, found && share > 1 && share <= 1+whole:
-			c.moved++
-			continue
-		case !found || share > 1:
-			t.Errorf("%s, %v: %.0f at %d (seam: %v), the rate is %.0f", p.file, direction, got, r.at, found, want)
-			continue
-		case math.IsNaN(got):
-			c.unknown++
-		default:
-			c.low++
-			c.lowest = min(c.lowest, share)
-		}
-		s := seams[at]
-		if least := 1 - 2/float64(min(s.before, s.after)); share < least-0.005 {
-			t.Errorf("%s, %v: %.1f %% at the seam from %d to %d s, want %.1f", p.file, direction, 100*share, s.before, s.after, 100*least)
-		}
-		spoiled[at] += step
-	}
-	coarse := 0 // the longest step that the history went through after the seam
-	for i := len(seams) - 1; i >= 0; i-- {
-		s := seams[i]
-		coarse = max(coarse, s.before, s.after)
-		c.longest = max(c.longest, spoiled[i])
-		if slots := 2 * max(s.before, s.after); spoiled[i] > (slots+coarse-1)/coarse*coarse {
-			t.Errorf("%s, %v: %d s are unknown or too low at the seam from %d to %d s at %d; read at%s",
-				p.file, direction, spoiled[i], s.before, s.after, s.at.Unix(), c.around(id, s))
-		}
-	}
-}
-
-// around tells when a device's counters were read about a seam, in seconds from it.
-func (c *seamCount) around(id int64, s seam) (text string) {
-	for _, v := range c.visits {
-		for _, at := range v.reads {
-			if from := at.Sub(s.at).Seconds(); v.device == id && from > -float64(4*s.before) && from < float64(4*s.after) {
-				text += fmt.Sprintf(" %+.1f", from)
-			}
-		}
-	}
-	return text
-}
-
-// nearest is the seam that a row belongs to: its first slot begins within the
-// slot that was under way and the phase of the new interval.
-func nearest(seams []seam, at int64) (int, bool) {
-	for i, s := range seams {
-		if from := s.at.Unix() - 2*int64(s.before); at >= from && at <= s.at.Unix()+int64(3*max(s.before, s.after)) {
-			return i, true
-		}
-	}
-	return 0, false
 }

@@ -89,6 +89,21 @@ func TestJudgeForgivesFewTimes(t *testing.T) {
 	}
 }
 
+func TestBesideAnEmptyStep(t *testing.T) {
+	t.Parallel()
+	full, _ := sampledAt(nil)
+	gap, _ := sampledAt(map[int]bool{4: true}) // nothing from 1080 to 1100
+	for _, c := range []struct {
+		all        []answered
+		begin, end float64
+		want       bool
+	}{{full, 1060, 1080, false}, {gap, 1040, 1060, false}, {gap, 1060, 1080, true}, {gap, 1080, 1100, true}, {gap, 1100, 1120, true}, {gap, 1120, 1140, false}} {
+		if got := besideEmpty(c.all, 20, c.begin, c.end); got != c.want {
+			t.Errorf("%.0f to %.0f: %t", c.begin, c.end, got)
+		}
+	}
+}
+
 func TestJudgeOfLines(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

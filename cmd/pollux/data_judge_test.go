@@ -188,6 +188,18 @@ func skipped(all []answered, step, begin, end float64) bool {
 	return false
 }
 
+// besideEmpty says whether a stretch of time shares a step with one of two samples in a row between which a whole step
+// of the file is empty.
+func besideEmpty(all []answered, step, begin, end float64) bool {
+	for i := 1; i < len(all); i++ {
+		before, after := math.Floor(all[i-1].at/step), math.Floor(all[i].at/step)
+		if after-before >= 2 && end > before*step && begin < (after+1)*step {
+			return true
+		}
+	}
+	return false
+}
+
 // lines are those that a log held for one of its targets, and what became of them. One that
 // is sent again is counted again: recorded ones may be more than those appended, never fewer.
 type lines struct {
