@@ -194,7 +194,7 @@ func TestDocumentationNamesTestsThatExist(t *testing.T) {
 	for _, name := range files(t, "_test.go") {
 		tests = append(tests, matches(`(?m)^func (Test\w+)\(`, read(t, name))...)
 	}
-	faults := regexp.MustCompile("^Test(Fault|Soak|Data)([A-Z]|$)")
+	faults := regexp.MustCompile("^Test(Fault|Soak|Data|Sick)([A-Z]|$)")
 	page, failures := read(t, "docs/seed-checklist.md"), read(t, "docs/how-to/high-availability.md")
 	for _, name := range tests {
 		if faults.MatchString(name) && !strings.Contains(failures, "| "+name+" |") {
