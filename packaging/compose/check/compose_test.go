@@ -163,6 +163,34 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	}
 }
 
+// Two services that build one image at once get in each other's way: "image already exists".
+func TestEveryImageHasOneBuilder(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile(filepath.Join(root, "packaging/compose/local/images.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wanted := range []string{"sentinel,demo,grafana", "pgsql,demo"} {
+		for _, overrides := range [][]string{nil, {"packaging/compose/local.yml"}} {
+			project := load(t, wanted, overrides...)
+			builders := map[string][]string{}
+			for name, s := range project.Services {
+				builders[s.Image] = slices.Clone(builders[s.Image])
+				if s.Build != nil {
+					builders[s.Image] = append(builders[s.Image], name)
+				}
+			}
+			for image, by := range builders {
+				ready := strings.HasPrefix(image, "pollux-local/") && strings.Contains(string(script), "="+image)
+				ours := strings.HasPrefix(image, "pollux")
+				if len(by) > 1 || ours && len(by) == 0 && !ready || ready && len(by) > 0 {
+					t.Errorf("PROFILES=%s with %v: %s is built by %v, and by images.sh: %t", wanted, overrides, image, by, ready)
+				}
+			}
+		}
+	}
+}
+
 func TestComposeEnvRefusesWhatCannotBe(t *testing.T) {
 	t.Parallel()
 	there := filepath.Join(t.TempDir(), ".env")

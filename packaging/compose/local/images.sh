@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the two images with which packaging/compose/local.yml begins, from
+# Makes the three images that packaging/compose/local.yml needs to be there, from
 # Debian's packages and this machine's Go: no registry of images is asked.
 # As root, on Debian. KEEP=DIR keeps the Debian tree for the next time.
 set -eu
 cd "$(dirname "$0")/../../.."
 
-base=pollux-local/debian:bookworm golang=pollux-local/golang
+base=pollux-local/debian:bookworm golang=pollux-local/golang servers=pollux-local/servers
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
@@ -34,4 +34,6 @@ ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 END
 tar -c -C "$work" Dockerfile modules -C "$(go env GOROOT)" --transform 's,^\./,go/,' --exclude=./test --exclude=./pkg/obj . |
 	DOCKER_BUILDKIT=0 docker build --quiet --tag "$golang" - >/dev/null
-echo "made $base and $golang"
+# What apt-get says is shown only when it fails.
+DOCKER_BUILDKIT=0 docker build --network host --tag "$servers" packaging/compose/local >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; exit 1; }
+echo "made $base, $golang and $servers"
