@@ -6,22 +6,36 @@ set -u
 
 if [ -z "${REDIS_SENTINEL:-}" ]; then exec asynqmon; fi
 
-# master_of HOST PORT: the master that one Sentinel names, as HOST:PORT.
-master_of() (
-	exec 3<>"/dev/tcp/$1/$2" || exit 1
-	printf 'AUTH %s\r\nSENTINEL get-master-addr-by-name %s\r\n' "$REDIS_SENTINEL_PASSWORD" "${REDIS_SENTINEL_SERVICE:-mymaster}" >&3
+# answer N: so many lines of what a Sentinel says, into lines.
+answer() {
+	local line _
 	lines=()
-	for _ in 1 2 3 4 5 6; do # +OK, *2, and each of the two with its length
+	for _ in $(seq "$1"); do
 		read -r -t 2 line <&3 || exit 1
 		lines+=("${line%$'\r'}")
 	done
-	[[ ${lines[0]} == +OK && ${lines[1]} == '*2' ]] && echo "${lines[3]}:${lines[5]}"
+}
+
+# master_of HOST PORT: the master that one Sentinel names, as HOST:PORT.
+master_of() (
+	exec 3<>"/dev/tcp/$1/$2" || exit 1
+	if [ -n "${REDIS_SENTINEL_PASSWORD:-}" ]; then # without one, AUTH is an error
+		printf 'AUTH %s%s\r\n' "${REDIS_SENTINEL_USERNAME:+$REDIS_SENTINEL_USERNAME }" "$REDIS_SENTINEL_PASSWORD" >&3
+		answer 1
+		[ "${lines[0]}" = +OK ] || exit 1
+	fi
+	printf 'SENTINEL get-master-addr-by-name %s\r\n' "${REDIS_SENTINEL_SERVICE:-mymaster}" >&3
+	answer 1
+	[ "${lines[0]}" = '*2' ] || exit 1
+	answer 4 # host and port, each with its length
+	echo "${lines[1]}:${lines[3]}"
 )
 
 master() {
 	local sentinels one
 	IFS=, read -ra sentinels <<<"$REDIS_SENTINEL"
 	for one in "${sentinels[@]}"; do
+		[[ $one == *:* ]] || one+=:26379
 		master_of "${one%:*}" "${one##*:}" 2>/dev/null && return
 	done
 }
