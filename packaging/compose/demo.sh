@@ -12,14 +12,14 @@ if [ "$devices" -lt 1 ] || [ "$devices" -gt 300 ]; then
 	exit 2
 fi
 
-pollux config set distributed_poller true
-# An hour of history: the archives of a real network take 2.4 MB a port.
-pollux config set rrd.rra 'AVERAGE:1x360 MAX:6x360'
-for group in demo-a demo-b; do
-	pollux group show "$group" >/dev/null 2>&1 || pollux group create "$group" --description 'simulated devices'
-done
-
 pollux device list >/tmp/known
+if ! grep -q 'demo-[0-9]' /tmp/known; then
+	# The first time only: what somebody sets later stays.
+	pollux config set distributed_poller true
+	# An hour of history: the archives of a real network take 2.4 MB a port.
+	pollux config set rrd.rra 'AVERAGE:1x360 MAX:6x360'
+fi
+
 i=0
 {
 	echo hostname,address,port,version,community,group,interval
@@ -34,4 +34,7 @@ if [ "$(wc -l </tmp/demo.csv)" -eq 1 ]; then
 	echo "all $devices devices are there"
 	exit 0
 fi
+for group in demo-a demo-b; do
+	pollux group show "$group" >/dev/null 2>&1 || pollux group create "$group" --description 'simulated devices'
+done
 exec pollux device add --csv /tmp/demo.csv
