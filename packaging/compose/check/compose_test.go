@@ -3,6 +3,7 @@
 package check_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -228,5 +229,26 @@ func TestComposeEnvRefusesWhatCannotBe(t *testing.T) {
 	}
 	if after, err := os.ReadFile(there); err != nil || string(after) != string(before) {
 		t.Errorf("the file changed (%v)", err)
+	}
+}
+
+// A .env that is malformed is refused in one line that names the place in it.
+func TestMalformedEnvFileIsRefused(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), ".env")
+	if out, err := environment(t, file); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf("line %d", strings.Count(string(good), "\n")+1)
+	if err := os.WriteFile(file, append(good, "THIS IS NOT A SETTING\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithEnvFiles(file), cli.WithDotEnv)
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), where) {
+		t.Errorf("Compose says %v, want one line with %q", err, where)
 	}
 }
