@@ -37,6 +37,8 @@ func TestComposeGuide(t *testing.T) {
 	if out, err := g.shell("make compose-env"); err == nil || !strings.Contains(out, "left as it is") {
 		t.Errorf("a second make compose-env: %v: %s", err, out)
 	}
+	g.release("the-first-one")
+	g.typed("Start", "docker compose build")
 	g.typed("Start", "docker compose up")
 	g.healthy(5 * time.Minute)
 	must(t, os.WriteFile(filepath.Join(g.dir, "devices.csv"), []byte("hostname,address,port,version,community,group,interval\nextra,simulator,20299,v2c,public,demo-a,20\n"), 0o600))
@@ -102,6 +104,25 @@ func (g *guide) shell(commands string) (string, error) {
 	return g.run("", "bash", "-euo", "pipefail", "-c", adapted.Replace(commands))
 }
 
+// release makes of the copy in which the stack runs what a clone is: the guide asks git for the version.
+func (g *guide) release(version string) {
+	g.t.Helper()
+	g.must("", "git", "init", "--quiet")
+	g.must("", "git", "add", "--all")
+	g.must("", "git", "-c", "user.name=Pollux", "-c", "user.email=pollux@example.org", "-c", "commit.gpgsign=false", "commit", "--quiet", "--allow-empty", "--message", version)
+	g.must("", "git", "tag", version)
+}
+
+// version fails when a container runs another version than that one.
+func (g *guide) version(version string, all []container) {
+	g.t.Helper()
+	for _, c := range all {
+		if out := g.docker("exec", c.ID, "pollux", "version"); !strings.Contains(out, version) {
+			g.t.Errorf("%s %s is %s, want %s", c.Service, c.host(), out, version)
+		}
+	}
+}
+
 // polled waits until so many devices are up.
 func (g *guide) polled(devices int) {
 	g.t.Helper()
@@ -142,8 +163,9 @@ func (g *guide) scale() {
 // upgrade replaces one container after the other by those of a new image.
 func (g *guide) upgrade() {
 	g.t.Helper()
-	g.t.Setenv("VERSION", "the-next-one")
 	before := append(g.running("producer"), g.running("consumer")...)
+	g.version("the-first-one", before)
+	g.release("the-next-one") // in the place of git pull
 	blocks := g.blocks("Upgrade")
 	build, _, _ := strings.Cut(blocks[0], "docker compose up")
 	g.do(strings.Replace(build, "git pull", "", 1) + blocks[1])
@@ -153,11 +175,7 @@ func (g *guide) upgrade() {
 			g.t.Errorf("%s %s was not replaced", old.Service, old.host())
 		}
 	}
-	for _, c := range append(g.running("producer"), g.running("consumer")...) {
-		if out := g.docker("exec", c.ID, "pollux", "version"); !strings.Contains(out, "the-next-one") {
-			g.t.Errorf("%s %s is %s", c.Service, c.host(), out)
-		}
-	}
+	g.version("the-next-one", append(g.running("producer"), g.running("consumer")...))
 	g.polled(51)
 	g.unmissed("a rolling upgrade")
 }
@@ -165,23 +183,46 @@ func (g *guide) upgrade() {
 // restore makes a backup, removes all volumes, and brings everything back.
 func (g *guide) restore() {
 	g.t.Helper()
-	oldest := time.Now()
+	oldest, identity := time.Now(), g.identity("rrd-1")
 	g.do(g.blocks("Backup")[0])
 	g.healthy(2 * time.Minute)
 	g.do("docker compose down --volumes; rm .env devices.csv")
 	g.do(g.blocks("Restore")[0])
 	g.healthy(5 * time.Minute)
 	g.polled(51)
-	out := g.pollux("rrd", "fetch", "demo-0001", "uptime", "--start", "1h")
+	for _, address := range strings.Split(g.env["RRDCACHED"], ",") {
+		g.history(address, oldest)
+	}
+	if first, second := g.identity("rrd-1"), g.identity("rrd-2"); first != identity || second == identity {
+		g.t.Errorf("the restored trees are %s and %s, want %s and another one", first, second, identity)
+	}
+}
+
+// history fails when an RRDCached lacks what was measured before a time.
+func (g *guide) history(address string, before time.Time) {
+	g.t.Helper()
+	out := g.docker("exec", "-e", "RRDCACHED="+address, g.running("producer")[0].ID, "pollux", "rrd", "fetch", "demo-0001", "uptime", "--start", "1h")
 	known := 0
 	for line := range strings.Lines(out) {
 		var at int64
-		if _, err := fmt.Sscanf(line, "%d:", &at); err == nil && at < oldest.Unix() && strings.Contains(line, "e+") {
+		if _, err := fmt.Sscanf(line, "%d:", &at); err == nil && at < before.Unix() && strings.Contains(line, "e+") {
 			known++
 		}
 	}
 	if known < 6 {
-		g.t.Errorf("of the time before the backup %d rows are known:\n%s", known, out)
+		g.t.Errorf("of the time before the backup %s knows %d rows:\n%s", address, known, out)
 	}
-	g.t.Logf("%d rows of the time before the backup are there", known)
+	g.t.Logf("%s has %d rows of the time before the backup", address, known)
+}
+
+// identity is which RRD tree a volume holds, as its file says once a recorder has reached it.
+func (g *guide) identity(volume string) (id string) {
+	g.t.Helper()
+	name := filepath.Join(g.tree(volume), "_pollux.rrd")
+	untilEvery(g.t, time.Second, time.Minute, name+" names its tree", func() bool {
+		text, err := os.ReadFile(name)
+		id = string(regexp.MustCompile(`t[0-9a-f]{18}`).Find(text))
+		return err == nil && id != ""
+	})
+	return id
 }
