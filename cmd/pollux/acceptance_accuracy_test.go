@@ -127,6 +127,10 @@ const (
 	delayed = 0.90
 )
 
+// movedMost is how many seconds' worth RRDtool may move between two slots beside a
+// missed one: a whole second, and by what a busy machine has the poller err about the moments of their samples.
+const movedMost = 1.1
+
 // checkAccuracy fails the test unless the rates are right: within 0.5 % in a
 // share of the slots, within 2 % in all but those beside an answer that waited (5 % where processes are disturbed on a busy
 // machine: of 20 s that is an answer that lay there for 1 s), within 0.2 % over the run.
@@ -143,7 +147,7 @@ func checkAccuracy(t testing.TB, a accuracy, share float64, atLeast int) {
 	if share < strict {
 		worst = 0.05
 	}
-	if float64(a.close) < share*float64(a.slots-a.unknown-a.gaps) || a.worst > worst || a.run > 0.002 || a.moved > 1.02 {
+	if float64(a.close) < share*float64(a.slots-a.unknown-a.gaps) || a.worst > worst || a.run > 0.002 || a.moved > movedMost {
 		t.Errorf("the rates are not those of the devices: %v", a)
 	}
 }
