@@ -18,7 +18,7 @@ const (
 	maxBytes = 16 << 20
 	// likelyRows is how many rows a table may have beyond twice those that are
 	// known, before they are counted: rows are kept, and counting costs no memory.
-	likelyRows = 4096
+	likelyRows = 1024
 	// maxAsked is how many single objects are asked for before a walk of their
 	// columns is cheaper: about what fits into one reply of 1,472 bytes.
 	maxAsked = 48
