@@ -223,6 +223,29 @@ func TestLargeDeviceIsReadAtOnce(t *testing.T) {
 	}
 }
 
+// What a table without end has brought is not what the next poll gets ready for.
+func TestAnEndlessTableIsNotExpected(t *testing.T) {
+	t.Parallel()
+	honest := startSick(t, simulator.Honest)
+	inventory := honest.poll(snmp.V2c, Target{})
+	target := polled(inventory, device.OutcomeUp)
+	target.Memory = honest.poll(snmp.V2c, target).Memory
+	agent := startSick(t, simulator.EndlessTable)
+	least := 0
+	for range 4 {
+		before := int(agent.Stats().Requests)
+		r := agent.poll(snmp.V2c, target)
+		asked := int(agent.Stats().Requests) - before
+		if least == 0 || asked < least {
+			least = asked
+		}
+		if r.Memory.rows > hostilePorts || asked > 3*least/2 {
+			t.Errorf("%d requests, at least %d in another poll; the next one expects %d rows", asked, least, r.Memory.rows)
+		}
+		target.Memory, target.Device.LastOutcome = r.Memory, r.Poll.Outcome
+	}
+}
+
 // In the other versions each script is survived too.
 func TestHostileDevicesInOtherVersions(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 // Memory is what a poll leaves to the next poll of its device, if the same
 // process does that one, too. It saves requests, and nothing depends on it.
 type Memory struct {
-	rows   int              // of the tables of ports
+	rows   int              // of the tables of ports, when they were last read to their ends; -1 when they never were
 	hidden map[int64]string // ifName of the rows that are no ports, by ifIndex
 	bare   map[int64]uint64 // fields that ports do not have, by ifIndex
 	costs  costs            // of its ports, read either way
@@ -35,6 +35,14 @@ func (m *Memory) quickly() bool { return m != nil && m.quick && m.mute < maxMute
 
 // portless says whether the device had no port at an earlier poll.
 func (m *Memory) portless() bool { return m != nil && m.rows == 0 && len(m.hidden) == 0 }
+
+// formerRows is how many rows the tables of ports had when they were read to their ends; -1 when that is not known.
+func (m *Memory) formerRows() int {
+	if m == nil {
+		return -1
+	}
+	return m.rows
+}
 
 // AfterDiscovery is what is left of a memory when its device was discovered anew.
 func (m *Memory) AfterDiscovery() *Memory {
@@ -67,6 +75,9 @@ func (m *Memory) absent(r *row) uint64 {
 // only judged for good when what it was judged by was read.
 func (c *Context) remember(r *reader, ports []int, recalled *Memory) {
 	m := &Memory{rows: len(r.rows), hidden: make(map[int64]string), bare: make(map[int64]uint64)}
+	if r.failed != 0 { // of an agent without end each poll would expect more than the one before
+		m.rows = c.Target.Memory.formerRows()
+	}
 	isPort := make(map[int]bool, len(ports))
 	for _, i := range ports {
 		isPort[i] = true
