@@ -134,7 +134,7 @@ func TestAStandbyShowsWhatItMayHaveToCount(t *testing.T) {
 	leader.start(t)
 	polluxtest.Eventually(t, time.Minute, "one leads", leader.Leading)
 	standby.start(t)
-	polluxtest.Eventually(t, time.Minute, "the other one has read the groups", func() bool { return standby.Producer.groups.Load() != nil })
+	polluxtest.Eventually(t, time.Minute, "the other one has read the groups", func() bool { return standby.groups.Load() != nil })
 	for _, group := range []string{"group=0", "group=3", "group=5"} {
 		if n := standby.metric(t, "pollux_slots_missed_total", group); n != 0 {
 			t.Errorf("missed slots of %s are shown as %v, want 0", group, n)

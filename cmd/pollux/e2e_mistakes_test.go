@@ -100,7 +100,7 @@ func (g *guide) wrong(name, setting, named string) {
 func (g *guide) second() {
 	g.t.Helper()
 	dir := g.dir + "-2"
-	g.do("cp -a . " + dir + " && rm " + filepath.Join(dir, ".env"))
+	g.do("cp -a . " + dir + " && rm -r " + filepath.Join(dir, ".env") + " " + filepath.Join(dir, "backup"))
 	s := &stack{t: g.t, dir: dir}
 	if out, err := s.run("", "make", "compose-env", "LOCAL=1"); err == nil || !strings.Contains(out, "PROJECT=NAME") {
 		g.t.Errorf("make compose-env for a second stack of the same name: %v: %s", err, out)
