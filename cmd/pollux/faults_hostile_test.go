@@ -3,6 +3,8 @@
 package main_test
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -150,22 +152,26 @@ func (w *ward) checkHealthy(reads [][]time.Time, control *ward, alone span, spel
 // three standard deviations, which one in two hundred does then (of 200 devices six may be incomplete, 3 %).
 func (w *ward) checkComplete(during span) {
 	w.t.Helper()
-	up := map[slot]bool{}
+	up, ended := map[slot]bool{}, map[slot]string{}
 	for _, e := range journalEntries(w.t, w.client()) {
+		ended[e.slot] = fmt.Sprintf("outcome %d", e.outcome)
 		if e.outcome == outcomeUp {
 			up[e.slot] = true
 		}
 	}
-	complete, all := map[int64]int{}, map[int64]int{}
+	complete, all, incomplete := map[int64]int{}, map[int64]int{}, map[string]int{}
 	for _, f := range w.sick {
 		for _, s := range f.slots(during.from, during.to) {
 			cycle := (s.begin - during.from.Unix()) / wardInterval
 			all[cycle]++
 			if up[s] {
 				complete[cycle]++
+				continue
 			}
+			incomplete[cmp.Or(ended[s], "no entry")+" of "+f.name]++
 		}
 	}
+	w.t.Logf("figures: the polls that were not complete: %v", incomplete)
 	cycles, read, polled, worst := 0, 0, 0, 1.0
 	for cycle, devices := range all {
 		if devices < hostileDevices {
@@ -174,8 +180,8 @@ func (w *ward) checkComplete(during span) {
 		w.t.Logf("figures: with 30 %% loss %d of %d devices were complete in cycle %d", complete[cycle], devices, cycle)
 		cycles, read, polled = cycles+1, read+complete[cycle], polled+devices
 		worst = min(worst, float64(complete[cycle])/float64(devices))
-		incomplete, chance := float64(devices-complete[cycle]), (1-leastComplete)*float64(devices)
-		if incomplete > chance+3*math.Sqrt(chance*leastComplete) {
+		lacking, chance := float64(devices-complete[cycle]), (1-leastComplete)*float64(devices)
+		if lacking > chance+3*math.Sqrt(chance*leastComplete) {
 			w.t.Errorf("with 30 %% loss only %d of %d devices were complete in cycle %d", complete[cycle], devices, cycle)
 		}
 	}
