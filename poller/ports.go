@@ -69,8 +69,13 @@ func (portsModule) Run(ctx context.Context, c *Context) error {
 	err = first(err, c.addPorts(ctx, r, &others, whole, narrow, counted == nil, err == nil))
 	c.Report.Poll.PortsComplete = err == nil
 	c.remember(r, rows, memory)
-	if recall && !c.late() && err == nil && len(c.Target.Ports) > 0 {
-		c.Report.Memory.costs.spent(c.selects(), took)
+	if recall && !c.late() && len(c.Target.Ports) > 0 {
+		switch costs, selected := &c.Report.Memory.costs, c.selects(); {
+		case err == nil:
+			costs.spent(selected, took)
+		case selected:
+			costs.failed(took)
+		}
 	}
 	return err
 }

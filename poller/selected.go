@@ -19,8 +19,8 @@ func (c *Context) selects() bool {
 	switch c.Target.Selection {
 	case device.SelectAlways:
 		return true
-	case device.SelectAuto:
-		return c.Target.Memory.prefersSelected()
+	case device.SelectAuto: // in v1 each object that is not there takes an answer of its own (RFC 1157, 4.1.2)
+		return c.Target.Device.Credentials.Version != snmp.V1 && c.Target.Memory.prefersSelected()
 	default:
 		return false
 	}
@@ -199,6 +199,13 @@ func (s *costs) spent(selected bool, d time.Duration) {
 	if other.median()*100 < this.median()*worthwhile {
 		s.now = !s.now
 	}
+}
+
+// failed notes that ports were read one by one, and not completely, which took so
+// long: one such poll is enough, or a device for which it does not work is tried for ever.
+func (s *costs) failed(d time.Duration) {
+	d = max(d, 2*s.walked.median(), 1)
+	s.selected, s.now, s.polls = cost{d, d, d}, false, 0
 }
 
 // prefersSelected says what the measured costs of the device are for.

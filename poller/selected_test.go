@@ -155,3 +155,28 @@ func TestPortsAreReadTheWayThatTakesLess(t *testing.T) {
 		t.Errorf("a way that takes more: %s", got)
 	}
 }
+
+// A device of which ports are not read completely one by one is read by its columns from then on.
+func TestPortsThatFailOneByOneAreWalked(t *testing.T) {
+	t.Parallel()
+	var s costs
+	for range len(s.walked) {
+		if s.next() {
+			t.Fatal("it reads one by one before it knows what a walk takes")
+		}
+		s.spent(false, time.Second)
+	}
+	if !s.next() {
+		t.Fatal("it does not try to read one by one")
+	}
+	s.failed(time.Millisecond)
+	for n := range retestEvery {
+		if s.next() {
+			t.Fatalf("it reads one by one again after %d polls", n)
+		}
+		s.spent(false, time.Second)
+	}
+	if !s.next() {
+		t.Error("it never tries again")
+	}
+}
